@@ -1,0 +1,17 @@
+/* What the compiler can check. Promises nothing at run time and knows no other header. */
+#ifndef COMPILER_H
+#define COMPILER_H
+
+/* The result says whether the call worked, and has to be looked at. */
+#define MUST_CHECK __attribute__((warn_unused_result))
+
+/* Argument `format` is a printf format for the arguments from `first` on. */
+#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+
+/* Never returns. */
+#define NO_RETURN __attribute__((noreturn))
+
+/* The structure that embeds `member` at `pointer`. */
+#define OWNER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+#endif

@@ -1,0 +1,181 @@
+/*
+ * The configuration: what one file says, parsed, checked, with every default filled in; immutable afterwards. Each
+ * member of the section structures below is named by a row of rows.h. Knows no socket and no TLS.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "address.h"
+#include "compiler.h"
+#include "log.h"
+#include "text.h"
+
+enum program { PROGRAM_CCISSL = 1, PROGRAM_CCISSLGW = 2 };
+
+/* UNSECURED_CONNECTIONS (protocol, section 3). */
+enum unsecured {
+	UNSECURED_INHERIT, /* a rule that does not say */
+	UNSECURED_NEVER,
+	UNSECURED_NONSSL,
+	UNSECURED_ALLOW,
+	UNSECURED_ONLY,
+};
+
+/* A setting of three states: a rule or listener that does not say inherits. */
+enum choice { CHOICE_INHERIT, CHOICE_NO, CHOICE_YES };
+
+enum client_auth { CLIENT_AUTH_INHERIT, CLIENT_AUTH_NO, CLIENT_AUTH_REQUEST, CLIENT_AUTH_REQUIRE };
+
+enum rule_action { ACTION_ACCEPT, ACTION_REFUSE };
+
+enum exchange_mode { EXCHANGE_CCI, EXCHANGE_NONE };
+
+/* What ccisslgw offers to a peer: section 2's values, and a direct TLS start. */
+enum peer_security { PEER_NONE, PEER_OFF, PEER_ON, PEER_REQUIRED, PEER_DIRECT };
+
+enum confirm_mode { CONFIRM_PREFER, CONFIRM_REQUIRE };
+
+enum on_error { ON_ERROR_CONTINUE, ON_ERROR_REFUSE };
+
+struct text_list {
+	char **at; /* owned by the list's owner */
+	size_t count;
+};
+
+/* Where a section begins, for messages and records. */
+struct config_place {
+	char *name; /* the NAME of [listener NAME]; owned by the configuration; "" for a section without one */
+	unsigned line;
+};
+
+struct config_gateway {
+	char *sysid;
+	uint64_t workers; /* 0: one a core */
+	uint64_t maxru;   /* bytes */
+};
+
+struct config_log {
+	int to;    /* enum log_sink */
+	int level; /* enum level */
+};
+
+struct config_listener {
+	struct config_place place;
+	struct address_list address;
+	char *service;     /* ccissl: where the client names no target; NULL: none */
+	char *target;      /* ccisslgw: where the client names no target; NULL: none */
+	int unsecured;     /* enum unsecured, never INHERIT after config_load */
+	int direct;        /* enum choice; resolved to NO or YES after config_load */
+	int exchange;      /* enum exchange_mode */
+	int client_auth;   /* enum client_auth; resolved after config_load */
+	int ratchet;       /* enum choice; resolved after config_load */
+};
+
+struct config_rule {
+	struct config_place place;
+	struct network_list source;  /* empty: any */
+	struct text_list sysid;      /* patterns; empty: any */
+	struct text_list listener;   /* listener names; empty: any */
+	int unsecured;               /* enum unsecured; INHERIT: the listener's */
+	int action;                  /* enum rule_action */
+	int ratchet;                 /* enum choice; INHERIT: the listener's */
+};
+
+struct config_service {
+	struct config_place place;
+	struct address_list address; /* in order; the first that can be reached */
+	uint64_t retry_ms;           /* how long an address that failed is left out */
+};
+
+struct config_peer {
+	struct config_place place;
+	struct address_list address; /* primary, then alternates */
+	struct text_list targets;    /* patterns */
+	int security;                /* enum peer_security */
+	uint64_t retry_ms;
+	char *server_name; /* what its certificate must say; NULL: the host of the address */
+	char *ca;          /* absolute path; NULL: that of [tls] */
+};
+
+struct config_tls {
+	unsigned line; /* 0: the section is not there */
+	char *certificate; /* absolute paths after config_load */
+	char *private_key;
+	char *ca;
+	int client_auth;    /* enum client_auth */
+	int min_version;    /* 0x0303 or 0x0304 */
+	char *ciphers;      /* OpenSSL lists; NULL: the default of tlscontext.h */
+	char *ciphersuites;
+	char *groups;
+	int confirm;    /* enum confirm_mode */
+	int resumption; /* enum choice: NO or YES */
+};
+
+struct config_notifier {
+	struct config_place place;
+	char *kind;   /* "log" */
+	int on_error; /* enum on_error */
+};
+
+struct config_timeouts { /* all in milliseconds */
+	uint64_t exchange_ms, handshake_ms, confirm_ms, connect_ms, idle_ms, drain_ms;
+};
+
+struct config_limits {
+	uint64_t connections, connections_per_source;
+};
+
+struct config {
+	enum program program;
+	char *file; /* as given */
+	struct config_gateway gateway;
+	struct config_log log;
+	struct config_listener *listeners;
+	size_t listener_count;
+	struct config_rule *rules;
+	size_t rule_count;
+	struct config_service *services;
+	size_t service_count;
+	struct config_peer *peers;
+	size_t peer_count;
+	struct config_tls tls;
+	struct config_notifier *notifiers;
+	size_t notifier_count;
+	struct config_timeouts timeouts;
+	struct config_limits limits;
+};
+
+/* Called for each finding, in the order of the file: `line` is 0 where the finding is about the whole file. */
+typedef void config_report(void *context, bool is_error, const char *file, unsigned line, const char *text);
+
+/* Read, parse and check `file`. Every error and warning goes to `report`. The configuration (owned by the caller,
+ * config_free), or NULL when there was at least one error. Relative paths are taken from the file's directory. */
+struct config *config_load(const char *file, enum program program, config_report *report, void *context) MUST_CHECK;
+
+/* The same from an open stream, `file` being its name in messages and for relative paths. For tests and fuzzers. */
+struct config *config_load_stream(FILE *stream, const char *file, enum program program, config_report *report,
+                                  void *context) MUST_CHECK;
+
+void config_free(struct config *config);
+
+/* Write the effective configuration, each key with its help as a comment, so that config_load reads it back to
+ * the same. 0, or -1 when the stream failed. */
+int config_dump(const struct config *config, FILE *stream) MUST_CHECK;
+
+/* By name, without regard to case; NULL where there is none. */
+const struct config_service *config_service_named(const struct config *config, const char *name);
+const struct config_peer *config_peer_named(const struct config *config, const char *name);
+
+/* The peer that serves `target`: the [peer] of that name, or else the first whose `targets` match. */
+const struct config_peer *config_peer_for(const struct config *config, const char *target);
+
+/* Words of the enumerations above as the file writes them. */
+const char *unsecured_word(enum unsecured unsecured);
+const char *peer_security_word(enum peer_security security);
+
+#endif

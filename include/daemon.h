@@ -1,0 +1,30 @@
+/*
+ * The life of a gateway process: options, configuration, workers, signals (SIGHUP reload, SIGTERM and SIGINT drain, a
+ * second one ends at once), exit status. The same for both programs.
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include "compiler.h"
+#include "config.h"
+
+#define GATEWAY_VERSION "0.1.0"
+
+/* What the parameter exchange says of us (parameter 4): "ccissl/0.1.0". */
+const char *daemon_agent(void);
+
+/* Run with the configuration in `file` until a signal ends it. Returns the exit status: 0 after an orderly end, 1
+ * when it could not start (the reason was logged), 3 when the drain time ran out or a second signal came. */
+int daemon_run(enum program program, const char *file);
+
+/* --check: print every finding to standard error and "FILE: ok" to standard output; exit status 0 or 1. */
+int daemon_check(enum program program, const char *file);
+
+/* --dump: the effective configuration to standard output; exit status 0 or 1. */
+int daemon_dump(enum program program, const char *file);
+
+/* Options common to both programs: -c FILE, --check, --dump, --version, --help. Handles them all and returns the exit
+ * status of the program. `usage` is printed for --help. */
+int daemon_main(enum program program, const char *usage, int argc, char **argv);
+
+#endif

@@ -1,0 +1,74 @@
+/* The rows of the message table; see messages.h. MESSAGE(name, id, level, words, what to do). */
+#ifndef MESSAGES_TABLE_H
+#define MESSAGES_TABLE_H
+
+/* clang-format off */
+#define MESSAGE_TABLE(MESSAGE) \
+	MESSAGE(STARTED, "CCI1001I", LEVEL_INFO, "started", "None.") \
+	MESSAGE(LISTENING, "CCI1002I", LEVEL_INFO, "listening", "None. Connections are taken at the address shown.") \
+	MESSAGE(STOPPED, "CCI1003I", LEVEL_INFO, "stopped", "None.") \
+	MESSAGE(DRAINING, "CCI1004I", LEVEL_INFO, "stopping: no new connections, running ones may finish", "Wait, or send the signal again to end at once.") \
+	MESSAGE(DRAIN_CUT, "CCI1005W", LEVEL_WARNING, "drain time is over, remaining connections are cut", "Raise drain in [timeouts] if connections need longer.") \
+	MESSAGE(RELOADED, "CCI1006I", LEVEL_INFO, "configuration reloaded", "None. Running connections keep the configuration they started with.") \
+	MESSAGE(RELOAD_FAILED, "CCI1007E", LEVEL_ERROR, "configuration not reloaded, the old one stays in force", "Correct what the lines before this one name, check with --check, send SIGHUP again.") \
+	MESSAGE(CONFIG_ERROR, "CCI1008E", LEVEL_ERROR, "configuration error", "Correct the file at the place named.") \
+	MESSAGE(CONFIG_WARNING, "CCI1009W", LEVEL_WARNING, "configuration warning", "Check that the setting named is meant so.") \
+	MESSAGE(START_FAILED, "CCI1010E", LEVEL_ERROR, "cannot start", "Correct what the detail names.") \
+	MESSAGE(RELOAD_NEEDS_RESTART, "CCI1011W", LEVEL_WARNING, "a changed setting takes effect only after a restart", "Restart when it suits.") \
+	MESSAGE(CERTIFICATE_IN_USE, "CCI1012I", LEVEL_INFO, "certificate in use", "None. Serial and expiry are those of the certificate that is now presented.") \
+	MESSAGE(ACCEPT_FAILED, "CCI1013E", LEVEL_ERROR, "cannot accept connections for the moment", "Raise the limit of open files, or lower connections in [limits]; accepting goes on by itself.") \
+	MESSAGE(LOG_LOST, "CCI1014W", LEVEL_WARNING, "log lines were lost because the log could not be written", "Make room where the log goes.") \
+	MESSAGE(PEER_SWITCHED, "CCI1015W", LEVEL_WARNING, "an address cannot be used, the next is tried", "Look at the host named; it is tried again after retry.") \
+	MESSAGE(PEER_RETURNED, "CCI1016I", LEVEL_INFO, "an address answers again", "None.") \
+	MESSAGE(NOISE, "CCI1017I", LEVEL_INFO, "connections that did not speak the protocol", "None. Scanners do this; the line counts what came from one source since the last such line.") \
+	MESSAGE(LIMIT_REACHED, "CCI1018W", LEVEL_WARNING, "a connection limit is reached", "Raise connections or connections_per_source in [limits] if the load is wanted.") \
+	MESSAGE(NOTIFIER_ERROR, "CCI1019W", LEVEL_WARNING, "a security notifier failed", "Look at the notifier named. With on_error = continue the connection goes on.") \
+	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
+	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
+	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \
+	MESSAGE(UNSECURED, "CCI2004I", LEVEL_INFO, "connection goes on unsecured", "If that is not meant, look at the rule or listener named.") \
+	MESSAGE(REFUSED, "CCI2005W", LEVEL_WARNING, "connection refused", "Look at the reason.") \
+	MESSAGE(CLOSED, "CCI2006I", LEVEL_INFO, "connection closed", "None.") \
+	MESSAGE(ENDED, "CCI3000I", LEVEL_INFO, "connection ended", "None.") \
+	MESSAGE(END_BAD_MESSAGE, "CCI3001W", LEVEL_WARNING, "refused: bad message", "The peer does not speak this protocol as documented; see detail.") \
+	MESSAGE(END_BAD_VERSION, "CCI3002W", LEVEL_WARNING, "refused: version not supported", "The peer needs version 1 of the exchange.") \
+	MESSAGE(END_SECURITY_REQUIRED, "CCI3003W", LEVEL_WARNING, "refused: security required, and the connecting side has none", "Enable TLS on the client, or permit it by a rule with unsecured_connections.") \
+	MESSAGE(END_SECURITY_NOT_OFFERED, "CCI3004W", LEVEL_WARNING, "refused: security not offered here, and the connecting side requires it", "Connect the client to a listener that takes TLS, or change unsecured_connections from only.") \
+	MESSAGE(END_TARGET_UNKNOWN, "CCI3005W", LEVEL_WARNING, "refused: unknown target", "Define a service, a peer, or targets for the name.") \
+	MESSAGE(END_TARGET_UNREACHABLE, "CCI3006E", LEVEL_ERROR, "target cannot be reached", "Look at the service or peer named.") \
+	MESSAGE(END_NOT_PERMITTED, "CCI3007W", LEVEL_WARNING, "refused: not permitted", "A rule with action = refuse matched; it is named in rule.") \
+	MESSAGE(END_BUSY, "CCI3008W", LEVEL_WARNING, "refused: a limit is reached", "Raise the limit in [limits] if the load is wanted.") \
+	MESSAGE(END_SHUTTING_DOWN, "CCI3009I", LEVEL_INFO, "refused: shutting down", "None. The client may connect again after the restart.") \
+	MESSAGE(END_DATA_BEFORE_ANSWER, "CCI3010W", LEVEL_WARNING, "refused: data before the answer", "The client must wait for the whole answer; or someone tried to inject clear bytes.") \
+	MESSAGE(END_EXCHANGE_TIMEOUT, "CCI3011W", LEVEL_WARNING, "refused: the exchange timed out", "Look at the peer or the network; see exchange in [timeouts].") \
+	MESSAGE(END_RATCHETED, "CCI3012W", LEVEL_WARNING, "refused: this name has been secured before", "Find out why the client no longer uses TLS.") \
+	MESSAGE(END_ALTERED, "CCI3013E", LEVEL_ERROR, "the clear exchange was altered on the way", "Treat it as an attack or as a broken middle box.") \
+	MESSAGE(END_NO_TLS_VERSION, "CCI3014W", LEVEL_WARNING, "refused: no TLS version in common", "Update the client, or lower min_version in [tls].") \
+	MESSAGE(END_NOT_CCI, "CCI3015I", LEVEL_INFO, "the peer does not speak the exchange", "None. Scanners and foreign programs do this.") \
+	MESSAGE(END_CLOSED_EARLY, "CCI3016I", LEVEL_INFO, "the peer closed before the connection was agreed", "None, unless it is frequent.") \
+	MESSAGE(END_DIRECT_NOT_PERMITTED, "CCI3017W", LEVEL_WARNING, "direct TLS start not permitted on this listener", "Set direct = yes, or let the client start with the exchange.") \
+	MESSAGE(END_HANDSHAKE_TIMEOUT, "CCI3018W", LEVEL_WARNING, "the TLS handshake timed out", "Look at the peer or the network; see handshake in [timeouts].") \
+	MESSAGE(END_HANDSHAKE_FAILED, "CCI3019W", LEVEL_WARNING, "the TLS handshake failed", "See detail for the TLS library's reason.") \
+	MESSAGE(END_ALPN_MISMATCH, "CCI3020W", LEVEL_WARNING, "the TLS handshake negotiates another protocol", "The peer is not a CCI peer, or a connection was bridged from one way of starting to the other.") \
+	MESSAGE(END_PEER_CERTIFICATE_MISSING, "CCI3021W", LEVEL_WARNING, "the peer showed no certificate", "Give the client a certificate, or change client_auth.") \
+	MESSAGE(END_PEER_CERTIFICATE_UNTRUSTED, "CCI3022W", LEVEL_WARNING, "the peer's certificate is not trusted", "See detail; check ca and the certificate's chain and dates.") \
+	MESSAGE(END_PEER_NAME_MISMATCH, "CCI3023W", LEVEL_WARNING, "the peer's certificate is for another name", "Check server_name and the certificate's names.") \
+	MESSAGE(END_CONFIRM_TIMEOUT, "CCI3024W", LEVEL_WARNING, "the confirmation timed out", "Look at the peer or the network; see confirm in [timeouts].") \
+	MESSAGE(END_CONFIRM_MISSING, "CCI3025W", LEVEL_WARNING, "the peer does not confirm the exchange", "Update the peer, or set confirm = prefer.") \
+	MESSAGE(END_NOTIFIER_REFUSED, "CCI3026E", LEVEL_ERROR, "a security notifier with on_error = refuse failed", "Look at the notifier named.") \
+	MESSAGE(END_CONNECT_TIMEOUT, "CCI3027E", LEVEL_ERROR, "connecting onward timed out", "Look at the service or peer named; see connect in [timeouts].") \
+	MESSAGE(END_CONNECT_REFUSED, "CCI3028E", LEVEL_ERROR, "connecting onward was refused", "Start the service or peer named, or correct its address.") \
+	MESSAGE(END_NAME_NOT_FOUND, "CCI3029E", LEVEL_ERROR, "the host name of the service or peer was not found", "Correct the name or the name server.") \
+	MESSAGE(END_PEER_REFUSED, "CCI3030W", LEVEL_WARNING, "the peer refused the connection", "Look at the peer's own log; its words are shown unauthenticated where no TLS was.") \
+	MESSAGE(END_PEER_BROKE_OFFER, "CCI3031E", LEVEL_ERROR, "the peer's answer breaks what was offered", "Treat it as an attack or as a broken peer.") \
+	MESSAGE(END_HOPS_EXHAUSTED, "CCI3032W", LEVEL_WARNING, "refused: passed on too often", "Look for a ring of gateways.") \
+	MESSAGE(END_TRUNCATED, "CCI3033W", LEVEL_WARNING, "a TLS stream ended without close_notify", "The peer or someone on the way cut the stream; the data may be incomplete.") \
+	MESSAGE(END_RESET, "CCI3034I", LEVEL_INFO, "a peer reset the connection", "None, unless it is frequent.") \
+	MESSAGE(END_TLS_ERROR, "CCI3035W", LEVEL_WARNING, "a TLS record could not be read", "The data was altered on the way, or the peer is broken; see detail.") \
+	MESSAGE(END_IDLE, "CCI3036I", LEVEL_INFO, "nothing was sent for too long", "Raise idle in [timeouts] if the connection should live.") \
+	MESSAGE(END_DRAIN_EXPIRED, "CCI3037W", LEVEL_WARNING, "cut by the end of the drain time", "Raise drain in [timeouts] if connections need longer.") \
+	MESSAGE(END_NO_MEMORY, "CCI3038E", LEVEL_ERROR, "not enough memory", "Lower connections in [limits] or add memory.") \
+	MESSAGE(END_INTERNAL, "CCI3039E", LEVEL_ERROR, "an error inside the gateway", "Report it, with the lines of this connection.")
+/* clang-format on */
+
+#endif

@@ -1,0 +1,28 @@
+/* Host names to socket addresses without blocking the loop (getaddrinfo on libuv's pool). One thread only. */
+#ifndef RESOLVER_H
+#define RESOLVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "compiler.h"
+#include "iocontext.h"
+
+#define RESOLVER_ADDRESSES 16 /* the most that one name gives */
+
+struct resolver;
+
+/* `error` NULL: found; `list` (borrowed until the return) has 1 to RESOLVER_ADDRESSES addresses in the order of
+ * RFC 6724 with families interleaved (RFC 8305, section 4). Otherwise `error` is the system's word for the fault. */
+typedef void resolver_done(void *owner, const char *error, const union socket_address *list, size_t count);
+
+/* Look up `host` for TCP `port`. Calls `done` exactly once, never before the return, unless cancelled. NULL
+ * without memory. The resolver is gone after `done`. */
+struct resolver *resolver_start(struct iocontext *io, const char *host, uint16_t port, resolver_done *done, void *owner)
+    MUST_CHECK;
+
+/* `done` will not be called. The memory goes when the look-up has come back. NULL does nothing. */
+void resolver_cancel(struct resolver *resolver);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * One configuration in force, with everything made from it: TLS contexts and address memories for each worker, and
+ * the notifiers. Immutable, counted; a session keeps the one it started with.
+ */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+
+#include <stdatomic.h>
+
+#include "compiler.h"
+#include "config.h"
+#include "notifier.h"
+#include "target.h"
+#include "text.h"
+#include "tlscontext.h"
+
+/* What one worker uses of it, and nobody else touches. */
+struct snapshot_part {
+	struct tls_worker *tls;          /* NULL where no listener and no peer can use TLS */
+	struct target_memory *services;  /* one for each service */
+	struct target_memory *peers;     /* one for each peer */
+};
+
+struct snapshot {
+	struct config *config;       /* owned */
+	struct notifiers *notifiers; /* owned */
+	struct snapshot_part *parts; /* one for each worker */
+	unsigned workers;
+	atomic_uint references;
+};
+
+/* Make one with one reference. Owns `config` after success; after failure the caller still does. NULL with `error`. */
+struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct cci_notifier_kind *const *kinds,
+                              struct error *error) MUST_CHECK;
+
+/* One more reference; returns `snapshot`. */
+struct snapshot *snapshot_hold(struct snapshot *snapshot);
+
+/* One less; the last one frees. NULL does nothing. Any thread. */
+void snapshot_release(struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * Text: bounded building, escaping, names and their patterns, numbers with units, and the one-line error that
+ * every function of the project fills in when it fails. Allocates nothing; knows nothing of sockets or files.
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+
+/* A CCI name has 1 to 64 characters (protocol, section 1). */
+#define NAME_MAX_CHARS 64
+
+/* One clear error: what is wrong, where, and the remedy. Always terminated. */
+struct error {
+	char text[512];
+};
+
+/* Fill `error` (NULL: dropped) from a printf format; cut at its size. Always returns -1, so that a caller can
+ * write `return error_set(...)`. */
+int error_set(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Put "PREFIX: " (from a printf format) before the text that `error` already holds. Always returns -1. */
+int error_prefix(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* A text under construction in the caller's buffer. Never writes past it; `cut` says that something was lost.
+ * Always terminated while size is at least 1. */
+struct text {
+	char *at;    /* borrowed: the caller's buffer */
+	size_t size; /* bytes, terminator included */
+	size_t used; /* bytes, terminator excluded */
+	bool cut;
+};
+
+/* Begin an empty text in `buffer` of `size` (at least 1) bytes. */
+void text_init(struct text *text, char *buffer, size_t size);
+
+/* Append `length` bytes, or a string, or a formatted string. */
+void text_put(struct text *text, const char *bytes, size_t length);
+void text_puts(struct text *text, const char *string);
+void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Append `length` bytes of a stranger's text so that only printable ASCII results: backslash and double quote get
+ * a backslash before them, everything outside 0x20..0x7e becomes \xHH. */
+void text_put_escaped(struct text *text, const char *bytes, size_t length);
+
+/* Append bytes in lower-case hexadecimal. */
+void text_put_hex(struct text *text, const uint8_t *bytes, size_t length);
+
+/* Is this a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ - (protocol, section 1)? */
+bool name_valid(const char *name, size_t length);
+
+/* Equal without regard to ASCII case (protocol, section 1); never consults the locale. */
+bool name_equal(const char *a, const char *b);
+
+/* Does `name` match `pattern`, in which * stands for any run of characters and ? for one? No regard to case.
+ * Time is bounded by the product of both lengths. */
+bool name_match(const char *pattern, const char *name);
+
+/* Is this a pattern of names: 1 to 64 characters of a name, * or ?. */
+bool name_pattern_valid(const char *pattern);
+
+/* Parse a whole decimal number in [least, most]. 0, or -1 with `error` naming the bounds. */
+int text_to_number(const char *text, uint64_t least, uint64_t most, uint64_t *number, struct error *error) MUST_CHECK;
+
+/* Parse a duration: a decimal number with unit ms, s, m, h or d ("5s", "1h30m" is not taken). The unit is
+ * required, save for 0. Result in milliseconds. 0 or -1 with `error`. */
+int text_to_duration(const char *text, uint64_t *duration_ms, struct error *error) MUST_CHECK;
+
+/* The shortest text that text_to_duration reads back as `duration_ms`. */
+void text_put_duration(struct text *text, uint64_t duration_ms);
+
+/* Parse an even number of hexadecimal digits into at most `size` bytes. Bytes stored, or -1. */
+int text_from_hex(const char *hex, uint8_t *bytes, size_t size) MUST_CHECK;
+
+#endif

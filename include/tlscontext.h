@@ -1,0 +1,65 @@
+/*
+ * TLS settings of one snapshot, once for each worker: an OSSL_LIB_CTX of its own and the SSL_CTXs made in it. Built
+ * by the main thread, used by one worker, freed when the last session that uses the snapshot is gone. Knows the
+ * configuration, no socket.
+ */
+#ifndef TLSCONTEXT_H
+#define TLSCONTEXT_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+#include "config.h"
+#include "text.h"
+
+/* ALPN names: after a clear exchange (protocol, section 4), and from the first byte (section 6). */
+#define TLS_ALPN_UPGRADE "cci-upgrade/1"
+#define TLS_ALPN_DIRECT "cci/1"
+
+/* How a connection came to its handshake. */
+enum tls_start { TLS_START_UPGRADE, TLS_START_DIRECT };
+
+/* AEAD suites only, unless the configuration says otherwise. */
+#define TLS_DEFAULT_CIPHERS                                                                                           \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"                        \
+	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define TLS_DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define TLS_DEFAULT_GROUPS "X25519:P-256:P-384"
+
+struct tls_worker;
+
+/* The process's secret from which ticket keys are derived; made once, the same for all workers and across reloads,
+ * so that a ticket from one worker is taken by another. 0 or -1 with `error`. */
+int tls_init(struct error *error) MUST_CHECK;
+
+/* All contexts of one worker for `config` (borrowed: must outlive the result): for each listener two server contexts
+ * (upgrade and direct), for each peer two client contexts. Reads certificate, key and CA files; every fault names
+ * section, key, file and remedy. Rehearses a handshake in memory between a server context and a client, so that
+ * a key that does not fit, or suites that cannot work, are found here. NULL with `error`. Reads openssl.cnf of the
+ * system into the library context, so that the site's policy holds. Main thread only. */
+struct tls_worker *tls_worker_new(const struct config *config, struct error *error) MUST_CHECK;
+void tls_worker_free(struct tls_worker *worker);
+
+/* A new SSL for the accepting side of a connection on listener number `listener`, or for the connecting side to peer
+ * number `peer` (its address being number `address` of the peer: its host is what the certificate must say where
+ * server_name is not set). The SSL is set to accept or connect state, with ALPN, verification and (peer) a session
+ * to resume; owned by the caller. `server_name` NULL: from the configuration. NULL without memory. */
+SSL *tls_server_new(struct tls_worker *worker, size_t listener, enum tls_start start) MUST_CHECK;
+SSL *tls_client_new(struct tls_worker *worker, size_t peer, size_t address, enum tls_start start) MUST_CHECK;
+
+/* Settings of a connecting side outside of a configuration (the command line). NULL members: not set. */
+struct tls_client_options {
+	const char *ca, *certificate, *private_key, *server_name;
+	int min_version; /* 0: 0x0303 */
+};
+
+/* A tls_worker with exactly one peer, number 0, from options. Without `ca` the system's store is used. */
+struct tls_worker *tls_worker_new_client(const struct tls_client_options *options, struct error *error) MUST_CHECK;
+
+/* Log subject, names, serial, days left of the certificate in use (MESSAGE_CERTIFICATE_IN_USE). */
+void tls_worker_log(const struct tls_worker *worker);
+
+#endif

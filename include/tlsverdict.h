@@ -1,0 +1,55 @@
+/*
+ * The one verdict on a TLS peer, and what is recorded of it. A relay can start only from VERDICT_ACCEPTED. Holds
+ * for full and for resumed handshakes alike: chain, name and ALPN are looked at again every time.
+ */
+#ifndef TLSVERDICT_H
+#define TLSVERDICT_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "reason.h"
+#include "tlscontext.h"
+
+/* What is known of a finished handshake; texts are terminated, cut where too long, and a stranger's: escape them. */
+struct tls_facts {
+	char version[8];  /* "1.3" */
+	char suite[48];   /* IANA name */
+	char group[24];   /* key exchange group */
+	char alpn[24];    /* "" where none */
+	bool resumed;
+	bool has_peer;           /* a peer certificate was shown */
+	char subject[256];       /* RFC 2253 */
+	char names[256];         /* SAN, comma separated: DNS:a,IP:b */
+	char serial[64];         /* hex */
+	char not_after[24];      /* 2026-11-24T08:00:00Z */
+	char verify[64];         /* "ok", "not asked", or the library's words */
+};
+
+/* What this side insists on. */
+struct tls_expectation {
+	enum tls_start start;
+	bool is_server;
+	int client_auth;     /* enum client_auth, server only */
+	int confirm;         /* enum confirm_mode: with REQUIRE an upgrade without ALPN is refused */
+};
+
+struct verdict {
+	enum reason reason; /* REASON_NONE: accepted */
+	bool confirm;       /* ALPN cci-upgrade/1 was negotiated: both send CONFIRM */
+	char detail[160];   /* words for the log where it was refused */
+};
+
+/* Judge the finished handshake on `ssl`. */
+void tls_verdict(SSL *ssl, const struct tls_expectation *expectation, struct verdict *verdict);
+
+/* Judge a handshake that failed: the most telling reason (certificate missing, untrusted, name, ALPN, no shared
+ * version...) from the error queue and the verify result. */
+void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, struct verdict *verdict);
+
+void tls_facts_of(SSL *ssl, struct tls_facts *facts);
+
+#endif
