@@ -19,4 +19,52 @@ COMMON := text address log messages reason ebcdic rows inireader config config_c
           iocontext channel bio resolver \
           exchange handshake target relay relay_flow record notifier_log \
           snapshot dial session session_stages listener worker daemon
+# One Check suite for each module: tests/unit/test_NAME.c.
 UNIT_TESTS :=
+
+# While the tree is being filled: only what is there.
+COMMON := $(foreach m,$(COMMON),$(if $(wildcard common/$(m).c),$(m)))
+
+PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
+CCISSL := ccissl/main
+CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/connect ccisslgw/ping
+
+COMMON_OBJECTS := $(COMMON:%=$(BUILD)/common/%.o)
+LIBRARY := $(BUILD)/libcommon.a
+UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/test_%)
+
+.PHONY: all run test check bench clean install deps format
+.DELETE_ON_ERROR:
+
+all: $(PROGRAMS)
+
+$(BUILD)/ccissl: $(CCISSL:%=$(BUILD)/%.o) $(LIBRARY)
+$(BUILD)/ccisslgw: $(CCISSLGW:%=$(BUILD)/%.o) $(LIBRARY)
+$(PROGRAMS):
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(LIBRARY): $(COMMON_OBJECTS)
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Objects follow the compiler and its flags: another CC or CFLAGS builds anew.
+$(BUILD)/flags: FORCE
+	$(Q)mkdir -p $(@D); echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@echo "  CC    $<"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Check's own headers use GNU extensions.
+$(BUILD)/tests/%.o: ALL_CFLAGS += -Itests -Wno-pedantic -Wno-gnu-zero-variadic-macro-arguments
+
+$(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/tests/unit/suite_main.o $(LIBRARY)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm $(LIBS)
+
+DEPENDENCIES := $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(DEPENDENCIES)
