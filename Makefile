@@ -15,7 +15,7 @@ ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZ
 LIBS := -lssl -lcrypto -luv -linih
 
 COMMON := text address log messages reason ebcdic rows inireader config config_check config_dump \
-          params policy confirm tlscontext tlscontext_load tlsverdict ratchet limits noise notifier \
+          params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
           iocontext channel bio resolver \
           exchange handshake target relay relay_flow record notifier_log \
           snapshot dial session session_stages listener worker daemon

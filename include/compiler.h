@@ -5,8 +5,8 @@
 /* The result says whether the call worked, and has to be looked at. */
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* Argument `format` is a printf format for the arguments from `first` on. */
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+/* Argument number `text` is a printf format for the arguments from `first` on. */
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 /* Never returns. */
 #define NO_RETURN __attribute__((noreturn))

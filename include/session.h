@@ -11,7 +11,7 @@
 #include "address.h"
 #include "compiler.h"
 #include "iocontext.h"
-#include "limits.h"
+#include "quota.h"
 #include "noise.h"
 #include "ratchet.h"
 #include "snapshot.h"
@@ -22,7 +22,7 @@ struct session;
 struct session_host {
 	struct iocontext *io;
 	unsigned number;             /* of the worker, from 0 */
-	struct limits *limits;       /* these three: borrowed, of the process */
+	struct quota *quota;       /* these three: borrowed, of the process */
 	struct ratchet *ratchet;
 	struct noise *noise;
 	bool draining;               /* set by session_drain */
@@ -32,10 +32,10 @@ struct session_host {
 };
 
 /* Take over `fd`, accepted from `remote` on listener number `listener` of `snapshot` (a reference is taken). The
- * session leaves the limits when it ends (`verdict` is what limits_enter said: OK, or OVER to be told REFUSE 8). 0;
+ * session leaves the limits when it ends (`verdict` is what quota_enter said: OK, or OVER to be told REFUSE 8). 0;
  * or -1 without memory or descriptors: then fd is the caller's, and so is the place in the limits. */
 int session_start(struct session_host *host, struct snapshot *snapshot, size_t listener, int fd,
-                  const union socket_address *remote, enum limits_verdict verdict) MUST_CHECK;
+                  const union socket_address *remote, enum quota_verdict verdict) MUST_CHECK;
 
 /* From now on: no answer but REFUSE 9 to who has not been answered; the rest goes on. */
 void session_drain(struct session_host *host);

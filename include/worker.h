@@ -6,7 +6,7 @@
 #define WORKER_H
 
 #include "compiler.h"
-#include "limits.h"
+#include "quota.h"
 #include "listener.h"
 #include "noise.h"
 #include "ratchet.h"
@@ -16,7 +16,7 @@
 struct worker;
 
 struct worker_shared {
-	struct limits *limits;
+	struct quota *quota;
 	struct ratchet *ratchet;
 	struct noise *noise;
 	/* Called from the worker's thread when a draining worker has no session left. */

@@ -1,0 +1,38 @@
+/*
+ * Counts connections in all and per source, for all workers (atomics and a sharded table with a lock each).
+ * Knows only source keys.
+ */
+#ifndef QUOTA_H
+#define QUOTA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "compiler.h"
+
+struct quota;
+
+enum quota_verdict {
+	QUOTA_OK,
+	QUOTA_OVER,  /* over a limit: may be told so by REFUSE 8 and no more; still has to be left */
+	QUOTA_CLOSE, /* far over: close at once; was not entered, must not be left */
+};
+
+struct quota *quota_new(void) MUST_CHECK;
+void quota_free(struct quota *quota);
+
+/* The bounds in force from now on (0: none). Connections that are there stay. */
+void quota_set(struct quota *quota, uint64_t connections, uint64_t per_source);
+
+/* One more connection from `source`. QUOTA_OVER is given to at most limit/8 (16 to 1024) connections at once. */
+enum quota_verdict quota_enter(struct quota *quota, const struct source_key *source) MUST_CHECK;
+
+/* It ended; once for each enter that did not say QUOTA_CLOSE. `verdict` is what enter said. */
+void quota_leave(struct quota *quota, const struct source_key *source, enum quota_verdict verdict);
+
+/* Connections entered and not left. */
+uint64_t quota_count(const struct quota *quota);
+
+#endif
