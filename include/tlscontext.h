@@ -23,11 +23,11 @@
 enum tls_start { TLS_START_UPGRADE, TLS_START_DIRECT };
 
 /* AEAD suites only, unless the configuration says otherwise. */
-#define TLS_DEFAULT_CIPHERS                                                                                           \
+#define DEFAULT_CIPHERS                                                                                           \
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"                        \
 	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define TLS_DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define TLS_DEFAULT_GROUPS "X25519:P-256:P-384"
+#define DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define DEFAULT_GROUPS "X25519:P-256:P-384"
 
 struct tls_worker;
 
