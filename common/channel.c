@@ -1,0 +1,512 @@
+/* One non-blocking stream socket, clear or TLS: reads, writes that keep what the kernel does not take, and events. */
+#include "channel.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "bio.h"
+
+struct channel {
+	struct bio_socket socket;
+	struct iocontext *io;
+	uv_poll_t poll;
+	SSL *ssl;
+	channel_event *event;
+	void *owner;
+	struct ready again;
+	uint8_t *pending; /* from the pool, only while something is kept */
+	size_t pending_at, pending_end, pending_capacity;
+	int watched;                /* what libuv watches now */
+	enum channel_status ending; /* found behind bytes already handed out; OK: none */
+	bool want_read, want_write, end_due, poll_failed, closing;
+	int write_error; /* errno of a send that failed */
+	struct channel_count count;
+	const char *error;
+};
+
+/* Where polling has ended with an error, or the bytes are inside already, the event has to come from the queue. */
+static void run_again(struct ready *ready)
+{
+	struct channel *channel = OWNER_OF(ready, struct channel, again);
+
+	channel->socket.drained = false;
+	if (channel->want_read && channel->event != NULL)
+		channel->event(channel->owner, CHANNEL_READABLE);
+}
+
+/* Errors of epoll_ctl come as an event of their own kind: the read that follows finds the fault. */
+static void poll_event(uv_poll_t *poll, int status, int events);
+
+/* Interest that has gone is dropped only when an event comes that nobody wanted: most come back before that. */
+static void rewatch(struct channel *channel, bool drop)
+{
+	int wanted = (channel->want_read ? UV_READABLE : 0);
+
+	if (channel->want_write || channel->pending_end > 0)
+		wanted |= UV_WRITABLE;
+	if (channel->poll_failed) {
+		if (channel->want_read)
+			iocontext_ready(channel->io, &channel->again);
+		return;
+	}
+	if (!drop)
+		wanted |= channel->watched & UV_READABLE;
+	if (wanted == channel->watched)
+		return;
+	channel->watched = wanted;
+	if (wanted == 0)
+		(void)uv_poll_stop(&channel->poll);
+	else if (uv_poll_start(&channel->poll, wanted, poll_event) != 0)
+		channel->poll_failed = true;
+}
+
+static void drop_pending(struct channel *channel)
+{
+	if (channel->pending != NULL)
+		iocontext_give(channel->io, channel->pending, channel->pending_capacity);
+	channel->pending = NULL;
+	channel->pending_at = channel->pending_end = channel->pending_capacity = 0;
+}
+
+/* Send as much as the kernel takes; what follows a broken connection is dropped, and the next write says so. */
+static size_t send_some(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+	size_t sent = 0;
+
+	while (sent < size && channel->write_error == 0) {
+		ssize_t went = send(channel->socket.fd, bytes + sent, size - sent, MSG_NOSIGNAL);
+
+		if (went >= 0)
+			sent += (size_t)went;
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return sent;
+		else if (errno != EINTR)
+			channel->write_error = errno;
+	}
+	return size;
+}
+
+static bool keep(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+	size_t held = channel->pending_end - channel->pending_at;
+
+	if (channel->pending_end + size > channel->pending_capacity) {
+		size_t capacity;
+		uint8_t *buffer = iocontext_take(channel->io, held + size, &capacity);
+
+		if (buffer == NULL)
+			return false;
+		if (held > 0)
+			memcpy(buffer, channel->pending + channel->pending_at, held);
+		drop_pending(channel);
+		channel->pending = buffer;
+		channel->pending_capacity = capacity;
+		channel->pending_end = held;
+	}
+	memcpy(channel->pending + channel->pending_end, bytes, size);
+	channel->pending_end += size;
+	return true;
+}
+
+static bool send_or_keep(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+	size_t sent = channel->pending_end > 0 ? 0 : send_some(channel, bytes, size);
+
+	if (sent == size)
+		return true;
+	if (!keep(channel, bytes + sent, size - sent)) {
+		channel->write_error = ENOMEM;
+		return false;
+	}
+	return true;
+}
+
+static bool flush_gather(struct channel *channel)
+{
+	struct gather *gather = iocontext_gather(channel->io);
+	size_t used = gather->used;
+
+	gather->used = 0;
+	return used == 0 || send_or_keep(channel, gather->bytes, used);
+}
+
+/* The BIO's writes: collected until the operation of the channel ends, or the buffer is full. */
+static bool take_written(struct bio_socket *socket, const uint8_t *bytes, size_t size)
+{
+	struct channel *channel = OWNER_OF(socket, struct channel, socket);
+	struct gather *gather = iocontext_gather(channel->io);
+
+	if (gather->used + size > IO_GATHER_SIZE && !flush_gather(channel))
+		return false;
+	if (size > IO_GATHER_SIZE)
+		return send_or_keep(channel, bytes, size);
+	memcpy(gather->bytes + gather->used, bytes, size);
+	gather->used += size;
+	return true;
+}
+
+static void flush_pending(struct channel *channel)
+{
+	channel->pending_at += send_some(channel, channel->pending + channel->pending_at,
+	                                 channel->pending_end - channel->pending_at);
+	if (channel->pending_at < channel->pending_end)
+		return;
+	drop_pending(channel);
+	if (channel->end_due)
+		(void)shutdown(channel->socket.fd, SHUT_WR);
+}
+
+static void poll_event(uv_poll_t *poll, int status, int events)
+{
+	struct channel *channel = poll->data;
+	unsigned report = 0;
+
+	if (channel->closing)
+		return;
+	if (status < 0) {
+		channel->watched = 0;
+		channel->poll_failed = true;
+		events = UV_READABLE | UV_WRITABLE;
+	}
+	if (events & UV_READABLE)
+		channel->socket.drained = false;
+	if ((events & UV_WRITABLE) && channel->pending_end > 0) {
+		flush_pending(channel);
+		if (status < 0)
+			drop_pending(channel);
+		report |= channel->pending_end == 0 ? CHANNEL_WRITABLE : 0;
+	} else if ((events & UV_WRITABLE) && channel->want_write) {
+		report |= CHANNEL_WRITABLE;
+	}
+	if (report & CHANNEL_WRITABLE)
+		channel->want_write = false;
+	if ((events & UV_READABLE) && channel->want_read && channel->event != NULL)
+		report |= CHANNEL_READABLE;
+	if (channel->event == NULL)
+		channel->want_read = false;
+	rewatch(channel, !(report & CHANNEL_READABLE));
+	if (report != 0 && channel->event != NULL)
+		channel->event(channel->owner, report);
+}
+
+static void poll_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+struct channel *channel_new(struct iocontext *io, int fd)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+	int on = 1;
+
+	if (channel == NULL)
+		return NULL;
+	if (uv_poll_init(iocontext_loop(io), &channel->poll, fd) != 0) {
+		free(channel);
+		return NULL;
+	}
+	channel->poll.data = channel;
+	channel->io = io;
+	channel->socket.fd = fd;
+	channel->socket.take = take_written;
+	channel->again.run = run_again;
+	channel->error = "";
+	/* A unix socket has no such option, and no need of it. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return channel;
+}
+
+void channel_close(struct channel *channel)
+{
+	if (channel == NULL || channel->closing)
+		return;
+	channel->closing = true;
+	iocontext_unready(&channel->again);
+	drop_pending(channel);
+	SSL_free(channel->ssl);
+	channel->ssl = NULL;
+	uv_close((uv_handle_t *)&channel->poll, poll_closed);
+	close(channel->socket.fd);
+}
+
+void channel_abort(struct channel *channel)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	if (channel == NULL || channel->closing)
+		return;
+	(void)setsockopt(channel->socket.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	channel_close(channel);
+}
+
+void channel_watch(struct channel *channel, channel_event *event, void *owner)
+{
+	channel->event = event;
+	channel->owner = owner;
+	if (event == NULL)
+		channel->want_read = false;
+}
+
+void channel_want_read(struct channel *channel, bool on)
+{
+	channel->want_read = on;
+	if (on)
+		rewatch(channel, false);
+}
+
+void channel_again(struct channel *channel)
+{
+	channel->want_read = true;
+	iocontext_ready(channel->io, &channel->again);
+}
+
+void channel_want_connect(struct channel *channel)
+{
+	channel->want_write = true;
+	rewatch(channel, false);
+}
+
+int channel_connect_error(struct channel *channel)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+		return errno;
+	return error;
+}
+
+static enum channel_status broken(struct channel *channel, int error)
+{
+	const char *words = strerrordesc_np(error);
+
+	channel->error = words != NULL ? words : "unknown system error";
+	return error == ENOMEM ? CHANNEL_FAILED : CHANNEL_RESET;
+}
+
+static enum channel_status clear_read(struct channel *channel, void *bytes, size_t size, int flags, size_t *got)
+{
+	ssize_t came;
+
+	do
+		came = recv(channel->socket.fd, bytes, size, flags);
+	while (came < 0 && errno == EINTR);
+	if (came > 0) {
+		*got = (size_t)came;
+		return CHANNEL_OK;
+	}
+	if (came == 0)
+		return CHANNEL_EOF;
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return CHANNEL_AGAIN;
+	return broken(channel, errno);
+}
+
+/* What a failed call of OpenSSL means here. The error queue is left for who judges a handshake. */
+static enum channel_status tls_status(struct channel *channel, int result)
+{
+	unsigned long code;
+	const char *words;
+
+	switch (SSL_get_error(channel->ssl, result)) {
+	case SSL_ERROR_ZERO_RETURN:
+		return CHANNEL_EOF;
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return CHANNEL_AGAIN;
+	default:
+		break;
+	}
+	if (channel->socket.error != 0)
+		return broken(channel, channel->socket.error);
+	if (channel->write_error != 0)
+		return broken(channel, channel->write_error);
+	code = ERR_peek_error();
+	words = ERR_reason_error_string(code);
+	channel->error = words != NULL ? words : "the TLS stream is broken";
+	if (!channel->socket.eof || (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING))
+		return CHANNEL_FAILED;
+	channel->error = "the peer closed without close_notify";
+	return CHANNEL_TRUNCATED;
+}
+
+static enum channel_status tls_read(struct channel *channel, uint8_t *bytes, size_t size, size_t *got)
+{
+	enum channel_status status = channel->ending;
+	size_t total = 0;
+
+	if (status != CHANNEL_OK)
+		return status;
+	do {
+		size_t came = 0;
+		int result;
+
+		ERR_clear_error();
+		result = SSL_read_ex(channel->ssl, bytes + total, size - total, &came);
+		if (result != 1) {
+			status = tls_status(channel, result);
+			break;
+		}
+		total += came;
+	} while (total < size && SSL_has_pending(channel->ssl));
+	/* A KeyUpdate or an alert may have been answered. */
+	if (!flush_gather(channel))
+		status = CHANNEL_FAILED;
+	if (status != CHANNEL_OK && status != CHANNEL_AGAIN)
+		channel->ending = status;
+	if (total == 0)
+		return status;
+	channel->count.tls_in += total;
+	*got = total;
+	return CHANNEL_OK;
+}
+
+enum channel_status channel_read(struct channel *channel, void *bytes, size_t size, size_t *got)
+{
+	enum channel_status status;
+
+	*got = 0;
+	if (channel->ssl != NULL) {
+		status = tls_read(channel, bytes, size, got);
+		rewatch(channel, false);
+		return status;
+	}
+	if (channel->socket.drained)
+		return CHANNEL_AGAIN;
+	status = clear_read(channel, bytes, size, 0, got);
+	channel->socket.drained = status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size);
+	channel->count.clear_in += *got;
+	return status;
+}
+
+bool channel_more(const struct channel *channel)
+{
+	if (channel->ssl == NULL || channel->ending != CHANNEL_OK)
+		return channel->ending != CHANNEL_OK || !channel->socket.drained;
+	return SSL_pending(channel->ssl) > 0 || !channel->socket.drained;
+}
+
+enum channel_status channel_peek(struct channel *channel, void *bytes, size_t size, size_t *got)
+{
+	*got = 0;
+	return clear_read(channel, bytes, size, MSG_PEEK | MSG_DONTWAIT, got);
+}
+
+static enum channel_status tls_write(struct channel *channel, const void *bytes, size_t size)
+{
+	enum channel_status status = CHANNEL_OK;
+	size_t went = 0;
+	int result;
+
+	ERR_clear_error();
+	result = SSL_write_ex(channel->ssl, bytes, size, &went);
+	if (result != 1)
+		status = tls_status(channel, result);
+	if (!flush_gather(channel))
+		status = CHANNEL_FAILED;
+	channel->count.tls_out += went;
+	/* The BIO takes everything, so there is nothing that a write could wait for. */
+	return status == CHANNEL_AGAIN || status == CHANNEL_EOF ? CHANNEL_FAILED : status;
+}
+
+enum channel_status channel_write(struct channel *channel, const void *bytes, size_t size)
+{
+	enum channel_status status = CHANNEL_OK;
+
+	if (size == 0)
+		return CHANNEL_OK;
+	if (channel->write_error == 0 && channel->ssl != NULL)
+		status = tls_write(channel, bytes, size);
+	else if (channel->write_error == 0 && send_or_keep(channel, bytes, size))
+		channel->count.clear_out += size;
+	rewatch(channel, false);
+	return channel->write_error != 0 ? broken(channel, channel->write_error) : status;
+}
+
+size_t channel_pending(const struct channel *channel)
+{
+	return channel->pending_end - channel->pending_at;
+}
+
+enum channel_status channel_end(struct channel *channel)
+{
+	if (channel->ssl == NULL) {
+		channel->end_due = true;
+		if (channel->pending_end == 0)
+			(void)shutdown(channel->socket.fd, SHUT_WR);
+		return CHANNEL_OK;
+	}
+	ERR_clear_error();
+	if (SSL_shutdown(channel->ssl) < 0)
+		(void)tls_status(channel, -1);
+	if (!flush_gather(channel))
+		return CHANNEL_FAILED;
+	rewatch(channel, false);
+	return channel->write_error != 0 ? broken(channel, channel->write_error) : CHANNEL_OK;
+}
+
+enum channel_status channel_upgrade(struct channel *channel, SSL *ssl)
+{
+	BIO *bio = bio_new(&channel->socket);
+
+	if (bio == NULL) {
+		SSL_free(ssl);
+		channel->error = "not enough memory";
+		return CHANNEL_FAILED;
+	}
+	SSL_set_bio(ssl, bio, bio);
+	channel->ssl = ssl;
+	channel->socket.drained = false;
+	return CHANNEL_OK;
+}
+
+enum channel_status channel_handshake(struct channel *channel)
+{
+	enum channel_status status = CHANNEL_OK;
+	int result;
+
+	ERR_clear_error();
+	result = SSL_do_handshake(channel->ssl);
+	if (result != 1)
+		status = tls_status(channel, result);
+	if (!flush_gather(channel))
+		status = CHANNEL_FAILED;
+	rewatch(channel, false);
+	return status == CHANNEL_EOF ? CHANNEL_FAILED : status;
+}
+
+SSL *channel_ssl(const struct channel *channel)
+{
+	return channel->ssl;
+}
+
+int channel_fd(const struct channel *channel)
+{
+	return channel->socket.fd;
+}
+
+struct iocontext *channel_io(const struct channel *channel)
+{
+	return channel->io;
+}
+
+void channel_counts(const struct channel *channel, struct channel_count *count)
+{
+	*count = channel->count;
+}
+
+void channel_count_add(struct channel *channel, uint64_t clear_in, uint64_t clear_out)
+{
+	channel->count.clear_in += clear_in;
+	channel->count.clear_out += clear_out;
+}
+
+const char *channel_error(const struct channel *channel)
+{
+	return channel->error;
+}

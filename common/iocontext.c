@@ -1,0 +1,200 @@
+/* The buffers, pipes and pending work that the channels of one worker share. */
+#include "iocontext.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Pending buffers come in these sizes; more than KEEP of one size, or PIPES pipes, are given back to the system. */
+static const size_t class_size[] = {16 * 1024, 64 * 1024, IO_GATHER_SIZE + 1024};
+#define CLASSES (sizeof(class_size) / sizeof(class_size[0]))
+#define KEEP 16
+#define PIPES 32
+
+/* Of the pipes made here; the kernel gives what the user's limit allows. */
+#define PIPE_SIZE (256 * 1024)
+
+struct iocontext {
+	uv_loop_t *loop;
+	uv_check_t check;
+	uv_idle_t idle; /* active only while work is queued: keeps the loop from sleeping */
+	unsigned open_handles;
+	struct ready queue; /* ring; its own links are the ends */
+	struct gather gather;
+	uint8_t *scratch;
+	uint8_t *kept[CLASSES][KEEP];
+	unsigned kept_count[CLASSES];
+	int pipes[PIPES][2];
+	unsigned pipe_count;
+};
+
+static void free_all(struct iocontext *io)
+{
+	for (size_t class = 0; class < CLASSES; class ++)
+		while (io->kept_count[class] > 0)
+			free(io->kept[class][--io->kept_count[class]]);
+	while (io->pipe_count > 0) {
+		io->pipe_count--;
+		close(io->pipes[io->pipe_count][0]);
+		close(io->pipes[io->pipe_count][1]);
+	}
+	free(io->scratch);
+	free(io->gather.bytes);
+	free(io);
+}
+
+static void keep_awake(uv_idle_t *idle)
+{
+	(void)idle;
+}
+
+/* Run what is queued now; what is queued meanwhile waits for the next turn, so that a turn is bounded. */
+static void run_ready(uv_check_t *check)
+{
+	struct iocontext *io = check->data;
+	struct ready batch;
+
+	if (io->queue.next == &io->queue)
+		return;
+	batch = io->queue;
+	batch.next->previous = &batch;
+	batch.previous->next = &batch;
+	io->queue.next = io->queue.previous = &io->queue;
+	while (batch.next != &batch) {
+		struct ready *ready = batch.next;
+
+		iocontext_unready(ready);
+		ready->run(ready);
+	}
+	if (io->queue.next == &io->queue)
+		uv_idle_stop(&io->idle);
+}
+
+struct iocontext *iocontext_new(uv_loop_t *loop, struct error *error)
+{
+	struct iocontext *io = calloc(1, sizeof(*io));
+
+	if (io == NULL)
+		goto err;
+	io->loop = loop;
+	io->queue.next = io->queue.previous = &io->queue;
+	io->scratch = malloc(IO_SCRATCH_SIZE);
+	io->gather.bytes = malloc(IO_GATHER_SIZE);
+	if (io->scratch == NULL || io->gather.bytes == NULL)
+		goto err;
+	/* Neither can fail: they only link the handle into the loop. */
+	(void)uv_check_init(loop, &io->check);
+	(void)uv_idle_init(loop, &io->idle);
+	io->check.data = io->idle.data = io;
+	io->open_handles = 2;
+	(void)uv_check_start(&io->check, run_ready);
+	uv_unref((uv_handle_t *)&io->check);
+	return io;
+err:
+	if (io != NULL)
+		free_all(io);
+	error_set(error, "not enough memory for the buffers of a worker");
+	return NULL;
+}
+
+static void handle_closed(uv_handle_t *handle)
+{
+	struct iocontext *io = handle->data;
+
+	if (--io->open_handles == 0)
+		free_all(io);
+}
+
+void iocontext_close(struct iocontext *io)
+{
+	if (io == NULL)
+		return;
+	uv_close((uv_handle_t *)&io->check, handle_closed);
+	uv_close((uv_handle_t *)&io->idle, handle_closed);
+}
+
+uv_loop_t *iocontext_loop(struct iocontext *io)
+{
+	return io->loop;
+}
+
+uint8_t *iocontext_scratch(struct iocontext *io)
+{
+	return io->scratch;
+}
+
+struct gather *iocontext_gather(struct iocontext *io)
+{
+	return &io->gather;
+}
+
+void iocontext_ready(struct iocontext *io, struct ready *ready)
+{
+	if (ready->next != NULL)
+		return;
+	ready->next = &io->queue;
+	ready->previous = io->queue.previous;
+	ready->previous->next = ready;
+	io->queue.previous = ready;
+	if (!uv_is_active((uv_handle_t *)&io->idle))
+		(void)uv_idle_start(&io->idle, keep_awake);
+}
+
+void iocontext_unready(struct ready *ready)
+{
+	if (ready->next == NULL)
+		return;
+	ready->next->previous = ready->previous;
+	ready->previous->next = ready->next;
+	ready->next = ready->previous = NULL;
+}
+
+uint8_t *iocontext_take(struct iocontext *io, size_t size, size_t *capacity)
+{
+	for (size_t class = 0; class < CLASSES; class ++) {
+		if (size > class_size[class])
+			continue;
+		*capacity = class_size[class];
+		if (io->kept_count[class] > 0)
+			return io->kept[class][--io->kept_count[class]];
+		return malloc(class_size[class]);
+	}
+	*capacity = size;
+	return malloc(size);
+}
+
+void iocontext_give(struct iocontext *io, uint8_t *buffer, size_t capacity)
+{
+	for (size_t class = 0; class < CLASSES; class ++) {
+		if (capacity != class_size[class] || io->kept_count[class] == KEEP)
+			continue;
+		io->kept[class][io->kept_count[class]++] = buffer;
+		return;
+	}
+	free(buffer);
+}
+
+int iocontext_take_pipe(struct iocontext *io, int ends[2])
+{
+	if (io->pipe_count > 0) {
+		io->pipe_count--;
+		memcpy(ends, io->pipes[io->pipe_count], sizeof(io->pipes[0]));
+		return 0;
+	}
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0)
+		return -1;
+	/* Refused beyond the user's limit of pipe memory; the default size works as well. */
+	(void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE);
+	return 0;
+}
+
+void iocontext_give_pipe(struct iocontext *io, int ends[2])
+{
+	if (io->pipe_count == PIPES) {
+		close(ends[0]);
+		close(ends[1]);
+		return;
+	}
+	memcpy(io->pipes[io->pipe_count++], ends, sizeof(io->pipes[0]));
+}

@@ -1,0 +1,28 @@
+/*
+ * The BIO through which OpenSSL works on a channel's socket: reads are recv on the descriptor, writes collect in the
+ * worker's gather buffer and leave it in one send. For channel.c alone.
+ */
+#ifndef BIO_H
+#define BIO_H
+
+#include <openssl/bio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+
+/* What the BIO needs of its channel; embedded there. */
+struct bio_socket {
+	int fd;
+	bool eof;         /* the peer has sent its FIN */
+	bool drained;     /* the last recv took all there was */
+	int error;        /* errno of a recv that failed; 0: none */
+	/* Take written bytes over; true, or false without memory. */
+	bool (*take)(struct bio_socket *socket, const uint8_t *bytes, size_t size);
+};
+
+/* A BIO on `socket` (borrowed; must outlive the BIO). NULL without memory. Thread-safe. */
+BIO *bio_new(struct bio_socket *socket) MUST_CHECK;
+
+#endif
