@@ -17,7 +17,7 @@ LIBS := -lssl -lcrypto -luv -linih
 COMMON := text address log messages reason ebcdic rows inireader config config_check config_dump \
           params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
           iocontext channel bio resolver \
-          exchange handshake target relay relay_flow record notifier_log \
+          exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages listener worker daemon
 # One Check suite for each module: tests/unit/test_NAME.c.
 UNIT_TESTS :=
