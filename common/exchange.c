@@ -198,6 +198,11 @@ void exchange_free(struct exchange *exchange)
 	free(exchange);
 }
 
+void exchange_expect(struct exchange *exchange, exchange_done *done)
+{
+	exchange->done = done;
+}
+
 void exchange_receive(struct exchange *exchange, bool detect_tls)
 {
 	exchange->receiving = true;

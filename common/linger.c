@@ -9,7 +9,7 @@
 #define LINGER_BYTES (64 * 1024)
 #define LOOK_MS 20 /* how often the send queue is looked at */
 
-struct linger {
+struct lingering {
 	struct channel *channel;
 	enum linger_way way;
 	linger_done *done;
@@ -24,7 +24,7 @@ static void timer_closed(uv_handle_t *timer)
 	free(timer->data);
 }
 
-void linger_stop(struct linger *linger)
+void linger_stop(struct lingering *linger)
 {
 	if (linger == NULL)
 		return;
@@ -35,7 +35,7 @@ void linger_stop(struct linger *linger)
 	uv_close((uv_handle_t *)&linger->timer, timer_closed);
 }
 
-static void finish(struct linger *linger)
+static void finish(struct lingering *linger)
 {
 	linger_done *done = linger->done;
 	void *owner = linger->owner;
@@ -46,7 +46,7 @@ static void finish(struct linger *linger)
 
 static void channel_ready(void *owner, unsigned events)
 {
-	struct linger *linger = owner;
+	struct lingering *linger = owner;
 	enum channel_status status;
 	size_t got = 0;
 
@@ -60,7 +60,7 @@ static void channel_ready(void *owner, unsigned events)
 
 static void look(uv_timer_t *timer)
 {
-	struct linger *linger = timer->data;
+	struct lingering *linger = timer->data;
 	int unsent = 0;
 
 	if (uv_now(timer->loop) >= linger->until_ms) {
@@ -73,9 +73,9 @@ static void look(uv_timer_t *timer)
 		finish(linger);
 }
 
-struct linger *linger_start(struct channel *channel, enum linger_way way, linger_done *done, void *owner)
+struct lingering *linger_start(struct channel *channel, enum linger_way way, linger_done *done, void *owner)
 {
-	struct linger *linger = calloc(1, sizeof(*linger));
+	struct lingering *linger = calloc(1, sizeof(*linger));
 	uv_loop_t *loop = iocontext_loop(channel_io(channel));
 
 	if (linger == NULL) {

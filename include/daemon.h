@@ -8,7 +8,7 @@
 #include "compiler.h"
 #include "config.h"
 
-#define GATEWAY_VERSION "0.1.0"
+#include "version.h"
 
 /* What the parameter exchange says of us (parameter 4): "ccissl/0.1.0". */
 const char *daemon_agent(void);

@@ -27,6 +27,9 @@ struct exchange *exchange_new(struct channel *channel, exchange_done *done, void
 /* Cancels what runs; wipes. NULL does nothing. */
 void exchange_free(struct exchange *exchange);
 
+/* Who hears of the next receive (the owner stays). */
+void exchange_expect(struct exchange *exchange, exchange_done *done);
+
 /* Receive one message. Where `detect_tls`, a first byte 0x16 ends it with REASON_NONE, exchange_is_tls true, and not
  * one byte taken (protocol, section 6). `done` is called exactly once, never before the return. */
 void exchange_receive(struct exchange *exchange, bool detect_tls);

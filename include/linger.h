@@ -13,16 +13,16 @@ enum linger_way {
 	LINGER_RESET, /* wait up to a second for the send queue, then close with a reset */
 };
 
-struct linger;
+struct lingering;
 
 /* The channel is closed; the linger is gone. */
 typedef void linger_done(void *owner);
 
 /* Own `channel`. `done` exactly once, never before the return, never after linger_stop. NULL without memory: the
  * channel has been closed at once. */
-struct linger *linger_start(struct channel *channel, enum linger_way way, linger_done *done, void *owner) MUST_CHECK;
+struct lingering *linger_start(struct channel *channel, enum linger_way way, linger_done *done, void *owner) MUST_CHECK;
 
 /* Close the channel now. NULL does nothing. */
-void linger_stop(struct linger *linger);
+void linger_stop(struct lingering *linger);
 
 #endif

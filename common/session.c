@@ -1,0 +1,285 @@
+/* The life of a session: start, deadlines, and the one place where it ends. */
+#include "session.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session_stages.h"
+
+static void unlink_session(struct session *session)
+{
+	struct session_host *host = session->host;
+
+	if (session->previous != NULL)
+		session->previous->next = session->next;
+	else
+		host->first = session->next;
+	if (session->next != NULL)
+		session->next->previous = session->previous;
+	host->count--;
+}
+
+static void link_session(struct session *session)
+{
+	struct session_host *host = session->host;
+
+	session->next = host->first;
+	if (host->first != NULL)
+		host->first->previous = session;
+	host->first = session;
+	host->count++;
+}
+
+static void timer_closed(uv_handle_t *timer)
+{
+	struct session *session = timer->data;
+	struct session_host *host = session->host;
+
+	unlink_session(session);
+	leg_close(&session->record.front);
+	leg_close(&session->record.back);
+	snapshot_release(session->snapshot);
+	free(session->offer);
+	free(session);
+	if (host->count == 0 && host->emptied != NULL)
+		host->emptied(host);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	session_late(timer->data);
+}
+
+void session_enter(struct session *session, enum stage stage, uint64_t deadline_ms)
+{
+	session->stage = stage;
+	session->stage_began_ns = uv_hrtime();
+	if (deadline_ms == 0)
+		(void)uv_timer_stop(&session->timer);
+	else
+		(void)uv_timer_start(&session->timer, on_timer, deadline_ms, 0);
+}
+
+uint64_t session_stage_us(const struct session *session)
+{
+	return (uv_hrtime() - session->stage_began_ns) / 1000;
+}
+
+static void cancel_stages(struct session *session)
+{
+	exchange_free(session->exchange);
+	handshake_cancel(session->handshake);
+	target_cancel(session->target);
+	dial_cancel(session->dial);
+	relay_free(session->relay);
+	session->exchange = NULL;
+	session->handshake = NULL;
+	session->target = NULL;
+	session->dial = NULL;
+	session->relay = NULL;
+}
+
+static bool is_truncated(enum reason reason)
+{
+	return reason == REASON_TRUNCATED;
+}
+
+/* Tell the notifiers how a leg ended; nothing depends on their answer any more. */
+static void tell_end(struct session *session, const struct leg *leg, uint64_t in, uint64_t out)
+{
+	struct record *record = &session->record;
+	struct tls_facts facts;
+	struct leg_news news = {.reason = record->reason, .detail = record->detail, .bytes_in = in, .bytes_out = out};
+	enum cci_event_type type = session->agreed ? CCI_CLOSED : CCI_REFUSED;
+	enum reason ignored;
+
+	if (leg->listener == NULL || notifiers_empty(session->snapshot->notifiers))
+		return;
+	if (leg->secured && leg->channel != NULL) {
+		tls_facts_of(channel_ssl(leg->channel), &facts);
+		news.facts = &facts;
+	}
+	news.duration_us = record->duration_us;
+	news.truncated = is_truncated(record->reason) && record->reason_at_back == (leg == &record->back);
+	ignored = leg_tell(leg, session->snapshot->notifiers, type, &news);
+	(void)ignored;
+}
+
+static void write_record(struct session *session)
+{
+	struct record *record = &session->record;
+	struct relay_count count;
+
+	if (session->relay != NULL) {
+		relay_counts(session->relay, &count);
+		record->up = count.up;
+		record->down = count.down;
+	}
+	record->duration_us = (uv_hrtime() - session->began_ns) / 1000;
+	record_write(record);
+	if (record->reason == REASON_NOT_CCI)
+		noise_count(session->host->noise, &record->front.remote, record->reason,
+		            uv_now(iocontext_loop(session->host->io)));
+	else
+		tell_end(session, &record->front, record->up, record->down);
+	if (session->destination == TO_PEER && session->back != NULL)
+		tell_end(session, &record->back, record->down, record->up);
+}
+
+static void free_session(struct session *session)
+{
+	if (session->quota != QUOTA_CLOSE)
+		quota_leave(session->host->quota, &session->source, session->quota);
+	session->quota = QUOTA_CLOSE;
+	uv_close((uv_handle_t *)&session->timer, timer_closed);
+}
+
+static void lingered(void *owner)
+{
+	struct session *session = owner;
+
+	session->linger = NULL;
+	free_session(session);
+}
+
+/* An end that nobody asked for is never presented as an orderly one: without close_notify in TLS, by a reset in the
+ * clear. */
+static void break_off(struct channel *channel)
+{
+	if (channel == NULL)
+		return;
+	if (channel_ssl(channel) != NULL)
+		channel_close(channel);
+	else
+		channel_abort(channel);
+}
+
+static void close_channels(struct session *session, bool said)
+{
+	struct channel *front = session->front;
+	bool orderly = session->record.reason == REASON_ENDED;
+	enum linger_way way = orderly || said ? LINGER_DROP : LINGER_RESET;
+
+	session->front = NULL;
+	if (orderly)
+		channel_close(session->back);
+	else
+		break_off(session->back);
+	session->back = NULL;
+	if (orderly && session->destination != TO_PING && session->record.back.listener != NULL) {
+		channel_close(front);
+	} else if (front != NULL && (said || orderly || (channel_ssl(front) == NULL && session->record.down > 0))) {
+		session_enter(session, STAGE_LINGER, 0);
+		session->linger = linger_start(front, way, lingered, session);
+		if (session->linger != NULL)
+			return;
+	} else {
+		break_off(front);
+	}
+	free_session(session);
+}
+
+static void end(struct session *session, enum reason reason, const char *detail, bool said)
+{
+	struct record *record = &session->record;
+
+	if (session->ended)
+		return;
+	session->ended = true;
+	(void)uv_timer_stop(&session->timer);
+	record->reason = reason;
+	if (detail != NULL && record->detail[0] == '\0')
+		(void)snprintf(record->detail, sizeof(record->detail), "%s", detail);
+	write_record(session);
+	cancel_stages(session);
+	record->front.channel = record->back.channel = NULL;
+	close_channels(session, said);
+}
+
+void session_end(struct session *session, enum reason reason, const char *detail)
+{
+	end(session, reason, detail, false);
+}
+
+void session_refuse(struct session *session, enum reason reason, const char *detail)
+{
+	struct params refuse = {.type = PARAMS_REFUSE, .cpu = PARAMS_UTF8, .reason = reason_code(reason)};
+	bool said = false;
+
+	if (session->ended)
+		return;
+	if (refuse.reason != 0 && session->exchange != NULL) {
+		refuse.cpu = exchange_received(session->exchange)->cpu;
+		(void)snprintf(refuse.text, sizeof(refuse.text), "%s", reason_text(reason));
+		said = exchange_send(session->exchange, &refuse) == REASON_NONE &&
+		       channel_end(session->front) == CHANNEL_OK;
+		session->record.refuse_code = refuse.reason;
+	}
+	session->record.outcome = outcome_word(OUTCOME_REFUSE);
+	end(session, reason, detail, said);
+}
+
+static void init_record(struct session *session)
+{
+	struct record *record = &session->record;
+	const struct config *config = session->snapshot->config;
+
+	record->started_us = record_now_us();
+	/* Only joins records of one connection: nothing secret depends on it. */
+	if (RAND_bytes(record->connection, sizeof(record->connection)) != 1)
+		memcpy(record->connection, &record->started_us, sizeof(record->started_us));
+	leg_init(&record->front, CCI_ACCEPTING, config->gateway.sysid, record->connection);
+	leg_init(&record->back, CCI_CONNECTING, config->gateway.sysid, record->connection);
+	record->front.listener = session->listener->place.name;
+	record->front.policy = unsecured_word((enum unsecured)session->listener->unsecured);
+	leg_attach(&record->front, session->front);
+}
+
+int session_start(struct session_host *host, struct snapshot *snapshot, size_t listener, int fd,
+                  const union socket_address *remote, enum quota_verdict quota)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (session == NULL)
+		return -1;
+	session->front = channel_new(host->io, fd);
+	if (session->front == NULL) {
+		free(session);
+		return -1;
+	}
+	session->host = host;
+	session->snapshot = snapshot_hold(snapshot);
+	session->listener_number = listener;
+	session->listener = &snapshot->config->listeners[listener];
+	session->quota = quota;
+	session->began_ns = uv_hrtime();
+	session->timer.data = session;
+	source_key_of(remote, &session->source);
+	(void)uv_timer_init(iocontext_loop(host->io), &session->timer);
+	link_session(session);
+	init_record(session);
+	session_first_stage(session);
+	return 0;
+}
+
+void session_drain(struct session_host *host)
+{
+	host->draining = true;
+}
+
+void session_end_all(struct session_host *host, enum reason reason)
+{
+	struct session *next;
+
+	for (struct session *session = host->first; session != NULL; session = next) {
+		next = session->next;
+		if (session->linger != NULL) {
+			linger_stop(session->linger);
+			session->linger = NULL;
+			free_session(session);
+		} else {
+			session_end(session, reason, "");
+		}
+	}
+}

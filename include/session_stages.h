@@ -1,0 +1,80 @@
+/*
+ * What session.c (life and end of a session) and session_stages.c (its stages in their order) share. Nobody else
+ * includes it.
+ */
+#ifndef SESSION_STAGES_H
+#define SESSION_STAGES_H
+
+#include <uv.h>
+
+#include "dial.h"
+#include "exchange.h"
+#include "handshake.h"
+#include "linger.h"
+#include "policy.h"
+#include "record.h"
+#include "relay.h"
+#include "session.h"
+
+enum stage {
+	STAGE_OFFER,        /* waiting for the OFFER, or for a ClientHello */
+	STAGE_HANDSHAKE,
+	STAGE_INSIDE_OFFER, /* the OFFER of a direct TLS start */
+	STAGE_CONFIRM,
+	STAGE_CONNECT,      /* target or dial; they keep their own deadlines */
+	STAGE_RELAY,
+	STAGE_LINGER,       /* ended and recorded; last bytes on their way */
+};
+
+enum destination { TO_NOBODY, TO_PING, TO_SERVICE, TO_PEER };
+
+struct session {
+	struct session_host *host;
+	struct session *next, *previous;
+	struct snapshot *snapshot;               /* one reference */
+	const struct config_listener *listener;  /* borrowed from the snapshot, as the next three */
+	const struct config_service *service;
+	const struct config_peer *peer;
+	size_t listener_number;
+	enum quota_verdict quota;
+	struct source_key source;
+	enum stage stage;
+	bool ended, agreed, raw;
+	uv_timer_t timer;
+	struct channel *front, *back; /* owned */
+	/* At most one of these runs at a time. */
+	struct exchange *exchange;
+	struct handshake *handshake;
+	struct target *target;
+	struct dial *dial;
+	struct relay *relay;
+	struct lingering *linger;
+	struct params *offer; /* owned; until the relay starts */
+	struct decision decision;
+	enum destination destination;
+	enum reason postponed; /* a refusal that cannot be said before TLS: ends the session after CONFIRM */
+	struct verdict verdict;
+	uint64_t stage_began_ns, began_ns, connect_began_ns;
+	struct record record;
+};
+
+/* session_stages.c: the first stage of a connection just accepted. */
+void session_first_stage(struct session *session);
+
+/* session_stages.c: the deadline of the running stage has passed. */
+void session_late(struct session *session);
+
+/* session.c: the one end. The first reason wins; writes the record, tells the notifiers, closes in the way that the
+ * reason asks for, and frees when all is closed. */
+void session_end(struct session *session, enum reason reason, const char *detail);
+
+/* session.c: say REFUSE where the reason has a code and the exchange is still open for one, then end. */
+void session_refuse(struct session *session, enum reason reason, const char *detail);
+
+/* session.c: enter a stage with its deadline in milliseconds from now; 0: none. */
+void session_enter(struct session *session, enum stage stage, uint64_t deadline_ms);
+
+/* session.c: microseconds since session_enter. */
+uint64_t session_stage_us(const struct session *session);
+
+#endif
