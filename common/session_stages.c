@@ -335,9 +335,11 @@ static void start_inside_offer(struct session *session)
 static void handshake_failed(struct session *session, enum reason reason, const char *detail)
 {
 	struct leg_news news = {.reason = reason, .detail = detail};
+	enum reason ignored; /* the session ends already, and the first reason wins */
 
-	if (tell(session, CCI_HANDSHAKE_FAILED, &news))
-		session_end(session, reason, detail);
+	ignored = leg_tell(&session->record.front, session->snapshot->notifiers, CCI_HANDSHAKE_FAILED, &news);
+	(void)ignored;
+	session_end(session, reason, detail);
 }
 
 static void on_handshake(void *owner, const struct verdict *verdict, const struct tls_facts *facts)
