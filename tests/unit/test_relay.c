@@ -1,0 +1,230 @@
+/* Relays over socket pairs with tiny buffers: bytes, half-close, back-pressure, echo, faults. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loop.h"
+#include "relay.h"
+#include "suite.h"
+
+struct fixture {
+	struct test_loop test;
+	int client, service; /* our ends */
+	struct channel *front, *back;
+	struct relay *relay;
+	bool done, at_front;
+	enum reason reason;
+};
+
+static void on_done(void *owner, enum reason reason, bool at_front, const char *detail)
+{
+	struct fixture *fixture = owner;
+
+	ck_assert(!fixture->done);
+	ck_assert_ptr_nonnull(detail);
+	fixture->done = true;
+	fixture->reason = reason;
+	fixture->at_front = at_front;
+}
+
+static void open_fixture(struct fixture *fixture, bool echo, uint64_t limit)
+{
+	static const struct verdict accepted;
+	int front[2], back[2];
+
+	memset(fixture, 0, sizeof(*fixture));
+	test_loop_open(&fixture->test);
+	test_pair(front);
+	fixture->client = front[0];
+	fixture->front = channel_new(fixture->test.io, front[1]);
+	fixture->service = -1;
+	if (!echo) {
+		test_pair(back);
+		fixture->service = back[0];
+		fixture->back = channel_new(fixture->test.io, back[1]);
+	}
+	fixture->relay = relay_start(fixture->front, fixture->back, limit, &accepted, on_done, fixture);
+	ck_assert_ptr_nonnull(fixture->relay);
+	ck_assert(!fixture->done);
+}
+
+static void close_fixture(struct fixture *fixture)
+{
+	relay_free(fixture->relay);
+	channel_close(fixture->front);
+	channel_close(fixture->back);
+	if (fixture->client >= 0)
+		close(fixture->client);
+	if (fixture->service >= 0)
+		close(fixture->service);
+	test_loop_close(&fixture->test);
+}
+
+static uint8_t byte_at(size_t place)
+{
+	return (uint8_t)(place * 7 + place / 251);
+}
+
+/* Send `size` patterned bytes on `from` and see them come out of `to`; 0: wait for its end. */
+static void carry(struct fixture *fixture, int from, int to, size_t size)
+{
+	uint8_t bytes[3000];
+	size_t sent = 0, received = 0;
+
+	for (int idle = 0; received < size && idle < 20000; idle++) {
+		size_t most = size - sent < sizeof(bytes) ? size - sent : sizeof(bytes);
+
+		for (size_t i = 0; i < most; i++)
+			bytes[i] = byte_at(sent + i);
+		ssize_t went = most > 0 ? send(from, bytes, most, MSG_NOSIGNAL) : -1;
+		if (went > 0)
+			sent += (size_t)went;
+		test_loop_turns(&fixture->test, 1);
+		ssize_t came = recv(to, bytes, sizeof(bytes), 0);
+		for (ssize_t i = 0; i < came; i++)
+			ck_assert_uint_eq(bytes[i], byte_at(received + (size_t)i));
+		if (came > 0) {
+			received += (size_t)came;
+			idle = 0;
+		}
+	}
+	ck_assert_uint_eq(received, size);
+}
+
+static void expect_end(struct fixture *fixture, int fd)
+{
+	uint8_t byte;
+
+	test_loop_turns(&fixture->test, 20);
+	ck_assert_int_eq((int)recv(fd, &byte, 1, 0), 0);
+}
+
+START_TEST(carries_both_ways_and_ends_each_by_itself)
+{
+	static const size_t sizes[] = {1, 100, 5000, 100000, 3000000};
+	struct fixture fixture;
+	struct relay_count count;
+
+	open_fixture(&fixture, false, 0);
+	carry(&fixture, fixture.client, fixture.service, sizes[_i]);
+	shutdown(fixture.client, SHUT_WR);
+	expect_end(&fixture, fixture.service);
+	ck_assert(!fixture.done);
+	/* The other direction still lives. */
+	carry(&fixture, fixture.service, fixture.client, sizes[_i] + 1);
+	shutdown(fixture.service, SHUT_WR);
+	expect_end(&fixture, fixture.client);
+	test_loop_until(&fixture.test, &fixture.done);
+	ck_assert_int_eq(fixture.reason, REASON_ENDED);
+	relay_counts(fixture.relay, &count);
+	ck_assert_uint_eq(count.up, sizes[_i]);
+	ck_assert_uint_eq(count.down, sizes[_i] + 1);
+	ck_assert(count.up_ended && count.down_ended);
+	close_fixture(&fixture);
+}
+END_TEST
+
+START_TEST(stops_reading_when_the_other_side_is_full)
+{
+	struct fixture fixture;
+	struct relay_count count;
+	uint8_t bytes[4096] = {0};
+	uint64_t pushed = 0;
+
+	open_fixture(&fixture, false, 0);
+	for (int i = 0; i < 3000; i++) {
+		ssize_t went = send(fixture.client, bytes, sizeof(bytes), MSG_NOSIGNAL);
+
+		pushed += went > 0 ? (uint64_t)went : 0;
+		test_loop_turns(&fixture.test, 1);
+	}
+	relay_counts(fixture.relay, &count);
+	ck_assert_uint_lt(pushed, 2 * 1024 * 1024);
+	ck_assert_uint_le(channel_pending(fixture.back), IO_GATHER_SIZE);
+	close_fixture(&fixture);
+}
+END_TEST
+
+START_TEST(echoes_up_to_its_limit)
+{
+	struct fixture fixture;
+	struct relay_count count;
+
+	open_fixture(&fixture, true, 4096);
+	carry(&fixture, fixture.client, fixture.client, 4000);
+	ck_assert(!fixture.done);
+	ck_assert_int_eq((int)send(fixture.client, "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"
+	                                           "0123456789abcdefghijklmnopqrstuvwxyz", 108, 0), 108);
+	test_loop_until(&fixture.test, &fixture.done);
+	ck_assert_int_eq(fixture.reason, REASON_ENDED);
+	relay_counts(fixture.relay, &count);
+	ck_assert_uint_eq(count.up, 4096);
+	close_fixture(&fixture);
+}
+END_TEST
+
+START_TEST(echo_ends_with_its_client)
+{
+	struct fixture fixture;
+
+	open_fixture(&fixture, true, 0);
+	carry(&fixture, fixture.client, fixture.client, 50000);
+	shutdown(fixture.client, SHUT_WR);
+	expect_end(&fixture, fixture.client);
+	test_loop_until(&fixture.test, &fixture.done);
+	ck_assert_int_eq(fixture.reason, REASON_ENDED);
+	close_fixture(&fixture);
+}
+END_TEST
+
+START_TEST(a_vanished_peer_ends_it)
+{
+	struct fixture fixture;
+
+	open_fixture(&fixture, false, 0);
+	carry(&fixture, fixture.client, fixture.service, 100);
+	close(fixture.service);
+	fixture.service = -1;
+	test_loop_turns(&fixture.test, 5);
+	(void)send(fixture.client, "more", 4, MSG_NOSIGNAL);
+	test_loop_until(&fixture.test, &fixture.done);
+	ck_assert_int_eq(fixture.reason, REASON_RESET);
+	ck_assert(!fixture.at_front);
+	close_fixture(&fixture);
+}
+END_TEST
+
+START_TEST(never_starts_without_an_accepting_verdict)
+{
+	static const struct verdict refused = {.reason = REASON_PEER_CERTIFICATE_UNTRUSTED};
+	struct fixture fixture;
+	uint8_t byte;
+
+	open_fixture(&fixture, false, 0);
+	relay_free(fixture.relay);
+	fixture.relay = relay_start(fixture.front, fixture.back, 0, &refused, on_done, &fixture);
+	ck_assert_int_eq((int)send(fixture.client, "x", 1, 0), 1);
+	test_loop_until(&fixture.test, &fixture.done);
+	ck_assert_int_eq(fixture.reason, REASON_INTERNAL);
+	test_loop_turns(&fixture.test, 5);
+	ck_assert_int_eq((int)recv(fixture.service, &byte, 1, 0), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	close_fixture(&fixture);
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("relay");
+	TCase *tests = tcase_create("relay");
+
+	tcase_set_timeout(tests, 30);
+	tcase_add_loop_test(tests, carries_both_ways_and_ends_each_by_itself, 0, 5);
+	tcase_add_test(tests, stops_reading_when_the_other_side_is_full);
+	tcase_add_test(tests, echoes_up_to_its_limit);
+	tcase_add_test(tests, echo_ends_with_its_client);
+	tcase_add_test(tests, a_vanished_peer_ends_it);
+	tcase_add_test(tests, never_starts_without_an_accepting_verdict);
+	suite_add_tcase(suite, tests);
+	return suite;
+}
