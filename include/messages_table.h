@@ -44,7 +44,7 @@
 	MESSAGE(END_RATCHETED, "CCI3012W", LEVEL_WARNING, "refused: this name has been secured before", "Find out why the client no longer uses TLS.") \
 	MESSAGE(END_ALTERED, "CCI3013E", LEVEL_ERROR, "the clear exchange was altered on the way", "Treat it as an attack or as a broken middle box.") \
 	MESSAGE(END_NO_TLS_VERSION, "CCI3014W", LEVEL_WARNING, "refused: no TLS version in common", "Update the client, or lower min_version in [tls].") \
-	MESSAGE(END_NOT_CCI, "CCI3015I", LEVEL_INFO, "the peer does not speak the exchange", "None. Scanners and foreign programs do this.") \
+	MESSAGE(END_NOT_CCI, "CCI3015I", LEVEL_DEBUG, "the peer does not speak the exchange", "None. Scanners and foreign programs do this.") \
 	MESSAGE(END_CLOSED_EARLY, "CCI3016I", LEVEL_INFO, "the peer closed before the connection was agreed", "None, unless it is frequent.") \
 	MESSAGE(END_DIRECT_NOT_PERMITTED, "CCI3017W", LEVEL_WARNING, "direct TLS start not permitted on this listener", "Set direct = yes, or let the client start with the exchange.") \
 	MESSAGE(END_HANDSHAKE_TIMEOUT, "CCI3018W", LEVEL_WARNING, "the TLS handshake timed out", "Look at the peer or the network; see handshake in [timeouts].") \

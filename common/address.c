@@ -1,0 +1,290 @@
+/* Addresses and networks as text, and as the kernel takes them. */
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UNIX_PREFIX "unix:"
+#define ECHO_TEXT "builtin:echo"
+
+/* The port after a colon; `text` empty: the default. */
+static int parse_port(const char *text, uint16_t default_port, uint16_t *port, struct error *error)
+{
+	uint64_t number;
+
+	if (text == NULL) {
+		*port = default_port;
+		return default_port != 0 ? 0 : error_set(error, "a port is missing: write HOST:PORT");
+	}
+	if (text_to_number(text, 0, 65535, &number, error) != 0)
+		return error_prefix(error, "port");
+	*port = (uint16_t)number;
+	return 0;
+}
+
+static bool host_name_valid(const char *host)
+{
+	size_t label = 0, length = strlen(host);
+
+	if (length == 0 || length >= HOST_NAME_SIZE)
+		return false;
+	for (const char *at = host; *at != '\0'; at++) {
+		bool word = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
+		            *at == '_';
+
+		if (*at == '.' && (label == 0 || at[-1] == '-'))
+			return false;
+		if (*at != '.' && !word && (*at != '-' || label == 0))
+			return false;
+		label = *at == '.' ? 0 : label + 1;
+		if (label > 63)
+			return false;
+	}
+	return host[length - 1] != '-';
+}
+
+static int set_ip(struct address *address, const char *host, uint16_t port)
+{
+	address->kind = ADDRESS_IP;
+	address->port = port;
+	if (inet_pton(AF_INET, host, &address->socket.v4.sin_addr) == 1) {
+		address->socket.v4.sin_family = AF_INET;
+		address->socket.v4.sin_port = htons(port);
+	} else if (inet_pton(AF_INET6, host, &address->socket.v6.sin6_addr) == 1) {
+		address->socket.v6.sin6_family = AF_INET6;
+		address->socket.v6.sin6_port = htons(port);
+	} else {
+		return -1;
+	}
+	address->socket_length = socket_length(&address->socket);
+	(void)snprintf(address->host, sizeof(address->host), "%s", host);
+	return 0;
+}
+
+static int parse_unix(const char *path, struct address *address, struct error *error)
+{
+	if (path[0] != '/')
+		return error_set(error, "\"unix:%.64s\" needs an absolute path, such as unix:/run/service.sock", path);
+	if (strlen(path) >= sizeof(address->socket.local.sun_path))
+		return error_set(error, "the path of a unix socket has at most %zu characters",
+		                 sizeof(address->socket.local.sun_path) - 1);
+	address->kind = ADDRESS_UNIX;
+	address->socket.local.sun_family = AF_UNIX;
+	memcpy(address->socket.local.sun_path, path, strlen(path) + 1);
+	address->socket_length = socket_length(&address->socket);
+	return 0;
+}
+
+static int parse_bracketed(const char *text, uint16_t default_port, struct address *address, struct error *error)
+{
+	char host[INET6_ADDRSTRLEN];
+	const char *end = strchr(text, ']');
+	size_t length = end != NULL ? (size_t)(end - text - 1) : 0;
+	uint16_t port;
+
+	if (end == NULL || length == 0 || length >= sizeof(host) || (end[1] != '\0' && end[1] != ':'))
+		return error_set(error, "\"%.64s\" is not an IPv6 address: write [ADDRESS]:PORT", text);
+	memcpy(host, text + 1, length);
+	host[length] = '\0';
+	if (parse_port(end[1] == ':' ? end + 2 : NULL, default_port, &port, error) != 0)
+		return -1;
+	if (strchr(host, ':') == NULL || set_ip(address, host, port) != 0)
+		return error_set(error, "\"%.64s\" is not an IPv6 address", host);
+	return 0;
+}
+
+int address_parse(const char *text, uint16_t default_port, struct address *address, struct error *error)
+{
+	const char *colon = strrchr(text, ':');
+	size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
+	char host[HOST_NAME_SIZE];
+	uint16_t port;
+
+	memset(address, 0, sizeof(*address));
+	if (strcmp(text, ECHO_TEXT) == 0) {
+		address->kind = ADDRESS_ECHO;
+		return 0;
+	}
+	if (strncmp(text, "builtin:", 8) == 0)
+		return error_set(error, "\"%.64s\" is not known: the one builtin service is builtin:echo", text);
+	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
+		return parse_unix(text + strlen(UNIX_PREFIX), address, error);
+	if (text[0] == '[')
+		return parse_bracketed(text, default_port, address, error);
+	if (strchr(text, ':') != colon)
+		return error_set(error, "\"%.64s\" has more than one colon: write an IPv6 address as [ADDRESS]:PORT", text);
+	if (length >= sizeof(host))
+		return error_set(error, "a host name has at most %d characters", HOST_NAME_SIZE - 1);
+	memcpy(host, text, length);
+	host[length] = '\0';
+	if (parse_port(colon != NULL ? colon + 1 : NULL, default_port, &port, error) != 0)
+		return -1;
+	if (set_ip(address, host, port) == 0)
+		return 0;
+	/* What looks like an IPv4 address and is none would only fail in the resolver. */
+	if (!host_name_valid(host) || strspn(host, "0123456789.") == strlen(host))
+		return error_set(error, "\"%.64s\" is neither an address nor a host name", host);
+	address->kind = ADDRESS_NAME;
+	address->port = port;
+	(void)snprintf(address->host, sizeof(address->host), "%s", host);
+	return 0;
+}
+
+const char *address_format(const struct address *address, char *buffer)
+{
+	switch (address->kind) {
+	case ADDRESS_ECHO:
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s", ECHO_TEXT);
+		return buffer;
+	case ADDRESS_NAME:
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s:%u", address->host, address->port);
+		return buffer;
+	default:
+		return socket_format(&address->socket, buffer);
+	}
+}
+
+/* The IPv4 address inside an IPv6 one; NULL where it is none. */
+static const uint8_t *mapped(const union socket_address *socket)
+{
+	if (socket->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&socket->v6.sin6_addr))
+		return NULL;
+	return socket->v6.sin6_addr.s6_addr + 12;
+}
+
+const char *socket_format(const union socket_address *socket, char *buffer)
+{
+	char host[INET6_ADDRSTRLEN] = "";
+
+	switch (socket->any.sa_family) {
+	case AF_INET:
+		(void)inet_ntop(AF_INET, &socket->v4.sin_addr, host, sizeof(host));
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s:%u", host, ntohs(socket->v4.sin_port));
+		break;
+	case AF_INET6:
+		if (mapped(socket) != NULL) {
+			(void)inet_ntop(AF_INET, mapped(socket), host, sizeof(host));
+			(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s:%u", host, ntohs(socket->v6.sin6_port));
+			break;
+		}
+		(void)inet_ntop(AF_INET6, &socket->v6.sin6_addr, host, sizeof(host));
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(socket->v6.sin6_port));
+		break;
+	case AF_UNIX:
+		if (socket->local.sun_path[0] != '\0')
+			(void)snprintf(buffer, ADDRESS_TEXT_SIZE, UNIX_PREFIX "%.107s", socket->local.sun_path);
+		else
+			(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "unix");
+		break;
+	default:
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "unknown");
+		break;
+	}
+	return buffer;
+}
+
+socklen_t socket_length(const union socket_address *socket)
+{
+	switch (socket->any.sa_family) {
+	case AF_INET:
+		return sizeof(socket->v4);
+	case AF_INET6:
+		return sizeof(socket->v6);
+	default:
+		return sizeof(socket->local);
+	}
+}
+
+/* The bytes that networks are compared with; NULL for a unix socket. */
+static const uint8_t *address_bytes(const union socket_address *socket, int *family)
+{
+	const uint8_t *inner = mapped(socket);
+
+	*family = inner != NULL ? AF_INET : socket->any.sa_family;
+	if (inner != NULL)
+		return inner;
+	if (*family == AF_INET)
+		return (const uint8_t *)&socket->v4.sin_addr;
+	return *family == AF_INET6 ? socket->v6.sin6_addr.s6_addr : NULL;
+}
+
+bool socket_is_local(const union socket_address *socket)
+{
+	int family;
+	const uint8_t *bytes = address_bytes(socket, &family);
+
+	if (bytes == NULL)
+		return socket->any.sa_family == AF_UNIX;
+	return family == AF_INET ? bytes[0] == 127 : IN6_IS_ADDR_LOOPBACK(&socket->v6.sin6_addr) != 0;
+}
+
+/* Clear the bits beyond the prefix. True: there were some. */
+static bool clear_host_bits(struct network *network)
+{
+	bool found = false;
+
+	for (unsigned bit = network->bits; bit < 8 * sizeof(network->bytes); bit++) {
+		uint8_t mask = (uint8_t)(0x80 >> (bit % 8));
+
+		found = found || (network->bytes[bit / 8] & mask) != 0;
+		network->bytes[bit / 8] &= (uint8_t)~mask;
+	}
+	return found;
+}
+
+int network_parse(const char *text, struct network *network, struct error *error)
+{
+	const char *slash = strchr(text, '/');
+	size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
+	char host[INET6_ADDRSTRLEN], meant[ADDRESS_TEXT_SIZE];
+	uint64_t bits;
+
+	memset(network, 0, sizeof(*network));
+	if (length < sizeof(host)) {
+		memcpy(host, text, length);
+		host[length] = '\0';
+		network->family = strchr(host, ':') != NULL ? AF_INET6 : AF_INET;
+	}
+	if (network->family == 0 || inet_pton(network->family, host, network->bytes) != 1)
+		return error_set(error, "\"%.64s\" is not a network: write it as 10.20.0.0/16 or 2001:db8::/32", text);
+	bits = network->family == AF_INET ? 32 : 128;
+	if (slash != NULL && text_to_number(slash + 1, 0, bits, &bits, error) != 0)
+		return error_prefix(error, "prefix length of \"%.64s\"", text);
+	network->bits = (unsigned)bits;
+	if (clear_host_bits(network))
+		return error_set(error, "\"%.64s\" has bits set beyond its prefix: %s is the network", text,
+		                 network_format(network, meant));
+	return 0;
+}
+
+const char *network_format(const struct network *network, char *buffer)
+{
+	char host[INET6_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(network->family, network->bytes, host, sizeof(host));
+	(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s/%u", host, network->bits);
+	return buffer;
+}
+
+bool network_contains(const struct network *network, const union socket_address *socket)
+{
+	int family;
+	const uint8_t *bytes = address_bytes(socket, &family);
+	unsigned whole = network->bits / 8, rest = network->bits % 8;
+
+	if (bytes == NULL || family != network->family || memcmp(bytes, network->bytes, whole) != 0)
+		return false;
+	return rest == 0 || ((bytes[whole] ^ network->bytes[whole]) >> (8 - rest)) == 0;
+}
+
+void source_key_of(const union socket_address *socket, struct source_key *key)
+{
+	int family;
+	const uint8_t *bytes = address_bytes(socket, &family);
+
+	memset(key, 0, sizeof(*key));
+	key->bytes[0] = (uint8_t)family;
+	if (bytes != NULL)
+		memcpy(key->bytes + 1, bytes, family == AF_INET ? 4 : 8);
+}

@@ -1,0 +1,253 @@
+/* Bounded text, names and patterns, numbers with units, and errors of one line. */
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char hex_digits[] = "0123456789abcdef";
+
+int error_set(struct error *error, const char *format, ...)
+{
+	va_list arguments;
+
+	if (error == NULL)
+		return -1;
+	va_start(arguments, format);
+	(void)vsnprintf(error->text, sizeof(error->text), format, arguments);
+	va_end(arguments);
+	return -1;
+}
+
+int error_prefix(struct error *error, const char *format, ...)
+{
+	struct error old;
+	va_list arguments;
+	size_t used;
+
+	if (error == NULL)
+		return -1;
+	old = *error;
+	va_start(arguments, format);
+	(void)vsnprintf(error->text, sizeof(error->text), format, arguments);
+	va_end(arguments);
+	used = strlen(error->text);
+	(void)snprintf(error->text + used, sizeof(error->text) - used, ": %s", old.text);
+	return -1;
+}
+
+void text_init(struct text *text, char *buffer, size_t size)
+{
+	*text = (struct text){.at = buffer, .size = size};
+	buffer[0] = '\0';
+}
+
+void text_put(struct text *text, const char *bytes, size_t length)
+{
+	size_t room = text->size - 1 - text->used;
+
+	if (length > room) {
+		length = room;
+		text->cut = true;
+	}
+	memcpy(text->at + text->used, bytes, length);
+	text->used += length;
+	text->at[text->used] = '\0';
+}
+
+void text_puts(struct text *text, const char *string)
+{
+	text_put(text, string, strlen(string));
+}
+
+void text_printf(struct text *text, const char *format, ...)
+{
+	size_t room = text->size - text->used;
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(text->at + text->used, room, format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		return;
+	if ((size_t)length >= room) {
+		text->cut = true;
+		text->used = text->size - 1;
+	} else {
+		text->used += (size_t)length;
+	}
+}
+
+void text_put_escaped(struct text *text, const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		unsigned char byte = (unsigned char)bytes[i];
+		char escape[4] = {'\\', 'x', hex_digits[byte >> 4], hex_digits[byte & 15]};
+
+		if (byte == '\\' || byte == '"') {
+			escape[1] = (char)byte;
+			text_put(text, escape, 2);
+		} else if (byte < 0x20 || byte > 0x7e) {
+			text_put(text, escape, sizeof(escape));
+		} else {
+			text_put(text, bytes + i, 1);
+		}
+	}
+}
+
+void text_put_hex(struct text *text, const uint8_t *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		char pair[2] = {hex_digits[bytes[i] >> 4], hex_digits[bytes[i] & 15]};
+
+		text_put(text, pair, sizeof(pair));
+	}
+}
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool is_name_char(char c)
+{
+	return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("@#$._-", c) != NULL);
+}
+
+bool name_valid(const char *name, size_t length)
+{
+	if (length < 1 || length > NAME_MAX_CHARS)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (!is_name_char(name[i]))
+			return false;
+	return true;
+}
+
+bool name_equal(const char *a, const char *b)
+{
+	while (*a != '\0' && lower(*a) == lower(*b)) {
+		a++;
+		b++;
+	}
+	return *a == '\0' && *b == '\0';
+}
+
+/* One star is enough to go back to: an earlier one could match nothing that the last cannot. */
+bool name_match(const char *pattern, const char *name)
+{
+	const char *star = NULL, *resume = NULL;
+
+	while (*name != '\0') {
+		if (*pattern == '*') {
+			star = pattern++;
+			resume = name;
+		} else if (*pattern == '?' || (*pattern != '\0' && lower(*pattern) == lower(*name))) {
+			pattern++;
+			name++;
+		} else if (star != NULL) {
+			pattern = star + 1;
+			name = ++resume;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}
+
+bool name_pattern_valid(const char *pattern)
+{
+	size_t length = strlen(pattern);
+
+	if (length < 1 || length > NAME_MAX_CHARS)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (pattern[i] != '*' && pattern[i] != '?' && !is_name_char(pattern[i]))
+			return false;
+	return true;
+}
+
+/* Decimal digits at `*at`, moved past them. False: none, or too many for 64 bits. */
+static bool take_digits(const char **at, uint64_t *number)
+{
+	const char *first = *at;
+
+	*number = 0;
+	for (; **at >= '0' && **at <= '9'; (*at)++) {
+		uint64_t digit = (uint64_t)(**at - '0');
+
+		if (*number > (UINT64_MAX - digit) / 10)
+			return false;
+		*number = *number * 10 + digit;
+	}
+	return *at > first;
+}
+
+int text_to_number(const char *text, uint64_t least, uint64_t most, uint64_t *number, struct error *error)
+{
+	const char *at = text;
+
+	if (!take_digits(&at, number) || *at != '\0' || *number < least || *number > most)
+		return error_set(error, "\"%.64s\" is not a whole number from %llu to %llu", text, (unsigned long long)least,
+		                 (unsigned long long)most);
+	return 0;
+}
+
+static const struct unit {
+	const char *name;
+	uint64_t ms;
+} units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+
+int text_to_duration(const char *text, uint64_t *duration_ms, struct error *error)
+{
+	const char *at = text;
+	uint64_t number;
+
+	if (take_digits(&at, &number)) {
+		for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+			if (strcmp(at, units[i].name) != 0 || number > UINT64_MAX / units[i].ms)
+				continue;
+			*duration_ms = number * units[i].ms;
+			return 0;
+		}
+		if (number == 0 && *at == '\0') {
+			*duration_ms = 0;
+			return 0;
+		}
+	}
+	return error_set(error, "\"%.64s\" is not a duration: a whole number with ms, s, m, h or d, such as 5s", text);
+}
+
+void text_put_duration(struct text *text, uint64_t duration_ms)
+{
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (duration_ms % units[i].ms != 0 || (duration_ms == 0 && units[i].ms != 1000))
+			continue;
+		text_printf(text, "%llu%s", (unsigned long long)(duration_ms / units[i].ms), units[i].name);
+		return;
+	}
+}
+
+static int hex_value(char c)
+{
+	const char *at = c != '\0' ? strchr(hex_digits, lower(c)) : NULL;
+
+	return at != NULL ? (int)(at - hex_digits) : -1;
+}
+
+int text_from_hex(const char *hex, uint8_t *bytes, size_t size)
+{
+	size_t length = 0;
+
+	for (; hex[0] != '\0'; hex += 2) {
+		int high = hex_value(hex[0]);
+		int low = high >= 0 ? hex_value(hex[1]) : -1;
+
+		if (low < 0 || length == size)
+			return -1;
+		bytes[length++] = (uint8_t)(high << 4 | low);
+	}
+	return (int)length;
+}
