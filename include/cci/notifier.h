@@ -89,7 +89,7 @@ struct cci_event {
 };
 
 /* The part of the structure that version 1 must have. */
-#define CCI_EVENT_SIZE_1 ((uint32_t)sizeof(struct cci_event))
+#define CCI_EVENT_SIZE_1 ((uint32_t)(offsetof(struct cci_event, secured) + sizeof(uint32_t)))
 
 /* A kind of notifier. Calls come from every worker thread at once, and must not block. */
 struct cci_notifier_kind {

@@ -1,0 +1,260 @@
+/* What is known of a connection, as notifier events and as the one closing record. */
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+void leg_init(struct leg *leg, enum cci_role role, const char *gateway, const uint8_t *connection)
+{
+	memset(leg, 0, sizeof(*leg));
+	leg->role = role;
+	leg->gateway = gateway;
+	leg->connection = connection;
+}
+
+void leg_attach(struct leg *leg, struct channel *channel)
+{
+	socklen_t size = sizeof(leg->remote);
+
+	leg->channel = channel;
+	(void)getpeername(channel_fd(channel), &leg->remote.any, &size);
+	size = sizeof(leg->local);
+	(void)getsockname(channel_fd(channel), &leg->local.any, &size);
+}
+
+enum reason leg_learn(struct leg *leg, const struct params *message)
+{
+	(void)snprintf(leg->sysid, sizeof(leg->sysid), "%s", message->sysid);
+	if (message->type == PARAMS_OFFER)
+		(void)snprintf(leg->target, sizeof(leg->target), "%s", message->target);
+	leg->has_peer_connection = message->has_connection;
+	memcpy(leg->peer_connection, message->connection, sizeof(leg->peer_connection));
+	free(leg->agent);
+	leg->agent = NULL;
+	if (message->agent[0] == '\0')
+		return REASON_NONE;
+	leg->agent = strdup(message->agent);
+	return leg->agent != NULL ? REASON_NONE : REASON_NO_MEMORY;
+}
+
+void leg_close(struct leg *leg)
+{
+	free(leg->agent);
+	leg->agent = NULL;
+}
+
+static void fill_tls(struct cci_event *event, const struct tls_facts *facts)
+{
+	event->tls_version = facts->version;
+	event->tls_suite = facts->suite;
+	event->tls_group = facts->group;
+	event->tls_alpn = facts->alpn;
+	event->tls_resumed = facts->resumed;
+	event->peer_subject = facts->subject;
+	event->peer_names = facts->names;
+	event->peer_serial = facts->serial;
+	event->peer_not_after = facts->not_after;
+	event->verify = facts->verify;
+}
+
+static void fill_clear(struct cci_event *event, const struct leg *leg)
+{
+	struct channel_count count;
+
+	event->clear_in = leg->clear_in;
+	event->clear_out = leg->clear_out;
+	if (leg->secured || leg->channel == NULL)
+		return;
+	channel_counts(leg->channel, &count);
+	event->clear_in = count.clear_in;
+	event->clear_out = count.clear_out;
+}
+
+static void fill_end(struct cci_event *event, const struct leg *leg, const struct leg_news *news)
+{
+	event->reason = news->reason != REASON_NONE ? reason_word(news->reason) : "";
+	event->detail = news->detail;
+	event->bytes_in = news->bytes_in;
+	event->bytes_out = news->bytes_out;
+	event->duration_us = news->duration_us;
+	event->truncated = news->truncated;
+	event->secured = leg->secured;
+	event->tls_confirmed = leg->confirmed;
+}
+
+enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
+                     const struct leg_news *news)
+{
+	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = (int32_t)type};
+
+	if (notifiers_empty(notifiers))
+		return REASON_NONE;
+	event.role = (int32_t)leg->role;
+	event.fd = leg->channel != NULL ? channel_fd(leg->channel) : -1;
+	memcpy(event.connection, leg->connection, sizeof(event.connection));
+	event.time_us = record_now_us();
+	event.remote = leg->remote.any.sa_family != 0 ? &leg->remote.any : NULL;
+	event.local = leg->local.any.sa_family != 0 ? &leg->local.any : NULL;
+	event.gateway = leg->gateway;
+	event.sysid = leg->sysid;
+	event.target = leg->target;
+	event.agent = leg->agent;
+	event.listener = leg->listener;
+	event.rule = leg->rule != NULL ? leg->rule : "";
+	event.policy = leg->policy;
+	fill_clear(&event, leg);
+	if (news->facts != NULL)
+		fill_tls(&event, news->facts);
+	fill_end(&event, leg, news);
+	return notifiers_tell(notifiers, &event);
+}
+
+const char *connection_text(const uint8_t *connection, char *buffer)
+{
+	struct text text;
+
+	text_init(&text, buffer, CONNECTION_TEXT_SIZE);
+	text_put_hex(&text, connection, PARAMS_CONNECTION_SIZE);
+	return buffer;
+}
+
+uint64_t record_now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static const char *yes_no(bool yes)
+{
+	return yes ? "yes" : "no";
+}
+
+/* Keys of the two legs differ in their prefix alone. */
+static void put_key(struct logline *line, const char *prefix, const char *key, const char *value)
+{
+	char whole[48];
+
+	(void)snprintf(whole, sizeof(whole), "%s%s", prefix, key);
+	log_text(line, whole, value);
+}
+
+static void put_utc(struct logline *line, const char *prefix, const char *key, uint64_t time_us)
+{
+	char text[40];
+	time_t seconds = (time_t)(time_us / 1000000);
+	struct tm utc;
+	size_t used;
+
+	(void)gmtime_r(&seconds, &utc);
+	used = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+	(void)snprintf(text + used, sizeof(text) - used, ".%06uZ", (unsigned)(time_us % 1000000));
+	put_key(line, prefix, key, text);
+}
+
+/* Facts of TLS are asked of the connection now, so that an idle one holds no copy of them. */
+static void put_security(struct logline *line, const struct leg *leg, const char *prefix)
+{
+	struct tls_facts facts;
+
+	put_key(line, prefix, "secured", yes_no(leg->secured));
+	if (!leg->secured || leg->channel == NULL || channel_ssl(leg->channel) == NULL)
+		return;
+	tls_facts_of(channel_ssl(leg->channel), &facts);
+	put_utc(line, prefix, "secured_at", leg->secured_at_us);
+	put_key(line, prefix, "tls_version", facts.version);
+	put_key(line, prefix, "tls_suite", facts.suite);
+	put_key(line, prefix, "tls_group", facts.group);
+	put_key(line, prefix, "tls_alpn", facts.alpn);
+	put_key(line, prefix, "tls_start", leg->direct ? "direct" : "upgrade");
+	put_key(line, prefix, "tls_resumed", yes_no(facts.resumed));
+	put_key(line, prefix, "confirmed", yes_no(leg->confirmed));
+	put_key(line, prefix, "verify", facts.verify);
+	if (!facts.has_peer)
+		return;
+	put_key(line, prefix, "peer_subject", facts.subject);
+	put_key(line, prefix, "peer_names", facts.names);
+	put_key(line, prefix, "peer_serial", facts.serial);
+	put_key(line, prefix, "peer_not_after", facts.not_after);
+}
+
+static void put_front(struct logline *line, const struct record *record)
+{
+	const struct leg *leg = &record->front;
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (leg->has_peer_connection)
+		log_hex(line, "client_conn", leg->peer_connection, sizeof(leg->peer_connection));
+	log_text(line, "from", socket_format(&leg->remote, text));
+	log_text(line, "listener", leg->listener);
+	log_text(line, "asked", record->asked);
+	log_text(line, "outcome", record->outcome);
+	if (leg->rule != NULL)
+		log_format(line, "rule", "%s:%u", leg->rule, record->rule_line);
+	else
+		log_text(line, "rule", "-");
+	log_text(line, "policy", leg->policy);
+	log_text(line, "sysid", leg->sysid);
+	log_text(line, "target", leg->target);
+	log_text(line, "agent", leg->agent);
+	put_security(line, leg, "");
+}
+
+static void put_back(struct logline *line, const struct record *record)
+{
+	const struct leg *leg = &record->back;
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_text(line, "to_kind", record->service_kind);
+	log_text(line, "to_name", record->service);
+	if (leg->channel == NULL)
+		return;
+	log_text(line, "to", socket_format(&leg->remote, text));
+	if (record->service_kind == NULL || strcmp(record->service_kind, "peer") != 0)
+		return;
+	log_text(line, "to_sysid", leg->sysid);
+	log_text(line, "to_agent", leg->agent);
+	if (leg->has_peer_connection)
+		log_hex(line, "to_conn", leg->peer_connection, sizeof(leg->peer_connection));
+	put_security(line, leg, "to_");
+}
+
+static void put_times(struct logline *line, const struct record *record)
+{
+	log_number(line, "clear_in", record->front.clear_in);
+	log_number(line, "clear_out", record->front.clear_out);
+	log_number(line, "up", record->up);
+	log_number(line, "down", record->down);
+	put_utc(line, "", "started", record->started_us);
+	log_number(line, "exchange_us", record->front.exchange_us);
+	log_number(line, "handshake_us", record->front.handshake_us);
+	log_number(line, "connect_us", record->connect_us);
+	log_number(line, "duration_us", record->duration_us);
+}
+
+void record_write(const struct record *record)
+{
+	struct logline line;
+	char conn[CONNECTION_TEXT_SIZE];
+	enum message message = reason_message(record->reason);
+
+	if (!log_wanted(message))
+		return;
+	log_begin(&line, message, connection_text(record->connection, conn));
+	log_text(&line, "reason", reason_word(record->reason));
+	put_front(&line, record);
+	put_back(&line, record);
+	put_times(&line, record);
+	if (record->refuse_code != 0)
+		log_number(&line, "refuse", record->refuse_code);
+	if (record->reason != REASON_ENDED)
+		log_text(&line, "at", record->reason_at_back ? "back" : "front");
+	log_text(&line, "truncated", yes_no(record->reason == REASON_TRUNCATED));
+	log_text(&line, "detail", record->detail);
+	log_text(&line, record->back.secured ? "peer_text" : "peer_text_unauthenticated", record->peer_text);
+	log_end(&line);
+}
