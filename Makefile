@@ -14,7 +14,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) 
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
 LIBS := -lssl -lcrypto -luv -linih
 
-COMMON := text address log messages reason ebcdic rows inireader config config_check config_dump \
+COMMON := text address log messages reason ebcdic rows inireader config config_values config_check config_dump \
           params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
           iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \

@@ -1,0 +1,215 @@
+/* What single keys cannot see: contradictions, names that do not exist, TLS without the means for it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config_values.h"
+
+struct check {
+	struct config *config;
+	config_report *report;
+	void *context;
+};
+
+static void finding(struct check *check, bool is_error, const struct config_place *place, const struct error *error)
+{
+	check->report(check->context, is_error, check->config->file, place != NULL ? place->line : 0, error->text);
+}
+
+#define FINDING(check, is_error, place, ...)                                                                          \
+	do {                                                                                                              \
+		struct error what;                                                                                           \
+		error_set(&what, __VA_ARGS__);                                                                                \
+		finding(check, is_error, place, &what);                                                                       \
+	} while (0)
+
+/* What a listener does not say it takes from its policy and from [tls]. */
+static void inherit(struct check *check, struct config_listener *listener)
+{
+	bool only = listener->unsecured == UNSECURED_ONLY || listener->exchange == EXCHANGE_NONE;
+
+	if (listener->direct == CHOICE_YES && listener->unsecured == UNSECURED_ONLY)
+		FINDING(check, true, &listener->place,
+		        "[listener %s] direct = yes contradicts unsecured_connections = only: remove one of them",
+		        listener->place.name);
+	if (listener->direct == CHOICE_INHERIT)
+		listener->direct = only ? CHOICE_NO : CHOICE_YES;
+	if (listener->client_auth == CLIENT_AUTH_INHERIT)
+		listener->client_auth = check->config->tls.client_auth;
+}
+
+static bool target_exists(const struct config *config, const char *target)
+{
+	return name_equal(target, config->gateway.sysid) || config_service_named(config, target) != NULL ||
+	       config_peer_for(config, target) != NULL;
+}
+
+static void check_destination(struct check *check, const struct config_listener *listener)
+{
+	const struct config *config = check->config;
+	bool raw = listener->exchange == EXCHANGE_NONE;
+
+	if (listener->service != NULL && config_service_named(config, listener->service) == NULL)
+		FINDING(check, true, &listener->place, "[listener %s] service = %s: there is no [service %s]",
+		        listener->place.name, listener->service, listener->service);
+	if (listener->target != NULL && config->gateway.sysid != NULL && !target_exists(config, listener->target))
+		FINDING(check, true, &listener->place,
+		        "[listener %s] target = %s: no [service], no [peer] and no peer's targets have this name",
+		        listener->place.name, listener->target);
+	if (raw && listener->service == NULL && listener->target == NULL)
+		FINDING(check, true, &listener->place, "[listener %s] exchange = none needs a %s: its clients cannot name one",
+		        listener->place.name, config->program == PROGRAM_CCISSL ? "service" : "target");
+	if (raw && (listener->unsecured == UNSECURED_NEVER || listener->unsecured == UNSECURED_NONSSL))
+		FINDING(check, true, &listener->place,
+		        "[listener %s] exchange = none always is clear: set unsecured_connections = only",
+		        listener->place.name);
+}
+
+static void check_addresses(struct check *check, const struct config_listener *listener)
+{
+	for (size_t i = 0; i < listener->address.count; i++) {
+		const struct address *address = &listener->address.at[i];
+
+		if (address->kind != ADDRESS_IP)
+			FINDING(check, true, &listener->place,
+			        "[listener %s] address: a listener needs an IP address and a port, such as 127.0.0.1:1202",
+			        listener->place.name);
+		else if (listener->unsecured == UNSECURED_ONLY && !socket_is_local(&address->socket))
+			FINDING(check, false, &listener->place,
+			        "[listener %s] takes only clear connections on an address that is not loopback",
+			        listener->place.name);
+	}
+}
+
+static bool same_socket(const struct address *a, const struct address *b)
+{
+	return a->kind == ADDRESS_IP && b->kind == ADDRESS_IP && a->port != 0 && a->socket_length == b->socket_length &&
+	       memcmp(&a->socket, &b->socket, a->socket_length) == 0;
+}
+
+/* Is the same address bound by an earlier item? */
+static void check_bound_twice(struct check *check, size_t number)
+{
+	const struct config_listener *listener = &check->config->listeners[number];
+	char text[ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < listener->address.count; i++) {
+		for (size_t other = 0; other <= number; other++) {
+			const struct address_list *list = &check->config->listeners[other].address;
+			size_t most = other == number ? i : list->count;
+
+			for (size_t j = 0; j < most; j++)
+				if (same_socket(&listener->address.at[i], &list->at[j]))
+					FINDING(check, true, &listener->place, "[listener %s] address %s is taken by [listener %s] already",
+					        listener->place.name, address_format(&list->at[j], text),
+					        check->config->listeners[other].place.name);
+		}
+	}
+}
+
+static void check_rule(struct check *check, const struct config_rule *rule, bool *all_matched)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < rule->listener.count; i++) {
+		bool found = false;
+
+		for (size_t j = 0; j < config->listener_count; j++)
+			found = found || name_equal(config->listeners[j].place.name, rule->listener.at[i]);
+		if (!found)
+			FINDING(check, true, &rule->place, "[rule %s] listener = %s: there is no [listener %s]", rule->place.name,
+			        rule->listener.at[i], rule->listener.at[i]);
+	}
+	if (*all_matched)
+		FINDING(check, false, &rule->place, "[rule %s] is never reached: a rule before it matches everything",
+		        rule->place.name);
+	if (rule->source.count == 0 && rule->sysid.count == 0 && rule->listener.count == 0)
+		*all_matched = true;
+	if (rule->action == ACTION_REFUSE && rule->unsecured != UNSECURED_INHERIT)
+		FINDING(check, true, &rule->place, "[rule %s] action = refuse contradicts unsecured_connections: remove one",
+		        rule->place.name);
+}
+
+/* Can this listener come to a TLS handshake? */
+static bool listener_can_tls(const struct config *config, const struct config_listener *listener)
+{
+	bool can = listener->unsecured != UNSECURED_ONLY;
+
+	for (size_t i = 0; i < config->rule_count; i++)
+		can = can || (config->rules[i].unsecured != UNSECURED_INHERIT && config->rules[i].unsecured != UNSECURED_ONLY);
+	return can && listener->exchange == EXCHANGE_CCI;
+}
+
+static void check_tls(struct check *check)
+{
+	const struct config *config = check->config;
+	const struct config_tls *tls = &config->tls;
+	struct config_place place = {NULL, tls->line};
+
+	if ((tls->certificate == NULL) != (tls->private_key == NULL))
+		FINDING(check, true, &place, "[tls] certificate and private_key belong together: give both");
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+
+		if (!listener_can_tls(config, listener))
+			continue;
+		if (tls->certificate == NULL)
+			FINDING(check, true, &listener->place,
+			        "[listener %s] can turn connections to TLS, and [tls] has no certificate and private_key",
+			        listener->place.name);
+		if (listener->client_auth != CLIENT_AUTH_NO && listener->client_auth != CLIENT_AUTH_INHERIT && tls->ca == NULL)
+			FINDING(check, true, &listener->place,
+			        "[listener %s] client_auth needs ca in [tls] to check certificates against", listener->place.name);
+	}
+}
+
+static void check_peer(struct check *check, const struct config_peer *peer)
+{
+	const struct config *config = check->config;
+
+	if (config->gateway.sysid != NULL && name_equal(peer->place.name, config->gateway.sysid))
+		FINDING(check, true, &peer->place, "[peer %s] has our own sysid: a gateway is not its own peer",
+		        peer->place.name);
+	if (config_service_named(config, peer->place.name) != NULL)
+		FINDING(check, true, &peer->place, "[peer %s] and [service %s] have the same name: rename one",
+		        peer->place.name, peer->place.name);
+	for (size_t i = 0; i < peer->address.count; i++) {
+		if (peer->address.at[i].kind == ADDRESS_ECHO)
+			FINDING(check, true, &peer->place, "[peer %s] address: builtin:echo is a service, not a gateway",
+			        peer->place.name);
+		if (peer->address.at[i].kind == ADDRESS_UNIX && peer->server_name == NULL && peer->security != PEER_NONE)
+			FINDING(check, true, &peer->place, "[peer %s] on a unix socket needs server_name", peer->place.name);
+	}
+	if (peer->security != PEER_NONE && peer->ca == NULL && config->tls.ca == NULL)
+		FINDING(check, true, &peer->place,
+		        "[peer %s] security = %s needs ca, here or in [tls], to check its certificate against",
+		        peer->place.name, peer_security_word((enum peer_security)peer->security));
+}
+
+static void check_service(struct check *check, const struct config_service *service)
+{
+	for (size_t i = 0; i < service->address.count; i++)
+		if (service->address.at[i].kind != ADDRESS_UNIX && service->address.at[i].kind != ADDRESS_ECHO &&
+		    service->address.at[i].port == 0)
+			FINDING(check, true, &service->place, "[service %s] address: port 0 cannot be connected to",
+			        service->place.name);
+}
+
+void config_check(struct config *config, config_report *report, void *context)
+{
+	struct check check = {config, report, context};
+	bool all_matched = false;
+
+	for (size_t i = 0; i < config->listener_count; i++) {
+		inherit(&check, &config->listeners[i]);
+		check_destination(&check, &config->listeners[i]);
+		check_addresses(&check, &config->listeners[i]);
+		check_bound_twice(&check, i);
+	}
+	for (size_t i = 0; i < config->rule_count; i++)
+		check_rule(&check, &config->rules[i], &all_matched);
+	for (size_t i = 0; i < config->service_count; i++)
+		check_service(&check, &config->services[i]);
+	for (size_t i = 0; i < config->peer_count; i++)
+		check_peer(&check, &config->peers[i]);
+	check_tls(&check);
+}
