@@ -56,8 +56,10 @@ struct tls_client_options {
 	int min_version; /* 0: 0x0303 */
 };
 
-/* A tls_worker with exactly one peer, number 0, from options. Without `ca` the system's store is used. */
-struct tls_worker *tls_worker_new_client(const struct tls_client_options *options, struct error *error) MUST_CHECK;
+/* A tls_worker with exactly one peer, number 0, from options, that starts in the one way given. Without `ca` the
+ * system's store is used. */
+struct tls_worker *tls_worker_new_client(const struct tls_client_options *options, enum tls_start start,
+                                         struct error *error) MUST_CHECK;
 
 /* Log subject, names, serial, days left of the certificate in use (MESSAGE_CERTIFICATE_IN_USE). */
 void tls_worker_log(const struct tls_worker *worker);

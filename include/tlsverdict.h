@@ -14,6 +14,17 @@
 #include "reason.h"
 #include "tlscontext.h"
 
+/* What is recorded of a certificate. */
+struct tls_certificate {
+	char subject[256];  /* RFC 2253 */
+	char names[256];    /* SAN, comma separated: DNS:a,IP:b */
+	char serial[64];    /* hex */
+	char not_after[24]; /* 2026-11-24T08:00:00Z */
+	int days_left;      /* negative: expired */
+};
+
+void tls_certificate_of(const X509 *certificate, struct tls_certificate *facts);
+
 /* What is known of a finished handshake; texts are terminated, cut where too long, and a stranger's: escape them. */
 struct tls_facts {
 	char version[8];  /* "1.3" */
