@@ -1,0 +1,456 @@
+/* The connecting side: connect, offer, obey the answer, notify, handshake, confirm. */
+#include "dial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "confirm.h"
+#include "exchange.h"
+#include "handshake.h"
+#include "version.h"
+
+struct dial {
+	struct dial_options options;
+	dial_done *done;
+	void *owner;
+	uv_timer_t timer;
+	enum reason late; /* what the running deadline means */
+	struct target *target;
+	struct exchange *exchange;
+	struct handshake *handshake;
+	struct channel *channel;
+	struct dial_result result;
+	struct tls_facts *facts; /* owned */
+	uint64_t stage_began_ns, began_ns;
+	size_t failovers;
+	bool direct;
+	char sysid[NAME_MAX_CHARS + 1], target_name[NAME_MAX_CHARS + 1];
+	char detail[200], refuse_text[4 * 255 + 1];
+};
+
+static void timer_closed(uv_handle_t *timer)
+{
+	struct dial *dial = timer->data;
+
+	free(dial->facts);
+	free(dial);
+}
+
+static void cancel_stages(struct dial *dial)
+{
+	target_cancel(dial->target);
+	exchange_free(dial->exchange);
+	handshake_cancel(dial->handshake);
+	dial->target = NULL;
+	dial->exchange = NULL;
+	dial->handshake = NULL;
+}
+
+void dial_cancel(struct dial *dial)
+{
+	if (dial == NULL)
+		return;
+	cancel_stages(dial);
+	channel_close(dial->channel);
+	dial->channel = NULL;
+	uv_close((uv_handle_t *)&dial->timer, timer_closed);
+}
+
+/* The dial is as good as gone when its owner hears: what the result borrows lives until the timer's close. */
+static void finish(struct dial *dial, enum reason reason, const char *detail)
+{
+	struct dial_result *result = &dial->result;
+
+	result->reason = reason;
+	(void)snprintf(dial->detail, sizeof(dial->detail), "%s", detail);
+	result->detail = dial->detail;
+	result->refuse_text = dial->refuse_text;
+	result->facts = dial->facts;
+	result->channel = reason == REASON_NONE ? dial->channel : NULL;
+	if (reason == REASON_NONE)
+		dial->channel = NULL;
+	else
+		dial->options.leg->channel = NULL;
+	dial_cancel(dial);
+	dial->done(dial->owner, result);
+}
+
+static enum reason tell(struct dial *dial, enum cci_event_type type, const struct leg_news *news)
+{
+	static const struct leg_news none;
+
+	return leg_tell(dial->options.leg, dial->options.notifiers, type, news != NULL ? news : &none);
+}
+
+static void fail(struct dial *dial, enum reason reason, const char *detail)
+{
+	struct leg_news news = {.reason = reason, .detail = detail};
+	enum cci_event_type type = dial->late == REASON_HANDSHAKE_TIMEOUT ? CCI_HANDSHAKE_FAILED : CCI_REFUSED;
+	enum reason ignored = REASON_NONE; /* it ends already, and the first reason wins */
+
+	if (dial->channel != NULL)
+		ignored = tell(dial, type, &news);
+	(void)ignored;
+	finish(dial, reason, detail);
+}
+
+static bool try_next(struct dial *dial);
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct dial *dial = timer->data;
+
+	if (dial->late != REASON_EXCHANGE_TIMEOUT || !try_next(dial))
+		fail(dial, dial->late, "no answer in time");
+}
+
+static void enter(struct dial *dial, enum reason late, uint64_t deadline_ms)
+{
+	dial->late = late;
+	dial->stage_began_ns = uv_hrtime();
+	(void)uv_timer_start(&dial->timer, on_timer, deadline_ms, 0);
+}
+
+static uint64_t stage_us(const struct dial *dial)
+{
+	return (uv_hrtime() - dial->stage_began_ns) / 1000;
+}
+
+/* --- CONFIRM (protocol, section 4) --- */
+
+static void agreed(struct dial *dial)
+{
+	exchange_free(dial->exchange);
+	dial->exchange = NULL;
+	finish(dial, REASON_NONE, "");
+}
+
+static void altered(struct dial *dial, const char *detail)
+{
+	struct params refuse = {.type = PARAMS_REFUSE, .cpu = PARAMS_UTF8, .reason = reason_code(REASON_ALTERED)};
+	enum reason ignored = exchange_send(dial->exchange, &refuse);
+
+	(void)ignored;
+	fail(dial, REASON_ALTERED, detail);
+}
+
+static void on_confirm(void *owner, enum reason reason)
+{
+	struct dial *dial = owner;
+	const struct params *message = exchange_received(dial->exchange);
+	uint8_t digest[CONFIRM_DIGEST_SIZE], expected[PARAMS_VERIFIER_SIZE];
+
+	if (reason == REASON_BAD_MESSAGE || reason == REASON_BAD_VERSION || reason == REASON_NOT_CCI) {
+		altered(dial, "something else came in place of CONFIRM");
+		return;
+	}
+	if (reason != REASON_NONE) {
+		fail(dial, reason, exchange_detail(dial->exchange));
+		return;
+	}
+	if (message->type == PARAMS_REFUSE) {
+		dial->result.refuse_code = message->reason;
+		(void)snprintf(dial->refuse_text, sizeof(dial->refuse_text), "%s", message->text);
+		fail(dial, message->reason == reason_code(REASON_ALTERED) ? REASON_ALTERED : REASON_PEER_REFUSED,
+		     "refused inside TLS");
+		return;
+	}
+	if (message->type != PARAMS_CONFIRM) {
+		altered(dial, "something else came in place of CONFIRM");
+		return;
+	}
+	if (exchange_digest(dial->exchange, digest) != 0 ||
+	    confirm_verifier(channel_ssl(dial->channel), CONFIRM_SERVER, digest, expected) != 0) {
+		fail(dial, REASON_INTERNAL, "no verifier");
+		return;
+	}
+	if (!confirm_equal(expected, message->verifier)) {
+		altered(dial, "the verifiers differ");
+		return;
+	}
+	dial->options.leg->confirmed = true;
+	agreed(dial);
+}
+
+static void start_confirm(struct dial *dial)
+{
+	struct params confirm = {.type = PARAMS_CONFIRM, .cpu = PARAMS_UTF8};
+	uint8_t digest[CONFIRM_DIGEST_SIZE];
+	enum reason reason = REASON_INTERNAL;
+
+	if (exchange_digest(dial->exchange, digest) == 0 &&
+	    confirm_verifier(channel_ssl(dial->channel), CONFIRM_CLIENT, digest, confirm.verifier) == 0)
+		reason = exchange_send(dial->exchange, &confirm);
+	if (reason != REASON_NONE) {
+		fail(dial, reason, channel_error(dial->channel));
+		return;
+	}
+	enter(dial, REASON_CONFIRM_TIMEOUT, dial->options.timeouts->confirm_ms);
+	exchange_expect(dial->exchange, on_confirm);
+	exchange_receive(dial->exchange, false);
+}
+
+/* --- TLS --- */
+
+static void send_offer(struct dial *dial);
+
+static void on_handshake(void *owner, const struct verdict *verdict, const struct tls_facts *facts)
+{
+	struct dial *dial = owner;
+	struct leg *leg = dial->options.leg;
+	struct leg_news news = {.facts = facts};
+	enum reason reason;
+
+	dial->handshake = NULL;
+	leg->handshake_us = stage_us(dial);
+	dial->result.verdict = *verdict;
+	if (verdict->reason != REASON_NONE) {
+		fail(dial, verdict->reason, verdict->detail);
+		return;
+	}
+	leg->secured = dial->result.secured = true;
+	leg->secured_at_us = record_now_us();
+	dial->facts = malloc(sizeof(*dial->facts));
+	if (dial->facts == NULL) {
+		fail(dial, REASON_NO_MEMORY, "");
+		return;
+	}
+	*dial->facts = *facts;
+	reason = tell(dial, CCI_HANDSHAKE_DONE, &news);
+	if (reason != REASON_NONE)
+		fail(dial, reason, "");
+	else if (dial->direct)
+		send_offer(dial);
+	else if (verdict->confirm)
+		start_confirm(dial);
+	else
+		agreed(dial);
+}
+
+static void start_tls(struct dial *dial, enum tls_start start)
+{
+	struct tls_expectation expectation = {.start = start, .confirm = dial->options.confirm};
+	SSL *ssl = dial->options.tls != NULL
+	               ? tls_client_new(dial->options.tls, dial->options.peer_number, dial->result.address, start)
+	               : NULL;
+
+	if (ssl == NULL) {
+		fail(dial, REASON_INTERNAL, "no TLS for this peer");
+		return;
+	}
+	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->options.timeouts->handshake_ms);
+	dial->handshake = handshake_start(dial->channel, ssl, &expectation, on_handshake, dial);
+	if (dial->handshake == NULL)
+		fail(dial, REASON_NO_MEMORY, "");
+}
+
+/* --- the answer (protocol, section 3) --- */
+
+/* Does the answer keep to what was offered? */
+static bool keeps_offer(const struct dial *dial, const struct params *answer)
+{
+	enum peer_security security = (enum peer_security)dial->options.peer->security;
+
+	if (answer->type != PARAMS_ACCEPT || answer->maxru > dial->options.maxru)
+		return false;
+	switch (answer->security) {
+	case ANSWER_CLEAR:
+		return security != PEER_REQUIRED && security != PEER_DIRECT;
+	case ANSWER_TLS:
+		return security != PEER_NONE && security != PEER_DIRECT;
+	default:
+		return security == PEER_DIRECT;
+	}
+}
+
+static void accepted(struct dial *dial, const struct params *answer)
+{
+	struct leg *leg = dial->options.leg;
+	struct channel_count count;
+	enum reason reason = leg_learn(leg, answer);
+
+	leg->exchange_us = stage_us(dial);
+	dial->result.maxru = answer->maxru;
+	if (reason != REASON_NONE) {
+		fail(dial, reason, "");
+		return;
+	}
+	if (answer->security == ANSWER_INSIDE) {
+		agreed(dial);
+		return;
+	}
+	reason = tell(dial, answer->security == ANSWER_TLS ? CCI_HANDSHAKE_STARTING : CCI_UNSECURED, NULL);
+	if (reason != REASON_NONE) {
+		fail(dial, reason, "");
+		return;
+	}
+	if (answer->security == ANSWER_CLEAR) {
+		agreed(dial);
+		return;
+	}
+	channel_counts(dial->channel, &count);
+	leg->clear_in = count.clear_in;
+	leg->clear_out = count.clear_out;
+	start_tls(dial, TLS_START_UPGRADE);
+}
+
+static bool start_target(struct dial *dial, size_t first);
+
+/* Another address of the peer may do where this one does not answer, or says that it is busy or stopping. */
+static bool try_next(struct dial *dial)
+{
+	size_t count = dial->options.peer->address.count;
+
+	if (dial->channel == NULL || dial->failovers + 1 >= count || dial->result.secured)
+		return false;
+	dial->failovers++;
+	target_memory_failed(dial->options.memory, dial->result.address, uv_now(iocontext_loop(dial->options.io)),
+	                     dial->options.peer->retry_ms);
+	exchange_free(dial->exchange);
+	dial->exchange = NULL;
+	channel_close(dial->channel);
+	dial->channel = NULL;
+	dial->options.leg->channel = NULL;
+	dial->result.refuse_code = 0;
+	(void)uv_timer_stop(&dial->timer);
+	return start_target(dial, (dial->result.address + 1) % count);
+}
+
+static void refused(struct dial *dial, const struct params *answer)
+{
+	bool passing = answer->reason == reason_code(REASON_BUSY) || answer->reason == reason_code(REASON_SHUTTING_DOWN);
+	char detail[80];
+
+	dial->result.refuse_code = answer->reason;
+	(void)snprintf(dial->refuse_text, sizeof(dial->refuse_text), "%s", answer->text);
+	if (passing && try_next(dial))
+		return;
+	(void)snprintf(detail, sizeof(detail), "REFUSE %u: %s", answer->reason,
+	               reason_word(reason_from_code(answer->reason)));
+	fail(dial, REASON_PEER_REFUSED, detail);
+}
+
+static void on_answer(void *owner, enum reason reason)
+{
+	struct dial *dial = owner;
+	const struct params *answer = exchange_received(dial->exchange);
+
+	if ((reason == REASON_CLOSED_EARLY || reason == REASON_RESET) && try_next(dial))
+		return;
+	if (reason == REASON_BAD_MESSAGE || reason == REASON_BAD_VERSION || reason == REASON_NOT_CCI)
+		fail(dial, REASON_PEER_BROKE_OFFER, exchange_detail(dial->exchange));
+	else if (reason != REASON_NONE)
+		fail(dial, reason, exchange_detail(dial->exchange));
+	else if (answer->type == PARAMS_REFUSE)
+		refused(dial, answer);
+	else if (!keeps_offer(dial, answer))
+		fail(dial, REASON_PEER_BROKE_OFFER, "the answer is not one to this offer");
+	else
+		accepted(dial, answer);
+}
+
+static enum params_security offered(enum peer_security security)
+{
+	static const enum params_security table[] = {
+	    [PEER_NONE] = SECURITY_NONE,         [PEER_OFF] = SECURITY_OFF,       [PEER_ON] = SECURITY_ON,
+	    [PEER_REQUIRED] = SECURITY_REQUIRED, [PEER_DIRECT] = SECURITY_INSIDE,
+	};
+
+	return table[security];
+}
+
+static void fill_offer(const struct dial *dial, struct params *offer)
+{
+	const struct dial_options *options = &dial->options;
+
+	*offer = (struct params){.type = PARAMS_OFFER, .cpu = PARAMS_UTF8, .maxru = options->maxru};
+	offer->security = (uint8_t)offered((enum peer_security)options->peer->security);
+	(void)snprintf(offer->sysid, sizeof(offer->sysid), "%s", dial->sysid);
+	(void)snprintf(offer->target, sizeof(offer->target), "%s", dial->target_name);
+	(void)snprintf(offer->agent, sizeof(offer->agent), "ccisslgw/" GATEWAY_VERSION);
+	offer->has_tls = options->tls != NULL && options->peer->security != PEER_NONE;
+	offer->tls_lowest = (uint16_t)options->min_version;
+	offer->tls_highest = 0x0304;
+	offer->has_connection = true;
+	memcpy(offer->connection, options->connection, sizeof(offer->connection));
+	offer->has_hops = true;
+	offer->hops = options->hops;
+}
+
+static void send_offer(struct dial *dial)
+{
+	struct params offer;
+	enum reason reason;
+
+	fill_offer(dial, &offer);
+	dial->exchange = exchange_new(dial->channel, on_answer, dial);
+	reason = dial->exchange != NULL ? exchange_send(dial->exchange, &offer) : REASON_NO_MEMORY;
+	if (reason == REASON_RESET && try_next(dial))
+		return;
+	if (reason != REASON_NONE) {
+		fail(dial, reason, channel_error(dial->channel));
+		return;
+	}
+	enter(dial, REASON_EXCHANGE_TIMEOUT, dial->options.timeouts->exchange_ms);
+	exchange_receive(dial->exchange, false);
+}
+
+/* --- connecting --- */
+
+static void on_target(void *owner, enum reason reason, struct channel *channel, size_t address, const char *detail)
+{
+	struct dial *dial = owner;
+
+	dial->target = NULL;
+	dial->result.address = address;
+	dial->result.connect_us = (uv_hrtime() - dial->began_ns) / 1000;
+	if (reason != REASON_NONE) {
+		fail(dial, reason, detail);
+		return;
+	}
+	dial->channel = channel;
+	leg_attach(dial->options.leg, channel);
+	if (dial->direct) {
+		dial->options.leg->direct = true;
+		start_tls(dial, TLS_START_DIRECT);
+	} else {
+		send_offer(dial);
+	}
+}
+
+static bool start_target(struct dial *dial, size_t first)
+{
+	const struct dial_options *options = &dial->options;
+	struct target_options target = {
+	    .name = options->peer->place.name,
+	    .addresses = &options->peer->address,
+	    .memory = options->memory,
+	    .retry_ms = options->peer->retry_ms,
+	    .connect_ms = options->timeouts->connect_ms,
+	    .first = first,
+	};
+
+	dial->target = target_start(options->io, &target, on_target, dial);
+	return dial->target != NULL;
+}
+
+struct dial *dial_start(const struct dial_options *options, dial_done *done, void *owner)
+{
+	struct dial *dial = calloc(1, sizeof(*dial));
+
+	if (dial == NULL)
+		return NULL;
+	dial->options = *options;
+	dial->done = done;
+	dial->owner = owner;
+	dial->direct = options->peer->security == PEER_DIRECT;
+	dial->began_ns = uv_hrtime();
+	dial->timer.data = dial;
+	(void)snprintf(dial->sysid, sizeof(dial->sysid), "%s", options->sysid);
+	(void)snprintf(dial->target_name, sizeof(dial->target_name), "%s", options->target != NULL ? options->target : "");
+	(void)uv_timer_init(iocontext_loop(options->io), &dial->timer);
+	if (start_target(dial, 0))
+		return dial;
+	dial_cancel(dial);
+	return NULL;
+}
