@@ -18,7 +18,7 @@ COMMON := text address log messages reason ebcdic rows inireader config config_v
           params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
           iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages listener worker daemon
+          snapshot dial session session_stages listener worker daemon options
 # One Check suite for each module: tests/unit/test_NAME.c.
 UNIT_TESTS :=
 

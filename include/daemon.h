@@ -10,14 +10,13 @@
 
 #include "version.h"
 
-/* What the parameter exchange says of us (parameter 4): "ccissl/0.1.0". */
-const char *daemon_agent(void);
-
 /* Run with the configuration in `file` until a signal ends it. Returns the exit status: 0 after an orderly end, 1
- * when it could not start (the reason was logged), 3 when the drain time ran out or a second signal came. */
+ * when it could not start (the reason was logged), 3 when a second signal cut the drain short. */
 int daemon_run(enum program program, const char *file);
 
-/* --check: print every finding to standard error and "FILE: ok" to standard output; exit status 0 or 1. */
+/* The next three are in options.c.
+ *
+ * --check: print every finding to standard error and "FILE: ok" to standard output; exit status 0 or 1. */
 int daemon_check(enum program program, const char *file);
 
 /* --dump: the effective configuration to standard output; exit status 0 or 1. */

@@ -1,0 +1,18 @@
+/* ccissl: takes clients, and relays them to services. */
+#include "daemon.h"
+
+static const char usage[] =
+    "ccissl: takes CCI clients, in the clear or by TLS as both sides agree, and relays them to services.\n"
+    "\n"
+    "    ccissl -c FILE             run until SIGTERM; SIGHUP reads FILE again\n"
+    "    ccissl -c FILE --check     name every error in FILE and in what it refers to\n"
+    "    ccissl -c FILE --dump      print the configuration in force, every key explained\n"
+    "    ccissl --version\n"
+    "    ccissl --help\n"
+    "\n"
+    "Exit status: 0 fine; 1 cannot start, or errors found; 2 bad usage; 3 ended by a second signal.\n";
+
+int main(int argc, char **argv)
+{
+	return daemon_main(PROGRAM_CCISSL, usage, argc, argv);
+}

@@ -1,0 +1,367 @@
+/* The life of a gateway: start, reload, drain, stop. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "listener.h"
+#include "notifier_log.h"
+#include "rows.h"
+#include "snapshot.h"
+#include "worker.h"
+
+#define RATCHET_NAMES 65536
+#define NOISE_MS 60000
+#define EXIT_CUT 3
+
+static const struct cci_notifier_kind *const kinds[] = {&notifier_log_kind, NULL};
+
+struct daemon {
+	enum program program;
+	const char *file;
+	uv_loop_t loop;
+	uv_signal_t hangup, terminate, interrupt;
+	uv_async_t drained;
+	uv_timer_t drain_timer, noise_timer;
+	struct worker_shared shared;
+	struct snapshot *snapshot;
+	struct listener_set listeners;
+	struct worker **workers;
+	unsigned worker_count;
+	unsigned drained_count; /* under the lock of nobody: counted on the main loop */
+	bool draining;
+	int status;
+};
+
+static const char *program_name(enum program program)
+{
+	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
+}
+
+/* --- configuration --- */
+
+static void log_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
+{
+	struct logline out;
+
+	(void)context;
+	log_begin(&out, is_error ? MESSAGE_CONFIG_ERROR : MESSAGE_CONFIG_WARNING, NULL);
+	log_format(&out, "at", line > 0 ? "%s:%u" : "%s", file, line);
+	log_text(&out, "detail", text);
+	log_end(&out);
+	log_flush();
+}
+
+static void apply_limits(const struct daemon *daemon, const struct config *config)
+{
+	struct rlimit limit;
+
+	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * config->limits.connections + 64)
+		log_say(MESSAGE_CONFIG_WARNING,
+		        "connections = %llu needs twice as many descriptors, and the limit of open files is %llu: raise it "
+		        "(LimitNOFILE=, ulimit -n)",
+		        (unsigned long long)config->limits.connections, (unsigned long long)limit.rlim_cur);
+}
+
+/* Settings that only a restart can change keep their old value. */
+static void keep_unreloadable(struct config *config, const struct config *old)
+{
+	if (config->gateway.workers != old->gateway.workers) {
+		log_say(MESSAGE_RELOAD_NEEDS_RESTART, "[gateway] workers");
+		config->gateway.workers = old->gateway.workers;
+	}
+	if (strcmp(config->gateway.sysid, old->gateway.sysid) != 0) {
+		char *name = strdup(old->gateway.sysid);
+
+		log_say(MESSAGE_RELOAD_NEEDS_RESTART, "[gateway] sysid");
+		if (name != NULL) {
+			free(config->gateway.sysid);
+			config->gateway.sysid = name;
+		}
+	}
+}
+
+static int open_log(const struct config *config, struct error *error)
+{
+	return log_open((enum log_sink)config->log.to, (enum level)config->log.level, program_name(config->program), error);
+}
+
+/* --- reload --- */
+
+static int reload(struct daemon *daemon, struct error *error)
+{
+	struct config *config = config_load(daemon->file, daemon->program, log_finding, NULL);
+	struct listener_set listeners;
+	struct snapshot *snapshot;
+
+	if (config == NULL)
+		return error_set(error, "%s has errors", daemon->file);
+	keep_unreloadable(config, daemon->snapshot->config);
+	snapshot = snapshot_new(config, daemon->worker_count, kinds, error);
+	if (snapshot == NULL) {
+		config_free(config);
+		return -1;
+	}
+	if (listener_open(&listeners, config, &daemon->listeners, daemon->worker_count, error) != 0) {
+		snapshot_release(snapshot);
+		return -1;
+	}
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_use(daemon->workers[i], snapshot, &listeners);
+	listener_close(&daemon->listeners);
+	snapshot_release(daemon->snapshot);
+	daemon->listeners = listeners;
+	daemon->snapshot = snapshot;
+	apply_limits(daemon, config);
+	return open_log(config, error);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	struct daemon *daemon = handle->data;
+	struct error error;
+
+	(void)number;
+	if (daemon->draining)
+		return;
+	if (reload(daemon, &error) != 0) {
+		log_say(MESSAGE_RELOAD_FAILED, "%s", error.text);
+	} else {
+		log_say(MESSAGE_RELOADED, "%s", daemon->file);
+		listener_log(&daemon->listeners, daemon->snapshot->config);
+		tls_worker_log(daemon->snapshot->parts[0].tls);
+	}
+	log_flush();
+}
+
+/* --- the end --- */
+
+static void close_handle(uv_handle_t *handle, void *unused)
+{
+	(void)unused;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static void stop(struct daemon *daemon, int status)
+{
+	daemon->status = status;
+	uv_walk(&daemon->loop, close_handle, NULL);
+}
+
+static void on_drain_over(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+
+	log_say(MESSAGE_DRAIN_CUT, "connections=%llu", (unsigned long long)quota_count(daemon->shared.quota));
+	stop(daemon, 0);
+}
+
+/* Called by a worker's thread. */
+static void tell_drained(void *context)
+{
+	struct daemon *daemon = context;
+
+	(void)uv_async_send(&daemon->drained);
+}
+
+/* Wake-ups run together, so the connections are what tells whether all workers are done. */
+static void on_drained(uv_async_t *handle)
+{
+	struct daemon *daemon = handle->data;
+
+	if (daemon->draining && quota_count(daemon->shared.quota) == 0)
+		stop(daemon, 0);
+}
+
+static void on_stop(uv_signal_t *handle, int number)
+{
+	struct daemon *daemon = handle->data;
+	uint64_t drain_ms = daemon->snapshot->config->timeouts.drain_ms;
+
+	if (daemon->draining) {
+		log_say(MESSAGE_DRAIN_CUT, "second signal");
+		stop(daemon, EXIT_CUT);
+		return;
+	}
+	daemon->draining = true;
+	log_say(MESSAGE_DRAINING, "%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+	log_flush();
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_drain(daemon->workers[i]);
+	(void)uv_timer_start(&daemon->drain_timer, on_drain_over, drain_ms, 0);
+	(void)uv_async_send(&daemon->drained);
+}
+
+static void on_noise_timer(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+
+	noise_report(daemon->shared.noise, uv_now(&daemon->loop));
+	log_flush();
+}
+
+/* --- the start --- */
+
+static int open_loop(struct daemon *daemon, struct error *error)
+{
+	uv_loop_t *loop = &daemon->loop;
+
+	if (uv_loop_init(loop) != 0 || uv_async_init(loop, &daemon->drained, on_drained) != 0 ||
+	    uv_signal_init(loop, &daemon->hangup) != 0 || uv_signal_init(loop, &daemon->terminate) != 0 ||
+	    uv_signal_init(loop, &daemon->interrupt) != 0 || uv_timer_init(loop, &daemon->drain_timer) != 0 ||
+	    uv_timer_init(loop, &daemon->noise_timer) != 0)
+		return error_set(error, "cannot make an event loop: raise the limit of open files");
+	daemon->drained.data = daemon->hangup.data = daemon->terminate.data = daemon->interrupt.data = daemon;
+	daemon->drain_timer.data = daemon->noise_timer.data = daemon;
+	if (uv_signal_start(&daemon->hangup, on_hangup, SIGHUP) != 0 ||
+	    uv_signal_start(&daemon->terminate, on_stop, SIGTERM) != 0 ||
+	    uv_signal_start(&daemon->interrupt, on_stop, SIGINT) != 0)
+		return error_set(error, "cannot watch signals");
+	(void)uv_timer_start(&daemon->noise_timer, on_noise_timer, NOISE_MS, NOISE_MS);
+	return 0;
+}
+
+/* Signals are the main thread's: workers start with all of them blocked. */
+static int start_workers(struct daemon *daemon, struct error *error)
+{
+	sigset_t all, before;
+	int result = 0;
+
+	daemon->workers = calloc(daemon->worker_count, sizeof(struct worker *));
+	if (daemon->workers == NULL)
+		return error_set(error, "not enough memory");
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (unsigned i = 0; i < daemon->worker_count && result == 0; i++) {
+		daemon->workers[i] = worker_start(i, &daemon->shared, error);
+		result = daemon->workers[i] != NULL ? 0 : -1;
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return result;
+}
+
+static int start(struct daemon *daemon, struct config *config, struct error *error)
+{
+	unsigned cores = uv_available_parallelism();
+
+	daemon->worker_count = config->gateway.workers > 0 ? (unsigned)config->gateway.workers : cores;
+	daemon->shared.quota = quota_new();
+	daemon->shared.ratchet = ratchet_new(RATCHET_NAMES);
+	daemon->shared.noise = noise_new();
+	daemon->shared.drained = tell_drained;
+	daemon->shared.context = daemon;
+	if (daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.noise == NULL) {
+		config_free(config);
+		return error_set(error, "not enough memory");
+	}
+	apply_limits(daemon, config);
+	daemon->snapshot = tls_init(error) == 0 ? snapshot_new(config, daemon->worker_count, kinds, error) : NULL;
+	if (daemon->snapshot == NULL) {
+		config_free(config);
+		return -1;
+	}
+	if (listener_open(&daemon->listeners, config, NULL, daemon->worker_count, error) != 0 ||
+	    open_loop(daemon, error) != 0 || start_workers(daemon, error) != 0)
+		return -1;
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_use(daemon->workers[i], daemon->snapshot, &daemon->listeners);
+	return 0;
+}
+
+static void say_started(const struct daemon *daemon)
+{
+	struct logline line;
+	const struct config *config = daemon->snapshot->config;
+
+	log_begin(&line, MESSAGE_STARTED, NULL);
+	log_text(&line, "program", program_name(daemon->program));
+	log_text(&line, "version", GATEWAY_VERSION);
+	log_text(&line, "sysid", config->gateway.sysid);
+	log_text(&line, "config", daemon->file);
+	log_number(&line, "workers", daemon->worker_count);
+	log_number(&line, "pid", (uint64_t)getpid());
+	log_text(&line, "kernel_tls", "not used");
+	log_end(&line);
+	tls_worker_log(daemon->snapshot->parts[0].tls);
+	listener_log(&daemon->listeners, config);
+	log_flush();
+}
+
+static void free_daemon(struct daemon *daemon)
+{
+	for (unsigned i = 0; daemon->workers != NULL && i < daemon->worker_count; i++)
+		worker_stop(daemon->workers[i]);
+	free(daemon->workers);
+	listener_close(&daemon->listeners);
+	snapshot_release(daemon->snapshot);
+	if (daemon->shared.noise != NULL)
+		noise_report(daemon->shared.noise, 0);
+	noise_free(daemon->shared.noise);
+	quota_free(daemon->shared.quota);
+	ratchet_free(daemon->shared.ratchet);
+}
+
+/* Descriptors 0 to 2 must be there, or a socket would take their number and get what is written to them. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+static void prepare_process(void)
+{
+	struct rlimit limit;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* OpenSSL's read buffers of 128 KiB come and go with each wake-up: keep them from being mapped and unmapped. */
+	(void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+int daemon_run(enum program program, const char *file)
+{
+	struct daemon daemon = {.program = program, .file = file};
+	struct config *config;
+	struct error error;
+
+	fill_standard_descriptors();
+	prepare_process();
+	config = config_load(file, program, log_finding, NULL);
+	if (config == NULL || open_log(config, &error) != 0) {
+		log_say(MESSAGE_START_FAILED, "%s", config == NULL ? "the configuration has errors" : error.text);
+		log_flush();
+		config_free(config);
+		return EXIT_FAILURE;
+	}
+	if (start(&daemon, config, &error) != 0) {
+		log_say(MESSAGE_START_FAILED, "%s", error.text);
+		log_flush();
+		free_daemon(&daemon);
+		return EXIT_FAILURE;
+	}
+	say_started(&daemon);
+	(void)uv_run(&daemon.loop, UV_RUN_DEFAULT);
+	free_daemon(&daemon);
+	(void)uv_loop_close(&daemon.loop);
+	log_say(MESSAGE_STOPPED, "%s", program_name(program));
+	log_flush();
+	return daemon.status;
+}
