@@ -1,8 +1,11 @@
 # ccissl and ccisslgw. `make run` shows them at work, `make test` proves them; everything made lies under build/.
 
 SANITIZE ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
 comma := ,
 BUILD ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+O := $(BUILD)/obj
 Q := $(if $(V),,@)
 
 CFLAGS ?= -O2 -g
@@ -19,27 +22,69 @@ COMMON := text address log messages reason ebcdic rows inireader config config_v
           iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages listener worker daemon options
-# One Check suite for each module: tests/unit/test_NAME.c.
-UNIT_TESTS :=
+CCISSL := ccissl/main
+CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
-# While the tree is being filled: only what is there.
-COMMON := $(foreach m,$(COMMON),$(if $(wildcard common/$(m).c),$(m)))
+# One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
+UNIT_TESTS := iocontext relay
+E2E_TESTS :=
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
-CCISSL := ccissl/main
-CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/connect ccisslgw/ping
-
-COMMON_OBJECTS := $(COMMON:%=$(BUILD)/common/%.o)
+COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
 LIBRARY := $(BUILD)/libcommon.a
-UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/test_%)
+UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/unit_%)
+E2E_PROGRAMS := $(E2E_TESTS:%=$(BUILD)/tests/e2e_%)
+E2E_COMMON := $(O)/tests/e2e/peer.o $(O)/tests/e2e/gateway.o
 
-.PHONY: all run test check bench clean install deps format
+.PHONY: all run test check tests bench clean install deps format docs help FORCE
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS)
 
-$(BUILD)/ccissl: $(CCISSL:%=$(BUILD)/%.o) $(LIBRARY)
-$(BUILD)/ccisslgw: $(CCISSLGW:%=$(BUILD)/%.o) $(LIBRARY)
+help:
+	@echo "make run      build, and show the pair at work on this machine"
+	@echo "make test     build, and run every test"
+	@echo "make check    build, and run the quick tests"
+	@echo "make all install clean deps format docs bench"
+	@echo "V=1 shows commands; SANITIZE=address,undefined or SANITIZE=thread builds into a folder of its own"
+
+deps:
+	@tests/tools/deps
+
+run: deps
+	@$(MAKE) --no-print-directory all
+	@tests/tools/walk $(BUILD)
+
+check: deps
+	@$(MAKE) --no-print-directory tests
+	@tests/tools/run-tests quick
+
+test: deps
+	@tests/tools/run-tests all
+
+tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc
+
+bench:
+	@echo "There are no benchmarks yet."
+
+docs: $(BUILD)/tests/messages_doc
+	$(BUILD)/tests/messages_doc >docs/messages.md
+
+clean:
+	rm -rf build
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(DESTDIR)$(PREFIX)/share/doc/ccissl
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 include/cci/notifier.h $(DESTDIR)$(PREFIX)/include/cci
+	install -m 644 README.md docs/protocol.md docs/messages.md etc/ccissl.ini etc/ccisslgw.ini \
+	    $(DESTDIR)$(PREFIX)/share/doc/ccissl
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+$(BUILD)/ccissl: $(CCISSL:%=$(O)/%.o) $(LIBRARY)
+$(BUILD)/ccisslgw: $(CCISSLGW:%=$(O)/%.o) $(LIBRARY)
 $(PROGRAMS):
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
@@ -51,20 +96,31 @@ $(LIBRARY): $(COMMON_OBJECTS)
 # Objects follow the compiler and its flags: another CC or CFLAGS builds anew.
 $(BUILD)/flags: FORCE
 	$(Q)mkdir -p $(@D); echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
-.PHONY: FORCE
-FORCE:
 
-$(BUILD)/%.o: %.c $(BUILD)/flags
+$(O)/%.o: %.c $(BUILD)/flags
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Check's own headers use GNU extensions.
-$(BUILD)/tests/%.o: ALL_CFLAGS += -Itests -Wno-pedantic -Wno-gnu-zero-variadic-macro-arguments
+TEST_CFLAGS := -Wno-pedantic $(if $(findstring clang,$(CC)),-Wno-gnu-zero-variadic-macro-arguments)
+$(O)/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
 
-$(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/tests/unit/suite_main.o $(LIBRARY)
+$(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(LIBRARY)
 	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm $(LIBS)
 
-DEPENDENCIES := $(shell find $(BUILD) -name '*.d' 2>/dev/null)
--include $(DEPENDENCIES)
+# Scenarios share no code with the programs.
+$(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto
+
+$(BUILD)/tests/messages_doc: $(O)/tests/tools/messages_doc.o $(LIBRARY)
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+.SECONDARY:

@@ -1,0 +1,25 @@
+/* ccisslgw: passes connections on to other gateways; and its commands. */
+#include "command.h"
+#include "daemon.h"
+
+static const char usage[] =
+    "ccisslgw: takes local clients and other gateways, and passes their connections on to peers by TLS.\n"
+    "\n"
+    "    ccisslgw -c FILE             run until SIGTERM; SIGHUP reads FILE again\n"
+    "    ccisslgw -c FILE --check     name every error in FILE and in what it refers to\n"
+    "    ccisslgw -c FILE --dump      print the configuration in force, every key explained\n"
+    "    ccisslgw connect HOST:PORT   standard input and output through the exchange and TLS\n"
+    "    ccisslgw ping HOST:PORT      is a gateway there, and does it answer?\n"
+    "    ccisslgw --version\n"
+    "    ccisslgw --help              (also: ccisslgw connect --help, ccisslgw ping --help)\n"
+    "\n"
+    "Exit status: 0 fine; 1 cannot start, or errors found; 2 bad usage; 3 ended by a second signal.\n";
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	if (command_run(argc, argv, &status))
+		return status;
+	return daemon_main(PROGRAM_CCISSLGW, usage, argc, argv);
+}
