@@ -38,7 +38,7 @@ struct worker {
 	uv_loop_t loop;
 	uv_async_t wake;
 	uv_timer_t pause; /* accepting again after descriptors ran out */
-	uv_check_t check; /* the log is flushed once a turn */
+	uv_prepare_t turn; /* the log is flushed before the loop may sleep */
 	struct iocontext *io;
 	struct session_host host;
 	struct door *doors;
@@ -263,7 +263,7 @@ static void close_handles(struct worker *worker)
 	session_end_all(&worker->host, REASON_DRAIN_EXPIRED);
 	uv_close((uv_handle_t *)&worker->wake, NULL);
 	uv_close((uv_handle_t *)&worker->pause, NULL);
-	uv_close((uv_handle_t *)&worker->check, NULL);
+	uv_close((uv_handle_t *)&worker->turn, NULL);
 	iocontext_close(worker->io);
 }
 
@@ -312,9 +312,9 @@ static void give(struct worker *worker, enum command command)
 	(void)pthread_mutex_unlock(&worker->lock);
 }
 
-static void end_of_turn(uv_check_t *check)
+static void end_of_turn(uv_prepare_t *turn)
 {
-	(void)check;
+	(void)turn;
 	log_flush();
 }
 
@@ -346,8 +346,8 @@ static int open_loop(struct worker *worker, struct error *error)
 		return error_set(error, "cannot make an event loop: not enough memory or descriptors");
 	worker->wake.data = worker;
 	(void)uv_timer_init(&worker->loop, &worker->pause);
-	(void)uv_check_init(&worker->loop, &worker->check);
-	(void)uv_check_start(&worker->check, end_of_turn);
+	(void)uv_prepare_init(&worker->loop, &worker->turn);
+	(void)uv_prepare_start(&worker->turn, end_of_turn);
 	return 0;
 }
 

@@ -1,4 +1,4 @@
-/* Runs the one suite that a test program has, and says what Check says. */
+/* Runs the one suite that a test program has, and lets Check say how it went. */
 #include <check.h>
 #include <stdlib.h>
 
