@@ -38,6 +38,9 @@ static double ms(uint64_t us)
 static void finish(struct ping *ping, int status)
 {
 	uv_close((uv_handle_t *)&ping->timer, NULL);
+	/* An orderly end; what it says does not change the answer. */
+	if (channel_end(ping->client.channel) != CHANNEL_OK && status == EXIT_SUCCESS)
+		(void)fprintf(stderr, "ccisslgw ping: %s\n", channel_error(ping->client.channel));
 	client_stop(&ping->client, status);
 }
 

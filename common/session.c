@@ -39,7 +39,7 @@ static void timer_closed(uv_handle_t *timer)
 	unlink_session(session);
 	leg_close(&session->record.front);
 	leg_close(&session->record.back);
-	snapshot_release(session->snapshot);
+	snapshot_leave(session->snapshot, host->number);
 	free(session->offer);
 	free(session);
 	if (host->count == 0 && host->emptied != NULL)
@@ -249,7 +249,7 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 		return -1;
 	}
 	session->host = host;
-	session->snapshot = snapshot_hold(snapshot);
+	session->snapshot = snapshot_use(snapshot, host->number);
 	session->listener_number = listener;
 	session->listener = &snapshot->config->listeners[listener];
 	session->quota = quota;

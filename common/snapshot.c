@@ -72,12 +72,6 @@ err:
 	return NULL;
 }
 
-struct snapshot *snapshot_hold(struct snapshot *snapshot)
-{
-	(void)atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
-	return snapshot;
-}
-
 void snapshot_release(struct snapshot *snapshot)
 {
 	struct config *config;
@@ -87,4 +81,19 @@ void snapshot_release(struct snapshot *snapshot)
 	config = snapshot->config;
 	free_snapshot(snapshot);
 	config_free(config);
+}
+
+struct snapshot *snapshot_use(struct snapshot *snapshot, unsigned worker)
+{
+	if (snapshot->parts[worker].users++ == 0)
+		(void)atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+	return snapshot;
+}
+
+void snapshot_leave(struct snapshot *snapshot, unsigned worker)
+{
+	if (--snapshot->parts[worker].users > 0)
+		return;
+	tls_worker_leave(snapshot->parts[worker].tls);
+	snapshot_release(snapshot);
 }

@@ -296,8 +296,10 @@ struct tls_worker *tls_worker_new(const struct config *config, struct error *err
 	}
 	worker->library = tls_load_library(error);
 	if (worker->library != NULL && make_servers(worker, config, error) == 0 &&
-	    make_clients(worker, config, error) == 0)
+	    make_clients(worker, config, error) == 0) {
+		tls_worker_leave(worker);
 		return worker;
+	}
 	tls_worker_free(worker);
 	return NULL;
 }
@@ -328,6 +330,11 @@ struct tls_worker *tls_worker_new_client(const struct tls_client_options *option
 		return worker;
 	tls_worker_free(worker);
 	return NULL;
+}
+
+void tls_worker_leave(struct tls_worker *worker)
+{
+	OPENSSL_thread_stop_ex(worker->library);
 }
 
 void tls_worker_free(struct tls_worker *worker)

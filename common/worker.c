@@ -171,7 +171,7 @@ static void door_closed(uv_handle_t *handle)
 {
 	struct door *door = handle->data;
 
-	snapshot_release(door->snapshot);
+	snapshot_leave(door->snapshot, door->worker->number);
 	free(door);
 }
 
@@ -203,7 +203,7 @@ static struct door *make_door(struct worker *worker, struct snapshot *snapshot, 
 	}
 	door->poll.data = door;
 	door->worker = worker;
-	door->snapshot = snapshot_hold(snapshot);
+	door->snapshot = snapshot_use(snapshot, worker->number);
 	door->listener = listener;
 	door->fd = copy;
 	return door;

@@ -19,6 +19,7 @@ struct snapshot_part {
 	struct tls_worker *tls;          /* NULL where no listener and no peer can use TLS */
 	struct target_memory *services;  /* one for each service */
 	struct target_memory *peers;     /* one for each peer */
+	size_t users;                    /* how often the worker holds it */
 };
 
 struct snapshot {
@@ -33,10 +34,14 @@ struct snapshot {
 struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct cci_notifier_kind *const *kinds,
                               struct error *error) MUST_CHECK;
 
-/* One more reference; returns `snapshot`. */
-struct snapshot *snapshot_hold(struct snapshot *snapshot);
-
-/* One less; the last one frees. NULL does nothing. Any thread. */
+/* One reference less; the last one frees. NULL does nothing. Any thread. */
 void snapshot_release(struct snapshot *snapshot);
+
+/* Worker number `worker` uses the snapshot once more; returns `snapshot`. All uses of one worker are one reference. */
+struct snapshot *snapshot_use(struct snapshot *snapshot, unsigned worker);
+
+/* And once less. With its last use the worker leaves the library context of its part, and the reference is released. By
+ * the worker's thread only. */
+void snapshot_leave(struct snapshot *snapshot, unsigned worker);
 
 #endif

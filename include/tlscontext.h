@@ -50,6 +50,10 @@ void tls_worker_free(struct tls_worker *worker);
 SSL *tls_server_new(struct tls_worker *worker, size_t listener, enum tls_start start) MUST_CHECK;
 SSL *tls_client_new(struct tls_worker *worker, size_t peer, size_t address, enum tls_start start) MUST_CHECK;
 
+/* The calling thread will use `worker` no more: release what OpenSSL keeps for the thread in its library context. Has to
+ * be called by each thread that used it, before anybody frees it (OPENSSL_thread_stop_ex(3)). */
+void tls_worker_leave(struct tls_worker *worker);
+
 /* Settings of a connecting side outside of a configuration (the command line). NULL members: not set. */
 struct tls_client_options {
 	const char *ca, *certificate, *private_key, *server_name;
