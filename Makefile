@@ -21,7 +21,7 @@ COMMON := text address log messages reason ebcdic rows inireader config config_v
           params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
           iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages listener worker daemon options
+          snapshot dial session session_stages session_target listener worker daemon options
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
@@ -100,11 +100,11 @@ $(BUILD)/flags: FORCE
 $(O)/%.o: %.c $(BUILD)/flags
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
 
 # Check's own headers use GNU extensions.
 TEST_CFLAGS := -Wno-pedantic $(if $(findstring clang,$(CC)),-Wno-gnu-zero-variadic-macro-arguments)
-$(O)/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
+$(O)/tests/%.o: EXTRA := $(TEST_CFLAGS)
 
 $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(LIBRARY)
 	@echo "  LD    $@"

@@ -6,7 +6,6 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "bio.h"
@@ -39,24 +38,19 @@ static void run_again(struct ready *ready)
 		channel->event(channel->owner, CHANNEL_READABLE);
 }
 
-/* Errors of epoll_ctl come as an event of their own kind: the read that follows finds the fault. */
 static void poll_event(uv_poll_t *poll, int status, int events);
 
 /* Interest that has gone is dropped only when an event comes that nobody wanted: most come back before that. */
 static void rewatch(struct channel *channel, bool drop)
 {
-	int wanted = (channel->want_read ? UV_READABLE : 0);
+	bool write = channel->want_write || channel->pending_end > 0;
+	int wanted = (channel->want_read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0);
 
-	if (channel->want_write || channel->pending_end > 0)
-		wanted |= UV_WRITABLE;
-	if (channel->poll_failed) {
-		if (channel->want_read)
-			iocontext_ready(channel->io, &channel->again);
-		return;
-	}
+	if (channel->poll_failed && channel->want_read)
+		iocontext_ready(channel->io, &channel->again);
 	if (!drop)
 		wanted |= channel->watched & UV_READABLE;
-	if (wanted == channel->watched)
+	if (channel->poll_failed || wanted == channel->watched)
 		return;
 	channel->watched = wanted;
 	if (wanted == 0)
@@ -117,13 +111,10 @@ static bool send_or_keep(struct channel *channel, const uint8_t *bytes, size_t s
 {
 	size_t sent = channel->pending_end > 0 ? 0 : send_some(channel, bytes, size);
 
-	if (sent == size)
+	if (sent == size || keep(channel, bytes + sent, size - sent))
 		return true;
-	if (!keep(channel, bytes + sent, size - sent)) {
-		channel->write_error = ENOMEM;
-		return false;
-	}
-	return true;
+	channel->write_error = ENOMEM;
+	return false;
 }
 
 static bool flush_gather(struct channel *channel)
@@ -168,6 +159,7 @@ static void poll_event(uv_poll_t *poll, int status, int events)
 
 	if (channel->closing)
 		return;
+	/* An error ends libuv's polling: the read or write that follows finds out which. */
 	if (status < 0) {
 		channel->watched = 0;
 		channel->poll_failed = true;
@@ -276,9 +268,7 @@ int channel_connect_error(struct channel *channel)
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	if (getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-		return errno;
-	return error;
+	return getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 static enum channel_status broken(struct channel *channel, int error)
@@ -322,16 +312,13 @@ static enum channel_status tls_status(struct channel *channel, int result)
 	default:
 		break;
 	}
-	if (channel->socket.error != 0)
-		return broken(channel, channel->socket.error);
-	if (channel->write_error != 0)
-		return broken(channel, channel->write_error);
+	if (channel->socket.error != 0 || channel->write_error != 0)
+		return broken(channel, channel->socket.error != 0 ? channel->socket.error : channel->write_error);
 	code = ERR_peek_error();
 	words = ERR_reason_error_string(code);
 	channel->error = words != NULL ? words : "the TLS stream is broken";
 	if (!channel->socket.eof || (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING))
 		return CHANNEL_FAILED;
-	channel->error = "the peer closed without close_notify";
 	return CHANNEL_TRUNCATED;
 }
 
@@ -368,7 +355,7 @@ static enum channel_status tls_read(struct channel *channel, uint8_t *bytes, siz
 
 enum channel_status channel_read(struct channel *channel, void *bytes, size_t size, size_t *got)
 {
-	enum channel_status status;
+	enum channel_status status = CHANNEL_AGAIN;
 
 	*got = 0;
 	if (channel->ssl != NULL) {
@@ -377,7 +364,7 @@ enum channel_status channel_read(struct channel *channel, void *bytes, size_t si
 		return status;
 	}
 	if (channel->socket.drained)
-		return CHANNEL_AGAIN;
+		return status;
 	status = clear_read(channel, bytes, size, 0, got);
 	channel->socket.drained = status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size);
 	channel->count.clear_in += *got;

@@ -7,16 +7,6 @@
 #include "confirm.h"
 #include "version.h"
 
-static const struct config_timeouts *timeouts(const struct session *session)
-{
-	return &session->snapshot->config->timeouts;
-}
-
-static struct snapshot_part *part(const struct session *session)
-{
-	return &session->snapshot->parts[session->host->number];
-}
-
 /* Bounds of *PING (protocol, section 8). */
 #define PING_BYTES 4096
 
@@ -39,7 +29,7 @@ static void start_relay(struct session *session)
 	session->exchange = NULL;
 	free(session->offer);
 	session->offer = NULL;
-	session_enter(session, STAGE_RELAY, timeouts(session)->idle_ms);
+	session_enter(session, STAGE_RELAY, session_timeouts(session)->idle_ms);
 	session->relay = relay_start(session->front, session->back, limit, &session->verdict, on_relay, session);
 	if (session->relay == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the relay");
@@ -75,8 +65,7 @@ static bool tell(struct session *session, enum cci_event_type type, const struct
 	return false;
 }
 
-/* The target is there: say ACCEPT where it is still due, and relay. */
-static void target_is_there(struct session *session)
+void session_target_there(struct session *session)
 {
 	enum outcome outcome = session->decision.outcome;
 	enum reason reason;
@@ -102,167 +91,13 @@ static void target_is_there(struct session *session)
 		start_relay(session);
 }
 
-/* Before the answer a REFUSE can be sent; afterwards only the end. */
-static void not_reached(struct session *session, enum reason reason, const char *detail)
-{
-	if (session->decision.outcome == OUTCOME_TLS || session->raw)
-		session_end(session, reason, detail);
-	else
-		session_refuse(session, reason, detail);
-}
-
-/* --- connecting onward --- */
-
-static void on_target(void *owner, enum reason reason, struct channel *channel, size_t address, const char *detail)
-{
-	struct session *session = owner;
-
-	(void)address;
-	session->target = NULL;
-	if (reason != REASON_NONE) {
-		session->record.reason_at_back = true;
-		not_reached(session, reason, detail);
-		return;
-	}
-	session->back = channel;
-	session->record.back.listener = session->service->place.name;
-	if (channel != NULL)
-		leg_attach(&session->record.back, channel);
-	target_is_there(session);
-}
-
-static void on_dial(void *owner, const struct dial_result *result)
-{
-	struct session *session = owner;
-	struct record *record = &session->record;
-
-	session->dial = NULL;
-	if (result->reason != REASON_NONE) {
-		record->reason_at_back = true;
-		(void)snprintf(record->peer_text, sizeof(record->peer_text), "%s", result->refuse_text);
-		not_reached(session, result->reason, result->detail);
-		return;
-	}
-	session->back = result->channel;
-	target_is_there(session);
-}
-
-static void connect_service(struct session *session)
-{
-	const struct config_service *service = session->service;
-	size_t number = (size_t)(service - session->snapshot->config->services);
-	struct target_options options = {
-	    .name = service->place.name,
-	    .addresses = &service->address,
-	    .memory = &part(session)->services[number],
-	    .retry_ms = service->retry_ms,
-	    .connect_ms = timeouts(session)->connect_ms,
-	};
-
-	session->target = target_start(session->host->io, &options, on_target, session);
-	if (session->target == NULL)
-		not_reached(session, REASON_NO_MEMORY, "no memory to connect");
-}
-
-/* On the way onward the OFFER carries the sysid, maxru and connection id of the client (protocol, section 7). */
-static void connect_peer(struct session *session)
-{
-	const struct config *config = session->snapshot->config;
-	const struct config_peer *peer = session->peer;
-	const struct params *offer = session->offer;
-	size_t number = (size_t)(peer - config->peers);
-	struct dial_options options = {
-	    .io = session->host->io,
-	    .peer = peer,
-	    .peer_number = number,
-	    .tls = part(session)->tls,
-	    .memory = &part(session)->peers[number],
-	    .notifiers = session->snapshot->notifiers,
-	    .timeouts = timeouts(session),
-	    .confirm = config->tls.confirm,
-	    .min_version = config->tls.min_version,
-	    .leg = &session->record.back,
-	    .sysid = offer != NULL ? offer->sysid : config->gateway.sysid,
-	    .target = session->record.front.target,
-	    .maxru = offer != NULL ? offer->maxru : (uint32_t)config->gateway.maxru,
-	    .hops = PARAMS_HOPS_START,
-	};
-
-	if (offer != NULL && offer->has_hops)
-		options.hops = (uint8_t)(offer->hops - 1);
-	memcpy(options.connection,
-	       offer != NULL && offer->has_connection ? offer->connection : session->record.connection,
-	       sizeof(options.connection));
-	session->record.back.listener = peer->place.name;
-	session->record.back.policy = peer_security_word((enum peer_security)peer->security);
-	session->dial = dial_start(&options, on_dial, session);
-	if (session->dial == NULL)
-		not_reached(session, REASON_NO_MEMORY, "no memory to connect");
-}
-
-static void connect_onward(struct session *session)
-{
-	if (session->postponed != REASON_NONE) {
-		session_end(session, session->postponed, "");
-		return;
-	}
-	session->connect_began_ns = uv_hrtime();
-	session_enter(session, STAGE_CONNECT, 0);
-	if (session->destination == TO_SERVICE)
-		connect_service(session);
-	else if (session->destination == TO_PEER)
-		connect_peer(session);
-	else
-		target_is_there(session);
-}
-
-/* Whom the client wants (protocol, section 7). REASON_NONE, or why nobody. */
-static enum reason choose_target(struct session *session)
-{
-	const struct config *config = session->snapshot->config;
-	const char *wanted = session->record.front.target;
-	struct record *record = &session->record;
-
-	if (strcmp(wanted, PARAMS_PING) == 0) {
-		session->destination = TO_PING;
-		record->service_kind = "ping";
-		return REASON_NONE;
-	}
-	if (config->program == PROGRAM_CCISSLGW && wanted[0] == '\0' && session->listener->target != NULL)
-		wanted = session->listener->target;
-	if (config->program == PROGRAM_CCISSL && (wanted[0] == '\0' || name_equal(wanted, config->gateway.sysid)))
-		wanted = session->listener->service != NULL ? session->listener->service : "";
-	session->service = config_service_named(config, wanted);
-	/* A gateway's own sysid means its own service: that of this name, or the only one there is. */
-	if (session->service == NULL && config->program == PROGRAM_CCISSLGW &&
-	    name_equal(wanted, config->gateway.sysid) && config->service_count > 0)
-		session->service = &config->services[0];
-	if (session->service != NULL) {
-		session->destination = TO_SERVICE;
-		record->service = session->service->place.name;
-		record->service_kind = "service";
-		return REASON_NONE;
-	}
-	session->peer = config->program == PROGRAM_CCISSLGW ? config_peer_for(config, wanted) : NULL;
-	if (session->peer == NULL)
-		return REASON_TARGET_UNKNOWN;
-	if (record->front.target[0] == '\0')
-		(void)snprintf(record->front.target, sizeof(record->front.target), "%s", wanted);
-	session->destination = TO_PEER;
-	record->service = session->peer->place.name;
-	record->service_kind = "peer";
-	if (session->offer != NULL && session->offer->has_hops && session->offer->hops == 0)
-		return REASON_HOPS_EXHAUSTED;
-	return REASON_NONE;
-}
-
 /* --- CONFIRM (protocol, section 4) --- */
 
 static void secured(struct session *session)
 {
 	if (session->decision.ratchet)
 		(void)ratchet_add(session->host->ratchet, session->offer->sysid);
-	connect_onward(session);
+	session_connect_onward(session);
 }
 
 static void on_confirm(void *owner, enum reason reason)
@@ -312,7 +147,7 @@ static void start_confirm(struct session *session)
 		session_end(session, reason, channel_error(session->front));
 		return;
 	}
-	session_enter(session, STAGE_CONFIRM, timeouts(session)->confirm_ms);
+	session_enter(session, STAGE_CONFIRM, session_timeouts(session)->confirm_ms);
 	exchange_expect(exchange, on_confirm);
 	exchange_receive(exchange, false);
 }
@@ -328,7 +163,7 @@ static void start_inside_offer(struct session *session)
 		session_end(session, REASON_NO_MEMORY, "no memory for the exchange");
 		return;
 	}
-	session_enter(session, STAGE_INSIDE_OFFER, timeouts(session)->exchange_ms);
+	session_enter(session, STAGE_INSIDE_OFFER, session_timeouts(session)->exchange_ms);
 	exchange_receive(session->exchange, false);
 }
 
@@ -370,7 +205,7 @@ static void on_handshake(void *owner, const struct verdict *verdict, const struc
 static void start_tls(struct session *session, enum tls_start start)
 {
 	struct tls_expectation expectation = {.start = start, .is_server = true};
-	struct tls_worker *tls = part(session)->tls;
+	struct tls_worker *tls = session_part(session)->tls;
 	SSL *ssl = tls != NULL ? tls_server_new(tls, session->listener_number, start) : NULL;
 
 	expectation.client_auth = session->listener->client_auth;
@@ -379,7 +214,7 @@ static void start_tls(struct session *session, enum tls_start start)
 		session_end(session, tls != NULL ? REASON_NO_MEMORY : REASON_DIRECT_NOT_PERMITTED, "no TLS here");
 		return;
 	}
-	session_enter(session, STAGE_HANDSHAKE, timeouts(session)->handshake_ms);
+	session_enter(session, STAGE_HANDSHAKE, session_timeouts(session)->handshake_ms);
 	session->handshake = handshake_start(session->front, ssl, &expectation, on_handshake, session);
 	if (session->handshake == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the handshake");
@@ -439,7 +274,7 @@ static void obey(struct session *session)
 		session_refuse(session, session->decision.reason, "");
 		return;
 	}
-	reason = choose_target(session);
+	reason = session_choose_target(session);
 	if (session->decision.outcome == OUTCOME_TLS) {
 		session->postponed = reason;
 		answer_tls(session);
@@ -451,7 +286,7 @@ static void obey(struct session *session)
 	}
 	if (session->decision.outcome == OUTCOME_INSIDE && session->decision.ratchet)
 		(void)ratchet_add(session->host->ratchet, session->offer->sysid);
-	connect_onward(session);
+	session_connect_onward(session);
 }
 
 static enum reason learn_offer(struct session *session)
@@ -530,11 +365,11 @@ static void start_raw(struct session *session)
 	else if (session->host->draining)
 		reason = REASON_SHUTTING_DOWN;
 	else
-		reason = choose_target(session);
+		reason = session_choose_target(session);
 	if (reason != REASON_NONE)
 		session_refuse(session, reason, "");
 	else
-		connect_onward(session);
+		session_connect_onward(session);
 }
 
 void session_first_stage(struct session *session)
@@ -548,13 +383,13 @@ void session_first_stage(struct session *session)
 		session_end(session, REASON_NO_MEMORY, "no memory for the exchange");
 		return;
 	}
-	session_enter(session, STAGE_OFFER, timeouts(session)->exchange_ms);
+	session_enter(session, STAGE_OFFER, session_timeouts(session)->exchange_ms);
 	exchange_receive(session->exchange, true);
 }
 
 static void check_idle(struct session *session)
 {
-	uint64_t idle_ms = timeouts(session)->idle_ms;
+	uint64_t idle_ms = session_timeouts(session)->idle_ms;
 	uint64_t now_ms = uv_now(iocontext_loop(session->host->io));
 	struct relay_count count;
 

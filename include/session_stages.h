@@ -61,6 +61,17 @@ struct session {
 /* session_stages.c: the first stage of a connection just accepted. */
 void session_first_stage(struct session *session);
 
+/* session_stages.c: the target is connected (or none is needed): say ACCEPT where it is still due, and relay. */
+void session_target_there(struct session *session);
+
+/* session_target.c: whom the client wants (protocol, section 7), into destination, service or peer. REASON_NONE, or why
+ * nobody. */
+enum reason session_choose_target(struct session *session) MUST_CHECK;
+
+/* session_target.c: connect there; then session_target_there, or the end. A refusal that was put off until TLS ends the
+ * session here. */
+void session_connect_onward(struct session *session);
+
 /* session_stages.c: the deadline of the running stage has passed. */
 void session_late(struct session *session);
 
@@ -76,5 +87,15 @@ void session_enter(struct session *session, enum stage stage, uint64_t deadline_
 
 /* session.c: microseconds since session_enter. */
 uint64_t session_stage_us(const struct session *session);
+
+static inline const struct config_timeouts *session_timeouts(const struct session *session)
+{
+	return &session->snapshot->config->timeouts;
+}
+
+static inline struct snapshot_part *session_part(const struct session *session)
+{
+	return &session->snapshot->parts[session->host->number];
+}
 
 #endif

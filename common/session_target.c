@@ -1,0 +1,155 @@
+/* Whom a session is connected to, and the connection there. */
+#include <string.h>
+
+#include "session_stages.h"
+
+/* Before the answer a REFUSE can be sent; afterwards only the end. */
+static void not_reached(struct session *session, enum reason reason, const char *detail)
+{
+	if (session->decision.outcome == OUTCOME_TLS || session->raw)
+		session_end(session, reason, detail);
+	else
+		session_refuse(session, reason, detail);
+}
+
+static void on_target(void *owner, enum reason reason, struct channel *channel, size_t address, const char *detail)
+{
+	struct session *session = owner;
+
+	(void)address;
+	session->target = NULL;
+	if (reason != REASON_NONE) {
+		session->record.reason_at_back = true;
+		not_reached(session, reason, detail);
+		return;
+	}
+	session->back = channel;
+	session->record.back.listener = session->service->place.name;
+	if (channel != NULL)
+		leg_attach(&session->record.back, channel);
+	session_target_there(session);
+}
+
+static void on_dial(void *owner, const struct dial_result *result)
+{
+	struct session *session = owner;
+	struct record *record = &session->record;
+
+	session->dial = NULL;
+	if (result->reason != REASON_NONE) {
+		record->reason_at_back = true;
+		(void)snprintf(record->peer_text, sizeof(record->peer_text), "%s", result->refuse_text);
+		not_reached(session, result->reason, result->detail);
+		return;
+	}
+	session->back = result->channel;
+	session_target_there(session);
+}
+
+static void connect_service(struct session *session)
+{
+	const struct config_service *service = session->service;
+	size_t number = (size_t)(service - session->snapshot->config->services);
+	struct target_options options = {
+	    .name = service->place.name,
+	    .addresses = &service->address,
+	    .memory = &session_part(session)->services[number],
+	    .retry_ms = service->retry_ms,
+	    .connect_ms = session_timeouts(session)->connect_ms,
+	};
+
+	session->target = target_start(session->host->io, &options, on_target, session);
+	if (session->target == NULL)
+		not_reached(session, REASON_NO_MEMORY, "no memory to connect");
+}
+
+/* On the way onward the OFFER carries the sysid, maxru and connection id of the client (protocol, section 7). */
+static void connect_peer(struct session *session)
+{
+	const struct config *config = session->snapshot->config;
+	const struct config_peer *peer = session->peer;
+	const struct params *offer = session->offer;
+	size_t number = (size_t)(peer - config->peers);
+	struct dial_options options = {
+	    .io = session->host->io,
+	    .peer = peer,
+	    .peer_number = number,
+	    .tls = session_part(session)->tls,
+	    .memory = &session_part(session)->peers[number],
+	    .notifiers = session->snapshot->notifiers,
+	    .timeouts = session_timeouts(session),
+	    .confirm = config->tls.confirm,
+	    .min_version = config->tls.min_version,
+	    .leg = &session->record.back,
+	    .sysid = offer != NULL ? offer->sysid : config->gateway.sysid,
+	    .target = session->record.front.target,
+	    .maxru = offer != NULL ? offer->maxru : (uint32_t)config->gateway.maxru,
+	    .hops = PARAMS_HOPS_START,
+	};
+
+	if (offer != NULL && offer->has_hops)
+		options.hops = (uint8_t)(offer->hops - 1);
+	memcpy(options.connection,
+	       offer != NULL && offer->has_connection ? offer->connection : session->record.connection,
+	       sizeof(options.connection));
+	session->record.back.listener = peer->place.name;
+	session->record.back.policy = peer_security_word((enum peer_security)peer->security);
+	session->dial = dial_start(&options, on_dial, session);
+	if (session->dial == NULL)
+		not_reached(session, REASON_NO_MEMORY, "no memory to connect");
+}
+
+void session_connect_onward(struct session *session)
+{
+	if (session->postponed != REASON_NONE) {
+		session_end(session, session->postponed, "");
+		return;
+	}
+	session->connect_began_ns = uv_hrtime();
+	session_enter(session, STAGE_CONNECT, 0);
+	if (session->destination == TO_SERVICE)
+		connect_service(session);
+	else if (session->destination == TO_PEER)
+		connect_peer(session);
+	else
+		session_target_there(session);
+}
+
+enum reason session_choose_target(struct session *session)
+{
+	const struct config *config = session->snapshot->config;
+	const char *wanted = session->record.front.target;
+	struct record *record = &session->record;
+
+	if (strcmp(wanted, PARAMS_PING) == 0) {
+		session->destination = TO_PING;
+		record->service_kind = "ping";
+		return REASON_NONE;
+	}
+	if (config->program == PROGRAM_CCISSLGW && wanted[0] == '\0' && session->listener->target != NULL)
+		wanted = session->listener->target;
+	if (config->program == PROGRAM_CCISSL && (wanted[0] == '\0' || name_equal(wanted, config->gateway.sysid)))
+		wanted = session->listener->service != NULL ? session->listener->service : "";
+	session->service = config_service_named(config, wanted);
+	/* A gateway's own sysid means its own service: that of this name, or the only one there is. */
+	if (session->service == NULL && config->program == PROGRAM_CCISSLGW &&
+	    name_equal(wanted, config->gateway.sysid) && config->service_count > 0)
+		session->service = &config->services[0];
+	if (session->service != NULL) {
+		session->destination = TO_SERVICE;
+		record->service = session->service->place.name;
+		record->service_kind = "service";
+		return REASON_NONE;
+	}
+	session->peer = config->program == PROGRAM_CCISSLGW ? config_peer_for(config, wanted) : NULL;
+	if (session->peer == NULL)
+		return REASON_TARGET_UNKNOWN;
+	if (record->front.target[0] == '\0')
+		(void)snprintf(record->front.target, sizeof(record->front.target), "%s", wanted);
+	session->destination = TO_PEER;
+	record->service = session->peer->place.name;
+	record->service_kind = "peer";
+	if (session->offer != NULL && session->offer->has_hops && session->offer->hops == 0)
+		return REASON_HOPS_EXHAUSTED;
+	return REASON_NONE;
+}
