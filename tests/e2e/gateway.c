@@ -1,0 +1,143 @@
+/* The real programs, started and ended for scenarios. */
+#include "gateway.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const char *gateway_build(void)
+{
+	const char *build = getenv("CCI_BUILD");
+
+	return build != NULL ? build : "build";
+}
+
+static void write_config(const struct gateway *gateway, const char *text)
+{
+	FILE *stream = fopen(gateway->config, "w");
+	char certs[4096];
+
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_ptr_nonnull(realpath("build/test-certs", certs));
+	for (const char *at; (at = strstr(text, "@CERTS@")) != NULL; text = at + 7)
+		(void)fprintf(stream, "%.*s%s", (int)(at - text), text, certs);
+	(void)fputs(text, stream);
+	ck_assert_int_eq(fclose(stream), 0);
+}
+
+static void run_child(const struct gateway *gateway, const char *program)
+{
+	char path[256];
+	int fd = open(gateway->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)dup2(fd, STDERR_FILENO);
+	(void)snprintf(path, sizeof(path), "%s/%s", gateway_build(), program);
+	(void)execl(path, program, "-c", gateway->config, (char *)NULL);
+	_exit(127);
+}
+
+static void read_ports(struct gateway *gateway)
+{
+	FILE *stream = fopen(gateway->log, "r");
+	char line[4096];
+	int count = 0;
+
+	ck_assert_ptr_nonnull(stream);
+	while (fgets(line, sizeof(line), stream) != NULL && count < 4) {
+		const char *at = strstr(line, "id=CCI1002I") != NULL ? strstr(line, "address=127.0.0.1:") : NULL;
+
+		if (at != NULL)
+			gateway->ports[count++] = atoi(at + strlen("address=127.0.0.1:"));
+	}
+	(void)fclose(stream);
+}
+
+void gateway_start(struct gateway *gateway, const char *program, const char *config, ...)
+{
+	char text[4096];
+	va_list arguments;
+
+	memset(gateway, 0, sizeof(*gateway));
+	(void)snprintf(gateway->folder, sizeof(gateway->folder), "/tmp/cci-test-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(gateway->folder));
+	(void)snprintf(gateway->log, sizeof(gateway->log), "%s/log", gateway->folder);
+	(void)snprintf(gateway->config, sizeof(gateway->config), "%s/config.ini", gateway->folder);
+	va_start(arguments, config);
+	(void)vsnprintf(text, sizeof(text), config, arguments);
+	va_end(arguments);
+	write_config(gateway, text);
+	gateway->pid = fork();
+	ck_assert_int_ge(gateway->pid, 0);
+	if (gateway->pid == 0)
+		run_child(gateway, program);
+	ck_assert_int_ge(gateway_lines(gateway, 1, "id=CCI1002I", NULL, NULL), 1);
+	usleep(20000);
+	read_ports(gateway);
+}
+
+void gateway_rewrite(struct gateway *gateway, const char *config, ...)
+{
+	char text[4096];
+	va_list arguments;
+
+	va_start(arguments, config);
+	(void)vsnprintf(text, sizeof(text), config, arguments);
+	va_end(arguments);
+	write_config(gateway, text);
+}
+
+static int count_lines(const struct gateway *gateway, const char *a, const char *b, const char *c)
+{
+	FILE *stream = fopen(gateway->log, "r");
+	char line[8192];
+	int count = 0;
+
+	while (stream != NULL && fgets(line, sizeof(line), stream) != NULL)
+		count += strstr(line, a) != NULL && (b == NULL || strstr(line, b) != NULL) &&
+		         (c == NULL || strstr(line, c) != NULL);
+	if (stream != NULL)
+		(void)fclose(stream);
+	return count;
+}
+
+int gateway_lines(const struct gateway *gateway, int least, const char *a, const char *b, const char *c)
+{
+	int count = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		count = count_lines(gateway, a, b, c);
+		if (count >= least)
+			break;
+		usleep(10000);
+	}
+	return count;
+}
+
+static void remove_folder(const struct gateway *gateway)
+{
+	(void)unlink(gateway->log);
+	(void)unlink(gateway->config);
+	(void)rmdir(gateway->folder);
+}
+
+void gateway_stop(struct gateway *gateway)
+{
+	int status = -1;
+
+	ck_assert_int_eq(kill(gateway->pid, SIGTERM), 0);
+	for (int i = 0; i < 1500 && waitpid(gateway->pid, &status, WNOHANG) == 0; i++)
+		usleep(10000);
+	ck_assert_int_eq(count_lines(gateway, "Sanitizer", NULL, NULL), 0);
+	ck_assert_int_eq(count_lines(gateway, "runtime error", NULL, NULL), 0);
+	ck_assert_int_eq(count_lines(gateway, "reason=internal", NULL, NULL), 0);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the program ended with status %x", (unsigned)status);
+	remove_folder(gateway);
+}
