@@ -27,7 +27,7 @@ CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccis
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
 UNIT_TESTS := iocontext relay
-E2E_TESTS := exchange
+E2E_TESTS := exchange tls life
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

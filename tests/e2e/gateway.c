@@ -38,6 +38,7 @@ static void run_child(const struct gateway *gateway, const char *program)
 	int fd = open(gateway->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)signal(SIGPIPE, SIG_DFL);
 	(void)dup2(fd, STDERR_FILENO);
 	(void)snprintf(path, sizeof(path), "%s/%s", gateway_build(), program);
 	(void)execl(path, program, "-c", gateway->config, (char *)NULL);
@@ -66,6 +67,7 @@ void gateway_start(struct gateway *gateway, const char *program, const char *con
 	va_list arguments;
 
 	memset(gateway, 0, sizeof(*gateway));
+	(void)signal(SIGPIPE, SIG_IGN);
 	(void)snprintf(gateway->folder, sizeof(gateway->folder), "/tmp/cci-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(gateway->folder));
 	(void)snprintf(gateway->log, sizeof(gateway->log), "%s/log", gateway->folder);

@@ -282,7 +282,8 @@ bool peer_ends(int fd, SSL *ssl)
 
 	if (ssl == NULL)
 		return recv(fd, &byte, 1, 0) == 0;
-	return SSL_read(ssl, &byte, 1) <= 0 && (SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
+	ERR_clear_error();
+	return SSL_get_error(ssl, SSL_read(ssl, &byte, 1)) == SSL_ERROR_ZERO_RETURN;
 }
 
 void peer_free(int fd, SSL *ssl)
