@@ -31,6 +31,9 @@ static void inherit(struct check *check, struct config_listener *listener)
 		FINDING(check, true, &listener->place,
 		        "[listener %s] direct = yes contradicts unsecured_connections = only: remove one of them",
 		        listener->place.name);
+	if (listener->direct == CHOICE_YES && listener->exchange == EXCHANGE_NONE)
+		FINDING(check, true, &listener->place,
+		        "[listener %s] direct = yes contradicts exchange = none: remove one of them", listener->place.name);
 	if (listener->direct == CHOICE_INHERIT)
 		listener->direct = only ? CHOICE_NO : CHOICE_YES;
 	if (listener->client_auth == CLIENT_AUTH_INHERIT)
@@ -129,13 +132,24 @@ static void check_rule(struct check *check, const struct config_rule *rule, bool
 		        rule->place.name);
 }
 
+/* Can this rule bring a connection of this listener to TLS? */
+static bool rule_can_tls(const struct config_rule *rule, const struct config_listener *listener)
+{
+	bool here = rule->listener.count == 0;
+
+	for (size_t i = 0; i < rule->listener.count; i++)
+		here = here || name_equal(rule->listener.at[i], listener->place.name);
+	return here && rule->action == ACTION_ACCEPT && rule->unsecured != UNSECURED_INHERIT &&
+	       rule->unsecured != UNSECURED_ONLY;
+}
+
 /* Can this listener come to a TLS handshake? */
 static bool listener_can_tls(const struct config *config, const struct config_listener *listener)
 {
 	bool can = listener->unsecured != UNSECURED_ONLY;
 
 	for (size_t i = 0; i < config->rule_count; i++)
-		can = can || (config->rules[i].unsecured != UNSECURED_INHERIT && config->rules[i].unsecured != UNSECURED_ONLY);
+		can = can || rule_can_tls(&config->rules[i], listener);
 	return can && listener->exchange == EXCHANGE_CCI;
 }
 
@@ -176,6 +190,9 @@ static void check_peer(struct check *check, const struct config_peer *peer)
 		if (peer->address.at[i].kind == ADDRESS_ECHO)
 			FINDING(check, true, &peer->place, "[peer %s] address: builtin:echo is a service, not a gateway",
 			        peer->place.name);
+		if (peer->address.at[i].kind != ADDRESS_ECHO && peer->address.at[i].kind != ADDRESS_UNIX &&
+		    peer->address.at[i].port == 0)
+			FINDING(check, true, &peer->place, "[peer %s] address: port 0 cannot be connected to", peer->place.name);
 		if (peer->address.at[i].kind == ADDRESS_UNIX && peer->server_name == NULL && peer->security != PEER_NONE)
 			FINDING(check, true, &peer->place, "[peer %s] on a unix socket needs server_name", peer->place.name);
 	}
@@ -183,6 +200,17 @@ static void check_peer(struct check *check, const struct config_peer *peer)
 		FINDING(check, true, &peer->place,
 		        "[peer %s] security = %s needs ca, here or in [tls], to check its certificate against",
 		        peer->place.name, peer_security_word((enum peer_security)peer->security));
+}
+
+/* The first peer that names a target gets it: the others are told. */
+static void check_targets_twice(struct check *check, const struct config_peer *peer)
+{
+	for (const struct config_peer *other = check->config->peers; other < peer; other++)
+		for (size_t i = 0; i < peer->targets.count; i++)
+			for (size_t j = 0; j < other->targets.count; j++)
+				if (name_equal(peer->targets.at[i], other->targets.at[j]))
+					FINDING(check, false, &peer->place, "[peer %s] targets: %s goes to [peer %s], which stands before",
+					        peer->place.name, peer->targets.at[i], other->place.name);
 }
 
 static void check_service(struct check *check, const struct config_service *service)
@@ -209,7 +237,9 @@ void config_check(struct config *config, config_report *report, void *context)
 		check_rule(&check, &config->rules[i], &all_matched);
 	for (size_t i = 0; i < config->service_count; i++)
 		check_service(&check, &config->services[i]);
-	for (size_t i = 0; i < config->peer_count; i++)
+	for (size_t i = 0; i < config->peer_count; i++) {
 		check_peer(&check, &config->peers[i]);
+		check_targets_twice(&check, &config->peers[i]);
+	}
 	check_tls(&check);
 }

@@ -225,8 +225,9 @@ int config_set(const struct config_context *context, const struct row *row, void
 			return error_set(error, "\"%.80s\" is not a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -", value);
 		return set_string(at, value, error);
 	case ROW_HOST:
-		if (strlen(value) >= HOST_NAME_SIZE || strpbrk(value, " \t,/") != NULL)
-			return error_set(error, "\"%.80s\" is not a host name", value);
+		/* A dot in front would stand for every name below. */
+		if (strlen(value) >= HOST_NAME_SIZE || strpbrk(value, " \t,/*") != NULL || value[0] == '.')
+			return error_set(error, "\"%.80s\" is not a host name or an IP address", value);
 		return set_string(at, value, error);
 	case ROW_TEXT:
 		return set_string(at, value, error);

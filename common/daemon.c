@@ -197,6 +197,7 @@ static void on_stop(uv_signal_t *handle, int number)
 	log_flush();
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_drain(daemon->workers[i]);
+	listener_close(&daemon->listeners);
 	(void)uv_timer_start(&daemon->drain_timer, on_drain_over, drain_ms, 0);
 	(void)uv_async_send(&daemon->drained);
 }

@@ -16,6 +16,7 @@ struct state {
 	unsigned line;
 	bool is_continuation; /* the line given to inih last is indented, after a key */
 	bool in_section, has_key, failed;
+	bool skip; /* after a broken section line: whose keys these are is not known */
 	unsigned key_line;
 	char key[LINE_MOST + 1];
 	struct text value;
@@ -33,6 +34,8 @@ static void finish_value(struct state *state)
 	if (!state->has_key)
 		return;
 	state->has_key = false;
+	if (state->skip)
+		return;
 	if (state->value.cut)
 		say(state, state->key_line, "the value is longer than 16 KiB");
 	else
@@ -46,6 +49,7 @@ static void take_section(struct state *state, char *line)
 
 	finish_value(state);
 	state->in_section = true;
+	state->skip = true;
 	if (end == NULL || (end[1 + strspn(end + 1, " \t\r")] != '\0' && end[1 + strspn(end + 1, " \t\r")] != ';')) {
 		say(state, state->line, "a section is written as [name] or [name NAME] on a line of its own");
 		return;
@@ -59,7 +63,16 @@ static void take_section(struct state *state, char *line)
 	}
 	while (strlen(name) > 0 && strchr(" \t", name[strlen(name) - 1]) != NULL)
 		name[strlen(name) - 1] = '\0';
+	state->skip = false;
 	state->calls->section(state->context, state->line, kind, name);
+}
+
+/* `word =`: no value that is continued begins so. */
+static bool looks_like_key(const char *start)
+{
+	size_t word = strspn(start, "abcdefghijklmnopqrstuvwxyz_");
+
+	return word > 0 && start[word + strspn(start + word, " \t")] == '=';
 }
 
 /* Look at a line before inih does. True: inih gets it; false: an empty line instead. */
@@ -72,6 +85,10 @@ static bool look(struct state *state, char *line)
 	state->is_continuation = false;
 	if (*start == '\0' || *start == '\r' || *start == ';' || *start == '#')
 		return false;
+	if (indent > 0 && state->has_key && looks_like_key(start)) {
+		say(state, state->line, "this looks like a key, and an indented line continues the value above: do not indent it");
+		return false;
+	}
 	if (indent > 0 && state->has_key) {
 		state->is_continuation = true;
 		return true;
@@ -117,8 +134,10 @@ static bool read_line(struct state *state, char *line)
 	    length <= LINE_MOST)
 		length--;
 	line[length <= LINE_MOST ? length : 0] = '\0';
-	if (length > LINE_MOST)
+	if (length > LINE_MOST) {
+		finish_value(state);
 		say(state, state->line, "the line has more than 199 characters: go on in an indented line");
+	}
 	if (has_nul) {
 		say(state, state->line, "the line holds a NUL byte: this is not a text file");
 		line[0] = '\0';
@@ -143,14 +162,28 @@ static char *reader(char *buffer, int size, void *stream)
 	return buffer;
 }
 
+/* inih leaves comments on continued lines. A list goes on at once after its separator, so that a list of suites holds no
+ * blank. */
+static void continue_value(struct state *state, const char *value)
+{
+	const char *comment = strstr(value, " ;");
+	size_t length = comment != NULL ? (size_t)(comment - value) : strlen(value);
+	size_t used = state->value.used;
+
+	while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+		length--;
+	if (used > 0 && strchr(",:", state->buffer[used - 1]) == NULL)
+		text_puts(&state->value, " ");
+	text_put(&state->value, value, length);
+}
+
 static int handler(void *user, const char *section, const char *name, const char *value)
 {
 	struct state *state = user;
 
 	(void)section;
 	if (state->is_continuation) {
-		text_puts(&state->value, " ");
-		text_puts(&state->value, value);
+		continue_value(state, value);
 		return 1;
 	}
 	state->has_key = true;

@@ -80,11 +80,21 @@ static int open_new(struct listener *listener, struct error *error)
 	return 0;
 }
 
-static const struct listener *find_old(const struct listener_set *old, const struct address *asked)
+static bool same_address(const struct address *a, const struct address *b)
 {
+	return a->socket_length == b->socket_length && memcmp(&a->socket, &b->socket, a->socket_length) == 0;
+}
+
+/* The old one of the address that number `at` of `set` asks for. Port 0 may be asked for several times: the first takes
+ * the first, and so on. */
+static const struct listener *find_old(const struct listener_set *old, const struct listener_set *set, size_t at)
+{
+	size_t skip = 0;
+
+	for (size_t i = 0; i < at; i++)
+		skip += same_address(&set->at[i].asked, &set->at[at].asked);
 	for (size_t i = 0; old != NULL && i < old->count; i++)
-		if (old->at[i].asked.socket_length == asked->socket_length &&
-		    memcmp(&old->at[i].asked.socket, &asked->socket, asked->socket_length) == 0)
+		if (same_address(&old->at[i].asked, &set->at[at].asked) && skip-- == 0)
 			return &old->at[i];
 	return NULL;
 }
@@ -100,12 +110,14 @@ static int share_old(struct listener *listener, const struct listener *old, stru
 	return 0;
 }
 
-static int open_one(struct listener *listener, const struct address *asked, const struct listener_set *old,
+static int open_one(struct listener_set *set, const struct address *asked, const struct listener_set *old,
                     unsigned workers, struct error *error)
 {
-	const struct listener *same = find_old(old, asked);
+	struct listener *listener = &set->at[set->count];
+	const struct listener *same;
 
 	listener->asked = *asked;
+	same = find_old(old, set, set->count++);
 	listener->workers = workers;
 	listener->fds = malloc(workers * sizeof(*listener->fds));
 	if (listener->fds == NULL)
@@ -134,7 +146,7 @@ int listener_open(struct listener_set *set, const struct config *config, const s
 
 		for (size_t j = 0; j < section->address.count; j++) {
 			set->owner[set->count] = i;
-			if (open_one(&set->at[set->count++], &section->address.at[j], old, workers, error) == 0)
+			if (open_one(set, &section->address.at[j], old, workers, error) == 0)
 				continue;
 			error_prefix(error, "%s:%u: [listener %s] address", config->file, section->place.line,
 			             section->place.name);
