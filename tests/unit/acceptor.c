@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "e2e/peer.h"
+#include "../e2e/peer.h"
 
 struct talk {
 	struct acceptor *acceptor;

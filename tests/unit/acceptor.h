@@ -31,20 +31,20 @@ enum plan_confirm {
 };
 
 struct plan {
-	int type;             /* of the answer; 0: ACCEPT; -1: none is sent, `then` follows the OFFER */
-	int answer;           /* its security */
-	unsigned reason;      /* of a REFUSE */
-	const char *text;     /* of a REFUSE */
-	unsigned maxru;       /* 0: 4096 */
-	unsigned drip_ms;     /* not 0: a byte each time */
-	size_t cut;           /* send only so many bytes of the answer; 0: all */
-	const char *raw;      /* instead of the answer */
-	const char *extra;    /* clear bytes right behind the answer */
+	int type;          /* of the answer; 0: ACCEPT; -1: none is sent, `then` follows the OFFER */
+	int answer;        /* its security */
+	unsigned reason;   /* of a REFUSE */
+	const char *text;  /* of a REFUSE */
+	unsigned maxru;    /* 0: 4096 */
+	unsigned drip_ms;  /* not 0: a byte each time */
+	size_t cut;        /* send only so many bytes of the answer; 0: all */
+	const char *raw;   /* instead of the answer */
+	const char *extra; /* clear bytes right behind the answer */
 	enum plan_then then;
-	bool direct;          /* TLS from the first byte */
-	bool mute_handshake;  /* take the ClientHello and say nothing */
+	bool direct;         /* TLS from the first byte */
+	bool mute_handshake; /* take the ClientHello and say nothing */
 	enum plan_certificate certificate;
-	const char *alpn;     /* NULL: the right one; "": none */
+	const char *alpn; /* NULL: the right one; "": none */
 	enum plan_confirm confirm;
 };
 
