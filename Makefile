@@ -26,7 +26,7 @@ CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := config params iocontext relay
+UNIT_TESTS := base policy shared config params iocontext relay
 E2E_TESTS := exchange tls life
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
@@ -112,7 +112,7 @@ $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(L
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm $(LIBS)
 
 # Tests of the connecting side meet an accepting side in a thread.
-$(BUILD)/tests/unit_dial: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
+$(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
 
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o

@@ -1,0 +1,191 @@
+/* Text, names, numbers, addresses, networks, EBCDIC, and the tables of messages and reasons. */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "ebcdic.h"
+#include "reason.h"
+#include "suite.h"
+
+static const struct {
+	const char *pattern, *name;
+	bool matches;
+} patterns[] = {
+    {"BR*", "BR01", true},  {"br*", "BR01", true},        {"BR*", "XBR", false},    {"*", "", true},
+    {"?", "A", true},       {"?", "", false},             {"A?C", "abc", true},     {"*A*B*", "xaxxbx", true},
+    {"*A*B", "ab-b", true}, {"*A*B", "ab-", false},       {"LEDGER*", "LEDGER", true}, {"A*", "B", false},
+    {"a**b", "ab", true},   {"*aaaaaaaaab", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
+};
+
+START_TEST(patterns_match)
+{
+	ck_assert_int_eq(name_match(patterns[_i].pattern, patterns[_i].name), patterns[_i].matches);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	long long ms; /* -1: an error */
+} durations[] = {{"5s", 5000}, {"100ms", 100}, {"1h", 3600000}, {"0", 0},    {"2d", 172800000}, {"5", -1},
+                 {"", -1},     {"-1s", -1},    {"1.5s", -1},    {"s", -1},   {"5 s", -1},       {"99999999999999999999s", -1},
+                 {"18446744073709551615d", -1}};
+
+START_TEST(durations_parse)
+{
+	struct error error;
+	uint64_t ms;
+	int result = text_to_duration(durations[_i].text, &ms, &error);
+
+	ck_assert_int_eq(result, durations[_i].ms < 0 ? -1 : 0);
+	if (result == 0)
+		ck_assert_uint_eq(ms, (uint64_t)durations[_i].ms);
+}
+END_TEST
+
+START_TEST(texts_are_bounded_and_escaped)
+{
+	char buffer[16];
+	struct text text;
+	uint8_t bytes[4];
+
+	text_init(&text, buffer, sizeof(buffer));
+	text_put_escaped(&text, "a\"\n\\", 4);
+	ck_assert_str_eq(buffer, "a\\\"\\x0a\\\\");
+	text_printf(&text, "%s", "far too long for what is left");
+	ck_assert(text.cut);
+	ck_assert_uint_eq(strlen(buffer), sizeof(buffer) - 1);
+	ck_assert_int_eq(text_from_hex("0aFF", bytes, sizeof(bytes)), 2);
+	ck_assert_int_eq(bytes[1], 0xff);
+	ck_assert_int_eq(text_from_hex("0a0", bytes, sizeof(bytes)), -1);
+	ck_assert_int_eq(text_from_hex("0102030405", bytes, sizeof(bytes)), -1);
+	ck_assert(name_valid("A@#$._-9z", 9) && !name_valid("", 0) && !name_valid("a b", 3) && !name_valid("*", 1));
+	ck_assert(name_equal("Abc", "aBC") && !name_equal("Abc", "Abcd"));
+}
+END_TEST
+
+static const struct {
+	const char *text, *written; /* NULL: an error */
+} addresses[] = {
+    {"127.0.0.1:80", "127.0.0.1:80"}, {"127.0.0.1", "127.0.0.1:1202"}, {"[::1]:5", "[::1]:5"},
+    {"[::1]", "[::1]:1202"},          {"host.example:7", "host.example:7"}, {"unix:/run/x", "unix:/run/x"},
+    {"builtin:echo", "builtin:echo"}, {"builtin:x", NULL},             {"::1", NULL},
+    {"[::1", NULL},                   {"[1.2.3.4]:5", NULL},           {"1.2.3:4", NULL},
+    {"host:70000", NULL},             {"host:x", NULL},                {"ho st:1", NULL},
+    {"unix:relative", NULL},          {"-bad:1", NULL},                {"a..b:1", NULL},
+    {"", NULL},                       {":5", NULL},
+};
+
+START_TEST(addresses_parse)
+{
+	struct address address;
+	struct error error;
+	char buffer[ADDRESS_TEXT_SIZE];
+	int result = address_parse(addresses[_i].text, 1202, &address, &error);
+
+	ck_assert_msg((result == 0) == (addresses[_i].written != NULL), "%s", addresses[_i].text);
+	if (result == 0)
+		ck_assert_str_eq(address_format(&address, buffer), addresses[_i].written);
+}
+END_TEST
+
+static const struct {
+	const char *network, *address;
+	int contains; /* -1: the network is an error */
+} networks[] = {
+    {"10.20.0.0/16", "10.20.255.1", 1}, {"10.20.0.0/16", "10.21.0.1", 0},  {"0.0.0.0/0", "1.2.3.4", 1},
+    {"10.0.0.4/30", "10.0.0.7", 1},     {"10.0.0.4/30", "10.0.0.8", 0},    {"10.0.0.1", "10.0.0.1", 1},
+    {"2001:db8::/32", "2001:db8:1::1", 1}, {"2001:db8::/32", "2001:db9::1", 0}, {"10.0.0.0/8", "::ffff:10.1.2.3", 1},
+    {"10.0.0.1/8", "", -1},             {"10.0.0.0/33", "", -1},           {"10.0.0/8", "", -1},
+    {"x", "", -1},                      {"10.0.0.0/", "", -1},
+};
+
+START_TEST(networks_contain)
+{
+	struct network network;
+	struct error error;
+	union socket_address socket = {.v6.sin6_family = AF_INET6};
+
+	ck_assert_int_eq(network_parse(networks[_i].network, &network, &error), networks[_i].contains < 0 ? -1 : 0);
+	if (networks[_i].contains < 0)
+		return;
+	if (inet_pton(AF_INET6, networks[_i].address, &socket.v6.sin6_addr) != 1) {
+		socket.v4.sin_family = AF_INET;
+		ck_assert_int_eq(inet_pton(AF_INET, networks[_i].address, &socket.v4.sin_addr), 1);
+	}
+	ck_assert_int_eq(network_contains(&network, &socket), networks[_i].contains);
+}
+END_TEST
+
+START_TEST(sources_are_counted_by_network)
+{
+	union socket_address a = {.v6.sin6_family = AF_INET6}, b = a;
+	struct source_key one, two;
+
+	(void)inet_pton(AF_INET6, "2001:db8:1:2::1", &a.v6.sin6_addr);
+	(void)inet_pton(AF_INET6, "2001:db8:1:2:ffff::9", &b.v6.sin6_addr);
+	source_key_of(&a, &one);
+	source_key_of(&b, &two);
+	ck_assert_mem_eq(&one, &two, sizeof(one));
+	(void)inet_pton(AF_INET6, "2001:db8:1:3::1", &b.v6.sin6_addr);
+	source_key_of(&b, &two);
+	ck_assert_mem_ne(&one, &two, sizeof(one));
+}
+END_TEST
+
+START_TEST(ebcdic_goes_both_ways)
+{
+	uint8_t bytes[256], back[256];
+	char text[513];
+	int size = 0;
+
+	for (int i = 0; i < 256; i++)
+		if (i != 0)
+			bytes[size++] = (uint8_t)i;
+	ck_assert_int_gt(ebcdic_to_utf8(bytes, (size_t)size, text, sizeof(text)), 0);
+	ck_assert_int_eq(ebcdic_from_utf8(text, back, sizeof(back)), size);
+	ck_assert_mem_eq(bytes, back, (size_t)size);
+	ck_assert_int_eq(ebcdic_to_utf8((const uint8_t *)"\xc8\xd6\xe2\xe3\xf1", 5, text, sizeof(text)), 5);
+	ck_assert_str_eq(text, "HOST1");
+	ck_assert_int_eq(ebcdic_to_utf8(bytes, 5, text, 3), -1);
+	ck_assert_int_eq(ebcdic_from_utf8("\xe2\x82\xac", back, sizeof(back)), 1);
+	ck_assert_int_eq(back[0], 0x6f);
+	ck_assert_int_eq(ebcdic_from_utf8("\xe2\x82", back, sizeof(back)), -1);
+}
+END_TEST
+
+START_TEST(tables_are_whole)
+{
+	for (int i = 0; i < MESSAGE_COUNT; i++) {
+		for (int j = 0; j < i; j++)
+			ck_assert_str_ne(message_id((enum message)i), message_id((enum message)j));
+		ck_assert_uint_eq(strlen(message_id((enum message)i)), 8);
+	}
+	for (int i = 0; i < REASON_COUNT; i++)
+		for (int j = 0; j < i; j++)
+			ck_assert_str_ne(reason_word((enum reason)i), reason_word((enum reason)j));
+	for (uint16_t code = 1; code <= 14; code++)
+		ck_assert_uint_eq(reason_code(reason_from_code(code)), code);
+	ck_assert_int_eq(reason_from_code(6), REASON_TARGET_UNREACHABLE);
+	ck_assert_int_eq(reason_from_code(999), REASON_PEER_REFUSED);
+}
+END_TEST
+
+#define COUNT(array) (int)(sizeof(array) / sizeof((array)[0]))
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("base");
+	TCase *tests = tcase_create("base");
+
+	tcase_add_loop_test(tests, patterns_match, 0, COUNT(patterns));
+	tcase_add_loop_test(tests, durations_parse, 0, COUNT(durations));
+	tcase_add_test(tests, texts_are_bounded_and_escaped);
+	tcase_add_loop_test(tests, addresses_parse, 0, COUNT(addresses));
+	tcase_add_loop_test(tests, networks_contain, 0, COUNT(networks));
+	tcase_add_test(tests, sources_are_counted_by_network);
+	tcase_add_test(tests, ebcdic_goes_both_ways);
+	tcase_add_test(tests, tables_are_whole);
+	suite_add_tcase(suite, tests);
+	return suite;
+}

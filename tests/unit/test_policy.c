@@ -1,0 +1,143 @@
+/* The table of 16 cells, rules, ratchet, TLS versions. */
+#include <string.h>
+
+#include "policy.h"
+#include "suite.h"
+
+/* Outcomes by policy and offer, as in section 3 of the protocol. */
+static const enum outcome cells[4][4] = {
+    {OUTCOME_REFUSE, OUTCOME_TLS, OUTCOME_TLS, OUTCOME_TLS},
+    {OUTCOME_CLEAR, OUTCOME_TLS, OUTCOME_TLS, OUTCOME_TLS},
+    {OUTCOME_CLEAR, OUTCOME_CLEAR, OUTCOME_TLS, OUTCOME_TLS},
+    {OUTCOME_CLEAR, OUTCOME_CLEAR, OUTCOME_CLEAR, OUTCOME_REFUSE},
+};
+
+START_TEST(each_cell)
+{
+	enum reason reason;
+	int policy = _i / 4, offer = _i % 4;
+
+	ck_assert_int_eq(policy_cell((enum unsecured)(UNSECURED_NEVER + policy), (enum params_security)offer, &reason),
+	                 cells[policy][offer]);
+	ck_assert_int_eq(reason == REASON_NONE, cells[policy][offer] != OUTCOME_REFUSE);
+	ck_assert_int_eq(policy_cell((enum unsecured)(UNSECURED_NEVER + policy), SECURITY_INSIDE, &reason), OUTCOME_INSIDE);
+}
+END_TEST
+
+struct world {
+	struct config config;
+	struct config_listener listener;
+	struct config_rule rules[3];
+	struct network network;
+	char *patterns[1], *names[1];
+	union socket_address source;
+	struct params offer;
+};
+
+static void make_world(struct world *world)
+{
+	memset(world, 0, sizeof(*world));
+	world->config.tls.min_version = 0x0303;
+	world->config.rules = world->rules;
+	world->listener.place.name = (char *)(uintptr_t)"l";
+	world->listener.unsecured = UNSECURED_NEVER;
+	world->source.v4.sin_family = AF_INET;
+	world->source.v4.sin_addr.s_addr = htonl(0x0a140001);
+	world->offer = (struct params){.type = PARAMS_OFFER, .sysid = "BR1"};
+}
+
+static struct decision decide(struct world *world, bool secured_before, bool inside)
+{
+	struct policy_question question = {&world->config, &world->listener, &world->source,
+	                                   &world->offer,  secured_before,   inside};
+	struct decision decision;
+
+	policy_decide(&question, &decision);
+	return decision;
+}
+
+START_TEST(the_first_rule_that_matches_decides)
+{
+	struct world world;
+
+	make_world(&world);
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_SECURITY_REQUIRED);
+	world.config.rule_count = 3;
+	world.patterns[0] = (char *)(uintptr_t)"XX*";
+	world.rules[0].sysid = (struct text_list){world.patterns, 1};
+	world.rules[0].action = ACTION_REFUSE;
+	world.rules[1].unsecured = UNSECURED_ALLOW;
+	world.rules[2].action = ACTION_REFUSE;
+	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_CLEAR);
+	ck_assert_ptr_eq(decide(&world, false, false).rule, &world.rules[1]);
+	(void)strcpy(world.offer.sysid, "xx9");
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NOT_PERMITTED);
+	ck_assert_int_eq(network_parse("10.20.0.0/16", &world.network, NULL), 0);
+	world.rules[1].source = (struct network_list){&world.network, 1};
+	world.source.v4.sin_addr.s_addr = htonl(0x0a150001);
+	(void)strcpy(world.offer.sysid, "BR1");
+	ck_assert_ptr_eq(decide(&world, false, false).rule, &world.rules[2]);
+	world.names[0] = (char *)(uintptr_t)"other";
+	world.rules[2].listener = (struct text_list){world.names, 1};
+	ck_assert_ptr_null(decide(&world, false, false).rule);
+}
+END_TEST
+
+START_TEST(the_ratchet_closes_the_clear)
+{
+	struct world world;
+
+	make_world(&world);
+	world.listener.unsecured = UNSECURED_ALLOW;
+	ck_assert_int_eq(decide(&world, true, false).outcome, OUTCOME_CLEAR);
+	world.listener.ratchet = CHOICE_YES;
+	ck_assert_int_eq(decide(&world, true, false).reason, REASON_RATCHETED);
+	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_CLEAR);
+	world.offer.security = SECURITY_ON;
+	ck_assert_int_eq(decide(&world, true, false).outcome, OUTCOME_TLS);
+}
+END_TEST
+
+START_TEST(inside_must_be_inside)
+{
+	struct world world;
+
+	make_world(&world);
+	world.offer.security = SECURITY_INSIDE;
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_BAD_MESSAGE);
+	ck_assert_int_eq(decide(&world, false, true).outcome, OUTCOME_INSIDE);
+	world.offer.security = SECURITY_ON;
+	ck_assert_int_eq(decide(&world, false, true).reason, REASON_BAD_MESSAGE);
+}
+END_TEST
+
+START_TEST(a_version_must_be_in_common)
+{
+	struct world world;
+
+	make_world(&world);
+	world.offer.security = SECURITY_ON;
+	world.offer.has_tls = true;
+	world.offer.tls_lowest = 0x0303;
+	world.offer.tls_highest = 0x0303;
+	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_TLS);
+	world.config.tls.min_version = 0x0304;
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NO_TLS_VERSION);
+	world.offer.tls_lowest = world.offer.tls_highest = 0x0305;
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NO_TLS_VERSION);
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("policy");
+	TCase *tests = tcase_create("policy");
+
+	tcase_add_loop_test(tests, each_cell, 0, 16);
+	tcase_add_test(tests, the_first_rule_that_matches_decides);
+	tcase_add_test(tests, the_ratchet_closes_the_clear);
+	tcase_add_test(tests, inside_must_be_inside);
+	tcase_add_test(tests, a_version_must_be_in_common);
+	suite_add_tcase(suite, tests);
+	return suite;
+}

@@ -1,0 +1,231 @@
+/* What workers share: quota, ratchet, noise and log, also from several threads; and the notifier's three errors. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "noise.h"
+#include "notifier.h"
+#include "quota.h"
+#include "ratchet.h"
+#include "suite.h"
+
+START_TEST(quota_bounds_all_and_each_source)
+{
+	struct quota *quota = quota_new();
+	struct source_key a = {{1}}, b = {{2}};
+
+	quota_set(quota, 3, 2);
+	ck_assert_int_eq(quota_enter(quota, &a), QUOTA_OK);
+	ck_assert_int_eq(quota_enter(quota, &a), QUOTA_OK);
+	ck_assert_int_eq(quota_enter(quota, &a), QUOTA_OVER);
+	ck_assert_int_eq(quota_enter(quota, &b), QUOTA_OK);
+	ck_assert_int_eq(quota_enter(quota, &b), QUOTA_OVER);
+	quota_leave(quota, &a, QUOTA_OK);
+	quota_leave(quota, &a, QUOTA_OVER);
+	ck_assert_int_eq(quota_enter(quota, &b), QUOTA_OK);
+	/* Beyond the overflow of 16 a source is closed at once. */
+	for (int i = 0; i < 16; i++)
+		(void)!quota_enter(quota, &b);
+	ck_assert_int_eq(quota_enter(quota, &b), QUOTA_CLOSE);
+	quota_free(quota);
+}
+END_TEST
+
+struct crowd {
+	struct quota *quota;
+	struct ratchet *ratchet;
+	struct noise *noise;
+	unsigned number;
+};
+
+static void *work(void *argument)
+{
+	struct crowd *crowd = argument;
+	union socket_address socket = {.v4.sin_family = AF_INET};
+	char name[16];
+
+	for (unsigned i = 0; i < 2000; i++) {
+		struct source_key key = {{(uint8_t)(i % 7)}};
+		enum quota_verdict verdict = quota_enter(crowd->quota, &key);
+
+		(void)snprintf(name, sizeof(name), "N%u", (i * 7 + crowd->number) % 300);
+		(void)ratchet_add(crowd->ratchet, name);
+		socket.v4.sin_addr.s_addr = i;
+		noise_count(crowd->noise, &socket, REASON_NOT_CCI, i);
+		quota_leave(crowd->quota, &key, verdict);
+	}
+	log_flush();
+	return NULL;
+}
+
+START_TEST(threads_leave_nothing_behind)
+{
+	struct quota *quota = quota_new();
+	struct ratchet *ratchet = ratchet_new(100);
+	struct noise *noise = noise_new();
+	struct crowd crowds[4];
+	pthread_t threads[4];
+
+	quota_set(quota, 3, 2);
+	for (unsigned i = 0; i < 4; i++) {
+		crowds[i] = (struct crowd){quota, ratchet, noise, i};
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &crowds[i]), 0);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	ck_assert_uint_eq(quota_count(quota), 0);
+	ck_assert_uint_eq(ratchet_count(ratchet), 100);
+	quota_free(quota);
+	ratchet_free(ratchet);
+	noise_free(noise);
+}
+END_TEST
+
+START_TEST(the_ratchet_forgets_the_oldest)
+{
+	struct ratchet *ratchet = ratchet_new(2);
+
+	ck_assert(ratchet_add(ratchet, "A"));
+	ck_assert(ratchet_add(ratchet, "B"));
+	ck_assert(!ratchet_add(ratchet, "a"));
+	ck_assert(ratchet_add(ratchet, "C"));
+	ck_assert(ratchet_holds(ratchet, "A") && ratchet_holds(ratchet, "c") && !ratchet_holds(ratchet, "B"));
+	ratchet_free(ratchet);
+}
+END_TEST
+
+START_TEST(hostile_values_stay_in_their_line)
+{
+	struct logline line;
+
+	log_begin(&line, MESSAGE_REFUSED, "00");
+	log_text(&line, "agent", "x\" level=error\n\x1b[31mid=FAKE \xff");
+	ck_assert_ptr_null(strchr(line.buffer, '\n'));
+	ck_assert_ptr_null(strchr(line.buffer, '\x1b'));
+	ck_assert_ptr_nonnull(strstr(line.buffer, " agent=\"x\\\" level=error\\x0a\\x1b[31mid=FAKE \\xff\""));
+	for (int i = 0; i < 100; i++)
+		log_text(&line, "long", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+	ck_assert(line.text.cut);
+	ck_assert_uint_lt(strlen(line.buffer), LOG_LINE_SIZE);
+}
+END_TEST
+
+/* A pipe that nobody empties must not stop the writer, and what was lost is said when it is emptied. */
+START_TEST(a_full_log_never_blocks)
+{
+	struct error error;
+	char bytes[65536];
+	int ends[2];
+	ssize_t got;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	ck_assert_int_eq(log_open(LOG_STDERR, LEVEL_INFO, "test", &error), 0);
+	for (int i = 0; i < 3000; i++) {
+		log_say(MESSAGE_STARTED, "line %d", i);
+		log_flush();
+	}
+	ck_assert_uint_gt(log_lost(), 0);
+	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	while (read(ends[0], bytes, sizeof(bytes)) > 0)
+		;
+	log_say(MESSAGE_STOPPED, "after");
+	log_flush();
+	got = read(ends[0], bytes, sizeof(bytes) - 1);
+	ck_assert_int_gt((int)got, 0);
+	bytes[got] = '\0';
+	ck_assert_ptr_nonnull(strstr(bytes, "id=CCI1014W"));
+	ck_assert_ptr_nonnull(strstr(bytes, "detail=after"));
+}
+END_TEST
+
+START_TEST(the_notifier_has_three_errors)
+{
+	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .fd = -1};
+	int stream = socket(AF_INET, SOCK_STREAM, 0), datagram = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(notifier_check(&event), CCI_NOTIFIED);
+	event.fd = stream;
+	ck_assert_int_eq(notifier_check(&event), CCI_NOTIFIED);
+	event.fd = datagram;
+	ck_assert_int_eq(notifier_check(&event), CCI_SOCKET_TYPE);
+	event.fd = open("/dev/null", O_RDONLY);
+	ck_assert_int_eq(notifier_check(&event), CCI_SOCKET_TYPE);
+	event.version = 2;
+	ck_assert_int_eq(notifier_check(&event), CCI_BAD_VERSION);
+	event.version = 1;
+	event.size = CCI_EVENT_SIZE_1 - 1;
+	ck_assert_int_eq(notifier_check(&event), CCI_TOO_SHORT);
+	event.size = 3;
+	ck_assert_int_eq(notifier_check(&event), CCI_TOO_SHORT);
+	close(stream);
+	close(datagram);
+}
+END_TEST
+
+static int calls;
+
+static int open_failing(const char *name, void **state, char *error, size_t error_size)
+{
+	(void)error;
+	(void)error_size;
+	*state = (void *)(uintptr_t)name;
+	return 0;
+}
+
+static int notify_failing(void *state, const struct cci_event *event)
+{
+	(void)state;
+	(void)event;
+	calls++;
+	return CCI_FAILED;
+}
+
+static void close_failing(void *state)
+{
+	(void)state;
+}
+
+START_TEST(a_failing_notifier_is_fatal_only_where_told_so)
+{
+	static const struct cci_notifier_kind kind = {sizeof(kind), 1, "failing", open_failing, notify_failing, close_failing};
+	static const struct cci_notifier_kind *const kinds[] = {&kind, NULL};
+	struct config_notifier sections[2] = {{.place = {(char *)(uintptr_t)"a", 1}, .kind = (char *)(uintptr_t)"failing"},
+	                                      {.place = {(char *)(uintptr_t)"b", 2}, .kind = (char *)(uintptr_t)"failing"}};
+	struct config config = {.file = (char *)(uintptr_t)"f", .notifiers = sections, .notifier_count = 2};
+	struct cci_event event = {.size = sizeof(event), .version = 1, .fd = -1};
+	struct error error;
+	struct notifiers *notifiers;
+
+	sections[0].on_error = _i == 0 ? ON_ERROR_CONTINUE : ON_ERROR_REFUSE;
+	notifiers = notifiers_new(&config, kinds, &error);
+	ck_assert_ptr_nonnull(notifiers);
+	ck_assert_int_eq(notifiers_tell(notifiers, &event), _i == 0 ? REASON_NONE : REASON_NOTIFIER_REFUSED);
+	ck_assert_int_eq(calls, 2);
+	notifiers_free(notifiers);
+	sections[1].kind = (char *)(uintptr_t)"smoke";
+	ck_assert_ptr_null(notifiers_new(&config, kinds, &error));
+	ck_assert_ptr_nonnull(strstr(error.text, "f:2: [notifier b] kind = smoke is not known; there is: failing"));
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("shared");
+	TCase *tests = tcase_create("shared");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, quota_bounds_all_and_each_source);
+	tcase_add_test(tests, threads_leave_nothing_behind);
+	tcase_add_test(tests, the_ratchet_forgets_the_oldest);
+	tcase_add_test(tests, hostile_values_stay_in_their_line);
+	tcase_add_test(tests, a_full_log_never_blocks);
+	tcase_add_test(tests, the_notifier_has_three_errors);
+	tcase_add_loop_test(tests, a_failing_notifier_is_fatal_only_where_told_so, 0, 2);
+	suite_add_tcase(suite, tests);
+	return suite;
+}
