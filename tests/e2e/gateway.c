@@ -9,8 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+unsigned long gateway_descriptors;
 
 const char *gateway_build(void)
 {
@@ -39,6 +42,8 @@ static void run_child(const struct gateway *gateway, const char *program)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGPIPE, SIG_DFL);
+	if (gateway_descriptors != 0)
+		(void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){gateway_descriptors, gateway_descriptors});
 	(void)dup2(fd, STDERR_FILENO);
 	(void)snprintf(path, sizeof(path), "%s/%s", gateway_build(), program);
 	(void)execl(path, program, "-c", gateway->config, (char *)NULL);

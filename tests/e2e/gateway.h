@@ -17,6 +17,9 @@ struct gateway {
 	int ports[4]; /* of the listening lines, in the order of the file's listeners */
 };
 
+/* The limit of open files of programs started from now on; 0: as it is. */
+extern unsigned long gateway_descriptors;
+
 /* Start `program` ("ccissl") with the configuration text; certificates are in build/test-certs ("@CERTS@" in the text stands
  * for it). Fails the test when it does not start. */
 void gateway_start(struct gateway *gateway, const char *program, const char *config, ...)
