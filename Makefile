@@ -22,12 +22,12 @@ COMMON := text address log messages reason ebcdic rows inireader config config_v
           params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
           iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages session_target listener worker daemon options
+          snapshot dial session session_stages session_target listener accept worker daemon options
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base policy shared config params iocontext relay
+UNIT_TESTS := base policy shared config params iocontext relay dial dial_failover
 E2E_TESTS := exchange tls life faults
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw

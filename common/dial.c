@@ -22,7 +22,8 @@ struct dial {
 	struct dial_result result;
 	struct tls_facts *facts; /* owned */
 	uint64_t stage_began_ns, began_ns;
-	size_t failovers;
+	uint64_t failed; /* bit N: address number N connected and did not serve */
+	enum reason failed_reason;
 	bool direct;
 	char sysid[NAME_MAX_CHARS + 1], target_name[NAME_MAX_CHARS + 1];
 	char detail[200], refuse_text[4 * 255 + 1];
@@ -85,7 +86,8 @@ static enum reason tell(struct dial *dial, enum cci_event_type type, const struc
 static void fail(struct dial *dial, enum reason reason, const char *detail)
 {
 	struct leg_news news = {.reason = reason, .detail = detail};
-	enum cci_event_type type = dial->late == REASON_HANDSHAKE_TIMEOUT ? CCI_HANDSHAKE_FAILED : CCI_REFUSED;
+	bool in_handshake = dial->late == REASON_HANDSHAKE_TIMEOUT && !dial->options.leg->secured;
+	enum cci_event_type type = in_handshake ? CCI_HANDSHAKE_FAILED : CCI_REFUSED;
 	enum reason ignored = REASON_NONE; /* it ends already, and the first reason wins */
 
 	if (dial->channel != NULL)
@@ -94,13 +96,13 @@ static void fail(struct dial *dial, enum reason reason, const char *detail)
 	finish(dial, reason, detail);
 }
 
-static bool try_next(struct dial *dial);
+static bool try_next(struct dial *dial, enum reason reason, const char *detail);
 
 static void on_timer(uv_timer_t *timer)
 {
 	struct dial *dial = timer->data;
 
-	if (dial->late != REASON_EXCHANGE_TIMEOUT || !try_next(dial))
+	if (dial->late != REASON_EXCHANGE_TIMEOUT || !try_next(dial, dial->late, "no answer in time"))
 		fail(dial, dial->late, "no answer in time");
 }
 
@@ -234,11 +236,11 @@ static void start_tls(struct dial *dial, enum tls_start start)
 	               ? tls_client_new(dial->options.tls, dial->options.peer_number, dial->result.address, start)
 	               : NULL;
 
+	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->options.timeouts->handshake_ms);
 	if (ssl == NULL) {
 		fail(dial, REASON_INTERNAL, "no TLS for this peer");
 		return;
 	}
-	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->options.timeouts->handshake_ms);
 	dial->handshake = handshake_start(dial->channel, ssl, &expectation, on_handshake, dial);
 	if (dial->handshake == NULL)
 		fail(dial, REASON_NO_MEMORY, "");
@@ -294,26 +296,50 @@ static void accepted(struct dial *dial, const struct params *answer)
 	start_tls(dial, TLS_START_UPGRADE);
 }
 
-static bool start_target(struct dial *dial, size_t first);
+static bool start_target(struct dial *dial, const struct target_options *target);
 
-/* Another address of the peer may do where this one does not answer, or says that it is busy or stopping. */
-static bool try_next(struct dial *dial)
+static struct target_options target_options(const struct dial *dial)
+{
+	const struct dial_options *options = &dial->options;
+
+	return (struct target_options){
+	    .name = options->peer->place.name,
+	    .addresses = &options->peer->address,
+	    .memory = options->memory,
+	    .retry_ms = options->peer->retry_ms,
+	    .connect_ms = options->timeouts->connect_ms,
+	    .first = (dial->result.address + (dial->failed != 0)) % options->peer->address.count,
+	    .never = dial->failed,
+	};
+}
+
+/* Another address of the peer may do where this one does not answer, or says that it is busy or stopping. Nothing of
+ * what was agreed with this one goes with it. */
+static bool try_next(struct dial *dial, enum reason reason, const char *detail)
 {
 	size_t count = dial->options.peer->address.count;
+	uint64_t failed = dial->failed | UINT64_C(1) << (dial->result.address & 63);
+	struct leg *leg = dial->options.leg;
+	struct target_options next;
 
-	if (dial->channel == NULL || dial->failovers + 1 >= count || dial->result.secured)
+	if (count > 64 || failed == UINT64_MAX >> (64 - count))
 		return false;
-	dial->failovers++;
-	target_memory_failed(dial->options.memory, dial->result.address, uv_now(iocontext_loop(dial->options.io)),
-	                     dial->options.peer->retry_ms);
+	dial->failed = failed;
+	dial->failed_reason = reason;
+	next = target_options(dial);
+	if (!start_target(dial, &next))
+		return false;
+	target_address_failed(&next, dial->result.address, uv_now(iocontext_loop(dial->options.io)), detail);
+	(void)uv_timer_stop(&dial->timer);
 	exchange_free(dial->exchange);
 	dial->exchange = NULL;
 	channel_close(dial->channel);
-	dial->channel = NULL;
-	dial->options.leg->channel = NULL;
-	dial->result.refuse_code = 0;
-	(void)uv_timer_stop(&dial->timer);
-	return start_target(dial, (dial->result.address + 1) % count);
+	dial->channel = leg->channel = NULL;
+	free(dial->facts);
+	dial->facts = NULL;
+	dial->result.secured = leg->secured = false;
+	leg->secured_at_us = 0;
+	return true;
 }
 
 static void refused(struct dial *dial, const struct params *answer)
@@ -323,10 +349,10 @@ static void refused(struct dial *dial, const struct params *answer)
 
 	dial->result.refuse_code = answer->reason;
 	(void)snprintf(dial->refuse_text, sizeof(dial->refuse_text), "%s", answer->text);
-	if (passing && try_next(dial))
-		return;
 	(void)snprintf(detail, sizeof(detail), "REFUSE %u: %s", answer->reason,
 	               reason_word(reason_from_code(answer->reason)));
+	if (passing && try_next(dial, REASON_PEER_REFUSED, detail))
+		return;
 	fail(dial, REASON_PEER_REFUSED, detail);
 }
 
@@ -335,7 +361,8 @@ static void on_answer(void *owner, enum reason reason)
 	struct dial *dial = owner;
 	const struct params *answer = exchange_received(dial->exchange);
 
-	if ((reason == REASON_CLOSED_EARLY || reason == REASON_RESET) && try_next(dial))
+	if ((reason == REASON_CLOSED_EARLY || reason == REASON_RESET) &&
+	    try_next(dial, reason, exchange_detail(dial->exchange)))
 		return;
 	if (reason == REASON_BAD_MESSAGE || reason == REASON_BAD_VERSION || reason == REASON_NOT_CCI)
 		fail(dial, REASON_PEER_BROKE_OFFER, exchange_detail(dial->exchange));
@@ -385,7 +412,7 @@ static void send_offer(struct dial *dial)
 	fill_offer(dial, &offer);
 	dial->exchange = exchange_new(dial->channel, on_answer, dial);
 	reason = dial->exchange != NULL ? exchange_send(dial->exchange, &offer) : REASON_NO_MEMORY;
-	if (reason == REASON_RESET && try_next(dial))
+	if (reason == REASON_RESET && try_next(dial, reason, channel_error(dial->channel)))
 		return;
 	if (reason != REASON_NONE) {
 		fail(dial, reason, channel_error(dial->channel));
@@ -402,12 +429,19 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 	struct dial *dial = owner;
 
 	dial->target = NULL;
-	dial->result.address = address;
-	dial->result.connect_us = (uv_hrtime() - dial->began_ns) / 1000;
 	if (reason != REASON_NONE) {
-		fail(dial, reason, detail);
+		/* What an address said that could be reached tells more than that the others cannot. */
+		fail(dial, dial->failed != 0 ? dial->failed_reason : reason, detail);
 		return;
 	}
+	dial->result.address = address;
+	dial->result.connect_us = (uv_hrtime() - dial->began_ns) / 1000;
+	if (channel == NULL) {
+		fail(dial, REASON_INTERNAL, "builtin:echo is no peer");
+		return;
+	}
+	dial->result.refuse_code = 0;
+	dial->refuse_text[0] = '\0';
 	dial->channel = channel;
 	leg_attach(dial->options.leg, channel);
 	if (dial->direct) {
@@ -418,25 +452,16 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 	}
 }
 
-static bool start_target(struct dial *dial, size_t first)
+static bool start_target(struct dial *dial, const struct target_options *target)
 {
-	const struct dial_options *options = &dial->options;
-	struct target_options target = {
-	    .name = options->peer->place.name,
-	    .addresses = &options->peer->address,
-	    .memory = options->memory,
-	    .retry_ms = options->peer->retry_ms,
-	    .connect_ms = options->timeouts->connect_ms,
-	    .first = first,
-	};
-
-	dial->target = target_start(options->io, &target, on_target, dial);
+	dial->target = target_start(dial->options.io, target, on_target, dial);
 	return dial->target != NULL;
 }
 
 struct dial *dial_start(const struct dial_options *options, dial_done *done, void *owner)
 {
 	struct dial *dial = calloc(1, sizeof(*dial));
+	struct target_options target;
 
 	if (dial == NULL)
 		return NULL;
@@ -449,7 +474,8 @@ struct dial *dial_start(const struct dial_options *options, dial_done *done, voi
 	(void)snprintf(dial->sysid, sizeof(dial->sysid), "%s", options->sysid);
 	(void)snprintf(dial->target_name, sizeof(dial->target_name), "%s", options->target != NULL ? options->target : "");
 	(void)uv_timer_init(iocontext_loop(options->io), &dial->timer);
-	if (start_target(dial, 0))
+	target = target_options(dial);
+	if (start_target(dial, &target))
 		return dial;
 	dial_cancel(dial);
 	return NULL;

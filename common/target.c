@@ -18,9 +18,9 @@ struct target {
 	struct ready start;
 	struct resolver *resolver;
 	struct channel *channel;
-	size_t at;         /* number of the address being tried */
-	size_t tried;      /* how many have been */
-	bool any_age;      /* all are left out: try all */
+	size_t at;    /* number of the address being tried */
+	size_t tried; /* how many have been */
+	bool any_age; /* all are left out: try all */
 	bool closing;
 	union socket_address list[RESOLVER_ADDRESSES]; /* what the address stands for */
 	size_t list_count, list_at;
@@ -52,16 +52,26 @@ static uint64_t now_ms(const struct target *target)
 	return uv_now(iocontext_loop(target->io));
 }
 
-static void log_change(const struct target *target, enum message message, const char *detail)
+static void log_change(const struct target_options *options, size_t address, enum message message, const char *detail)
 {
 	struct logline line;
 	char text[ADDRESS_TEXT_SIZE];
 
 	log_begin(&line, message, NULL);
-	log_text(&line, "name", target->options.name);
-	log_text(&line, "address", address_format(&target->options.addresses->at[target->at], text));
+	log_text(&line, "name", options->name);
+	log_text(&line, "address", address_format(&options->addresses->at[address], text));
 	log_text(&line, "detail", detail);
 	log_end(&line);
+}
+
+/* Without a memory nobody knows what is new, and the owner says what came of it. */
+void target_address_failed(const struct target_options *options, size_t address, uint64_t at_ms, const char *detail)
+{
+	if (options->memory == NULL)
+		return;
+	if (options->memory->until_ms[address] == 0)
+		log_change(options, address, MESSAGE_PEER_SWITCHED, detail);
+	target_memory_failed(options->memory, address, at_ms, options->retry_ms);
 }
 
 static void timer_closed(uv_handle_t *timer)
@@ -101,6 +111,8 @@ static bool left_out(const struct target *target)
 {
 	const struct target_memory *memory = target->options.memory;
 
+	if (target->at < 64 && (target->options.never >> target->at & 1) != 0)
+		return true;
 	return memory != NULL && !target->any_age && memory->until_ms[target->at] > now_ms(target);
 }
 
@@ -123,12 +135,15 @@ static void next_address(struct target *target)
 		next_address(target);
 		return;
 	}
+	if (target->reason == REASON_NONE) {
+		target->reason = REASON_CONNECT_REFUSED;
+		(void)snprintf(target->detail, sizeof(target->detail), "there is no other address");
+	}
 	finish(target, target->reason, NULL);
 }
 
 static void address_failed(struct target *target, enum reason reason, const char *detail)
 {
-	struct target_memory *memory = target->options.memory;
 	char text[ADDRESS_TEXT_SIZE];
 
 	resolver_cancel(target->resolver);
@@ -138,9 +153,7 @@ static void address_failed(struct target *target, enum reason reason, const char
 	target->reason = reason;
 	(void)snprintf(target->detail, sizeof(target->detail), "%s: %s",
 	               address_format(&target->options.addresses->at[target->at], text), detail);
-	if (memory == NULL || memory->until_ms[target->at] == 0)
-		log_change(target, MESSAGE_PEER_SWITCHED, detail);
-	target_memory_failed(memory, target->at, now_ms(target), target->options.retry_ms);
+	target_address_failed(&target->options, target->at, now_ms(target), detail);
 	target->tried++;
 	next_address(target);
 }
@@ -151,7 +164,7 @@ static void connected(struct target *target)
 
 	if (memory != NULL && memory->until_ms[target->at] != 0) {
 		memory->until_ms[target->at] = 0;
-		log_change(target, MESSAGE_PEER_RETURNED, "");
+		log_change(&target->options, target->at, MESSAGE_PEER_RETURNED, "");
 	}
 	if (target->channel != NULL)
 		channel_watch(target->channel, NULL, NULL);

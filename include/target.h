@@ -24,12 +24,13 @@ int target_memory_init(struct target_memory *memory, size_t count) MUST_CHECK;
 void target_memory_close(struct target_memory *memory);
 
 struct target_options {
-	const char *name;                      /* of the service or peer, for the log; borrowed */
-	const struct address_list *addresses;  /* borrowed, must outlive the target */
-	struct target_memory *memory;          /* borrowed; NULL: remember nothing */
-	uint64_t retry_ms;                     /* how long an address that failed is left out */
-	uint64_t connect_ms;                   /* deadline for each attempt, the look-up included */
-	size_t first;                          /* number of the address to begin with; 0 at first */
+	const char *name;                     /* of the service or peer, for the log; borrowed */
+	const struct address_list *addresses; /* borrowed, must outlive the target */
+	struct target_memory *memory;         /* borrowed; NULL: remember nothing */
+	uint64_t retry_ms;                    /* how long an address that failed is left out */
+	uint64_t connect_ms;                  /* deadline for each attempt, the look-up included */
+	size_t first;                         /* number of the address to begin with; 0 at first */
+	uint64_t never;                       /* bit N: address number N is not tried at all */
 };
 
 struct target;
@@ -42,13 +43,16 @@ typedef void target_done(void *owner, enum reason reason, struct channel *channe
 /* Start. Calls `done` exactly once, never before the return, unless cancelled; the target is gone then. An address
  * that failed is skipped until `retry_ms` later; when all are, all are tried. Logs MESSAGE_PEER_SWITCHED and
  * MESSAGE_PEER_RETURNED on changes only. NULL without memory. */
-struct target *target_start(struct iocontext *io, const struct target_options *options, target_done *done, void *owner)
-    MUST_CHECK;
+struct target *target_start(struct iocontext *io, const struct target_options *options, target_done *done,
+                            void *owner) MUST_CHECK;
 
 /* `done` will not be called; everything it opened is closed. NULL does nothing. */
 void target_cancel(struct target *target);
 
-/* Mark an address as failed from outside (a peer that connected and then did not answer). */
+/* Mark an address as failed (also from outside: a peer that connected and then did not answer), without a word. */
 void target_memory_failed(struct target_memory *memory, size_t address, uint64_t now_ms, uint64_t retry_ms);
+
+/* The same in the memory of `options`, and log MESSAGE_PEER_SWITCHED where it was in use before. */
+void target_address_failed(const struct target_options *options, size_t address, uint64_t now_ms, const char *detail);
 
 #endif

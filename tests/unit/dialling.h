@@ -14,6 +14,7 @@
 
 struct dialling {
 	struct test_loop test;
+	char name[8];
 	struct address addresses[DIALLING_ADDRESSES];
 	struct config_peer peer;
 	struct config_timeouts timeouts;
@@ -53,7 +54,8 @@ static inline void dialling_open(struct dialling *dialling, int security, const 
 
 	memset(dialling, 0, sizeof(*dialling));
 	test_loop_open(&dialling->test);
-	dialling->peer.place.name = "FAR";
+	dialling->peer.place.name = dialling->name;
+	strcpy(dialling->name, "FAR");
 	dialling->peer.security = security;
 	dialling->peer.retry_ms = 60000;
 	dialling->timeouts = (struct config_timeouts){
