@@ -247,17 +247,16 @@ SSL *peer_tls_server(int fd, const char *certificate, const char *key, const cha
 	return NULL;
 }
 
-size_t peer_confirm(uint8_t *bytes, SSL *ssl, const char *role, const uint8_t *offer, size_t offer_size,
-                    const uint8_t *accept, size_t accept_size)
+size_t peer_confirm(uint8_t *bytes, SSL *ssl, const char *role, const struct peer_clear *clear)
 {
 	static const uint8_t head[16] = {0x43, 0x43, 0x49, 0x50, 1, 4, 1, 0, 0, 16};
 	uint8_t both[8192], key[32], text[38], verifier[32];
 	unsigned size = 32;
 
-	memcpy(both, offer, offer_size);
-	memcpy(both + offer_size, accept, accept_size);
+	memcpy(both, clear->offer, clear->offer_size);
+	memcpy(both + clear->offer_size, clear->accept, clear->accept_size);
 	memcpy(text, role, 6);
-	SHA256(both, offer_size + accept_size, text + 6);
+	SHA256(both, clear->offer_size + clear->accept_size, text + 6);
 	SSL_export_keying_material(ssl, key, 32, "EXPORTER-CCI-Confirm", 20, NULL, 0, 0);
 	HMAC(EVP_sha256(), key, 32, text, 38, verifier, &size);
 	memcpy(bytes, head, 16);
@@ -266,12 +265,13 @@ size_t peer_confirm(uint8_t *bytes, SSL *ssl, const char *role, const uint8_t *o
 
 bool peer_confirm_both(SSL *ssl, const uint8_t *offer, size_t offer_size, const uint8_t *accept, size_t accept_size)
 {
+	struct peer_clear clear = {offer, offer_size, accept, accept_size};
 	uint8_t ours[64], theirs[4096], expected[64];
-	size_t size = peer_confirm(ours, ssl, "client", offer, offer_size, accept, accept_size);
+	size_t size = peer_confirm(ours, ssl, "client", &clear);
 
 	if (!peer_write(-1, ssl, ours, size) || peer_receive(-1, ssl, theirs) != (int)size)
 		return false;
-	(void)peer_confirm(expected, ssl, "server", offer, offer_size, accept, accept_size);
+	(void)peer_confirm(expected, ssl, "server", &clear);
 	/* The cpu type may differ: a CONFIRM holds no text. */
 	return memcmp(expected + 16, theirs + 16, size - 16) == 0;
 }

@@ -53,9 +53,16 @@ SSL *peer_tls_client(int fd, const struct peer_tls *tls);
 /* A TLS server on `fd` with this certificate and ALPN name. */
 SSL *peer_tls_server(int fd, const char *certificate, const char *key, const char *alpn);
 
+/* The clear messages of a connection. */
+struct peer_clear {
+	const uint8_t *offer;
+	size_t offer_size;
+	const uint8_t *accept;
+	size_t accept_size;
+};
+
 /* CONFIRM for this connection: `role` is "client" or "server". Its length. */
-size_t peer_confirm(uint8_t *bytes, SSL *ssl, const char *role, const uint8_t *offer, size_t offer_size,
-                    const uint8_t *accept, size_t accept_size);
+size_t peer_confirm(uint8_t *bytes, SSL *ssl, const char *role, const struct peer_clear *clear);
 
 /* Send CONFIRM as a client, and check the server's. */
 bool peer_confirm_both(SSL *ssl, const uint8_t *offer, size_t offer_size, const uint8_t *accept, size_t accept_size);

@@ -255,7 +255,7 @@ START_TEST(an_altered_exchange_is_found_inside_tls)
 	ck_assert_ptr_nonnull(ssl);
 	/* The client believes it offered something else: someone changed it on the way. */
 	offer[20] ^= _i == 0 ? 1 : 0;
-	confirm_size = peer_confirm(confirm, ssl, "client", offer, size, answer, (size_t)got);
+	confirm_size = peer_confirm(confirm, ssl, "client", &(struct peer_clear){offer, size, answer, (size_t)got});
 	if (_i == 1)
 		confirm_size = peer_offer(confirm, 1, 2, "PC1", NULL);
 	if (_i == 2)
