@@ -205,8 +205,8 @@ static size_t make_confirm(struct talk *talk, uint8_t *bytes, const uint8_t *the
 		memcpy(bytes, "HTTP/1.1 200 OK\r\n\r\n", 19);
 		return 19;
 	default:
-		size = peer_confirm(bytes, talk->ssl, "server", acceptor->offer, (size_t)acceptor->offer_size, other,
-		                    talk->answer_size);
+		size = peer_confirm(bytes, talk->ssl, "server",
+		                    &(struct peer_clear){acceptor->offer, (size_t)acceptor->offer_size, other, talk->answer_size});
 		bytes[size - 1] ^= talk->plan->confirm == WITH_WRONG_VERIFIER;
 		return size;
 	}
