@@ -22,7 +22,7 @@ COMMON := text address log messages reason ebcdic rows inireader config config_v
           params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
           iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages session_target listener accept worker daemon options
+          snapshot dial session session_stages session_target listener accept worker reload daemon options
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
@@ -114,6 +114,7 @@ $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(L
 
 # Tests of the connecting side meet an accepting side in a thread.
 $(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
+$(BUILD)/tests/unit_target: $(O)/tests/e2e/peer.o
 
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o

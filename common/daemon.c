@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,7 +14,7 @@
 
 #include "listener.h"
 #include "notifier_log.h"
-#include "rows.h"
+#include "reload.h"
 #include "snapshot.h"
 #include "worker.h"
 
@@ -29,14 +30,15 @@ struct daemon {
 	uv_loop_t loop;
 	uv_signal_t hangup, terminate, interrupt;
 	uv_async_t drained;
-	uv_timer_t drain_timer, noise_timer;
+	uv_timer_t reload_timer, drain_timer, noise_timer;
 	struct worker_shared shared;
 	struct snapshot *snapshot;
 	struct listener_set listeners;
 	struct worker **workers;
 	unsigned worker_count;
-	unsigned drained_count; /* under the lock of nobody: counted on the main loop */
-	bool draining;
+	atomic_uint drained_count; /* workers without a session left */
+	bool draining, loop_is_open;
+	uint64_t accepted; /* connections, when all is over */
 	int status;
 };
 
@@ -71,24 +73,6 @@ static void apply_limits(const struct daemon *daemon, const struct config *confi
 		        (unsigned long long)config->limits.connections, (unsigned long long)limit.rlim_cur);
 }
 
-/* Settings that only a restart can change keep their old value. */
-static void keep_unreloadable(struct config *config, const struct config *old)
-{
-	if (config->gateway.workers != old->gateway.workers) {
-		log_say(MESSAGE_RELOAD_NEEDS_RESTART, "[gateway] workers");
-		config->gateway.workers = old->gateway.workers;
-	}
-	if (strcmp(config->gateway.sysid, old->gateway.sysid) != 0) {
-		char *name = strdup(old->gateway.sysid);
-
-		log_say(MESSAGE_RELOAD_NEEDS_RESTART, "[gateway] sysid");
-		if (name != NULL) {
-			free(config->gateway.sysid);
-			config->gateway.sysid = name;
-		}
-	}
-}
-
 static int open_log(const struct config *config, struct error *error)
 {
 	return log_open((enum log_sink)config->log.to, (enum level)config->log.level, program_name(config->program), error);
@@ -96,40 +80,76 @@ static int open_log(const struct config *config, struct error *error)
 
 /* --- reload --- */
 
-static int reload(struct daemon *daemon, struct error *error)
+/* All workers are ready for it, or none is. */
+static int prepare_workers(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners,
+                           struct error *error)
 {
-	struct config *config = config_load(daemon->file, daemon->program, log_finding, NULL);
-	struct listener_set listeners;
-	struct snapshot *snapshot;
-
-	if (config == NULL)
-		return error_set(error, "%s has errors", daemon->file);
-	keep_unreloadable(config, daemon->snapshot->config);
-	snapshot = snapshot_new(config, daemon->worker_count, kinds, error);
-	if (snapshot == NULL) {
-		config_free(config);
+	for (unsigned i = 0; i < daemon->worker_count; i++) {
+		if (worker_prepare(daemon->workers[i], snapshot, listeners, error) == 0)
+			continue;
+		while (i-- > 0)
+			worker_forget(daemon->workers[i]);
 		return -1;
 	}
-	if (listener_open(&listeners, config, &daemon->listeners, daemon->worker_count, error) != 0) {
-		snapshot_release(snapshot);
-		return -1;
-	}
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_use(daemon->workers[i], snapshot, &listeners);
-	listener_close(&daemon->listeners);
-	snapshot_release(daemon->snapshot);
-	daemon->listeners = listeners;
-	daemon->snapshot = snapshot;
-	apply_limits(daemon, config);
-	return open_log(config, error);
+	return 0;
 }
 
-static void on_hangup(uv_signal_t *handle, int number)
+/* From here on nothing fails. Our own descriptors of the old sockets go first: what a worker closes is closed then, and
+ * no connection can wait there for nobody. */
+static void swap(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners)
 {
-	struct daemon *daemon = handle->data;
+	listener_close(&daemon->listeners);
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_use(daemon->workers[i]);
+	snapshot_release(daemon->snapshot);
+	daemon->listeners = *listeners;
+	daemon->snapshot = snapshot;
+	apply_limits(daemon, snapshot->config);
+}
+
+static struct snapshot *load_again(struct daemon *daemon, struct error *error)
+{
+	struct config *config = config_load(daemon->file, daemon->program, log_finding, NULL);
+	struct snapshot *snapshot = NULL;
+
+	if (config == NULL) {
+		error_set(error, "%s has errors", daemon->file);
+		return NULL;
+	}
+	if (reload_keep(config, daemon->snapshot->config, error) == 0)
+		snapshot = snapshot_new(config, daemon->worker_count, kinds, error);
+	if (snapshot == NULL)
+		config_free(config);
+	return snapshot;
+}
+
+static int reload(struct daemon *daemon, struct error *error)
+{
+	struct snapshot *snapshot = load_again(daemon, error);
+	struct listener_set listeners = {0};
+
+	if (snapshot == NULL)
+		return -1;
+	if (listener_open(&listeners, snapshot->config, &daemon->listeners, daemon->worker_count, error) != 0 ||
+	    prepare_workers(daemon, snapshot, &listeners, error) != 0)
+		goto err;
+	if (open_log(snapshot->config, error) == 0) {
+		swap(daemon, snapshot, &listeners);
+		return 0;
+	}
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_forget(daemon->workers[i]);
+err:
+	listener_close(&listeners);
+	snapshot_release(snapshot);
+	return -1;
+}
+
+static void on_reload(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
 	struct error error;
 
-	(void)number;
 	if (daemon->draining)
 		return;
 	if (reload(daemon, &error) != 0) {
@@ -142,44 +162,52 @@ static void on_hangup(uv_signal_t *handle, int number)
 	log_flush();
 }
 
-/* --- the end --- */
-
-static void close_handle(uv_handle_t *handle, void *unused)
+/* Signals that come together, or while one reload runs, are one reload: the timer is set again, not once more. */
+static void on_hangup(uv_signal_t *handle, int number)
 {
-	(void)unused;
-	if (!uv_is_closing(handle))
-		uv_close(handle, NULL);
+	struct daemon *daemon = handle->data;
+
+	(void)number;
+	(void)uv_timer_start(&daemon->reload_timer, on_reload, 0, 0);
 }
+
+/* --- the end --- */
 
 static void stop(struct daemon *daemon, int status)
 {
 	daemon->status = status;
-	uv_walk(&daemon->loop, close_handle, NULL);
+	uv_stop(&daemon->loop);
+}
+
+static bool all_drained(struct daemon *daemon)
+{
+	return atomic_load(&daemon->drained_count) == daemon->worker_count;
 }
 
 static void on_drain_over(uv_timer_t *timer)
 {
 	struct daemon *daemon = timer->data;
 
-	log_say(MESSAGE_DRAIN_CUT, "connections=%llu", (unsigned long long)quota_count(daemon->shared.quota));
-	stop(daemon, 0);
+	if (!all_drained(daemon))
+		log_say(MESSAGE_DRAIN_CUT, "connections=%llu", (unsigned long long)quota_count(daemon->shared.quota));
+	stop(daemon, EXIT_SUCCESS);
 }
 
-/* Called by a worker's thread. */
+/* Called by a worker's thread, once each. */
 static void tell_drained(void *context)
 {
 	struct daemon *daemon = context;
 
+	(void)atomic_fetch_add(&daemon->drained_count, 1);
 	(void)uv_async_send(&daemon->drained);
 }
 
-/* Wake-ups run together, so the connections are what tells whether all workers are done. */
 static void on_drained(uv_async_t *handle)
 {
 	struct daemon *daemon = handle->data;
 
-	if (daemon->draining && quota_count(daemon->shared.quota) == 0)
-		stop(daemon, 0);
+	if (all_drained(daemon))
+		stop(daemon, EXIT_SUCCESS);
 }
 
 static void on_stop(uv_signal_t *handle, int number)
@@ -195,11 +223,11 @@ static void on_stop(uv_signal_t *handle, int number)
 	daemon->draining = true;
 	log_say(MESSAGE_DRAINING, "%s", number == SIGINT ? "SIGINT" : "SIGTERM");
 	log_flush();
+	/* Ours first: then nothing listens any more when the workers have closed theirs. */
+	listener_close(&daemon->listeners);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_drain(daemon->workers[i]);
-	listener_close(&daemon->listeners);
 	(void)uv_timer_start(&daemon->drain_timer, on_drain_over, drain_ms, 0);
-	(void)uv_async_send(&daemon->drained);
 }
 
 static void on_noise_timer(uv_timer_t *timer)
@@ -216,19 +244,39 @@ static int open_loop(struct daemon *daemon, struct error *error)
 {
 	uv_loop_t *loop = &daemon->loop;
 
-	if (uv_loop_init(loop) != 0 || uv_async_init(loop, &daemon->drained, on_drained) != 0 ||
-	    uv_signal_init(loop, &daemon->hangup) != 0 || uv_signal_init(loop, &daemon->terminate) != 0 ||
-	    uv_signal_init(loop, &daemon->interrupt) != 0 || uv_timer_init(loop, &daemon->drain_timer) != 0 ||
-	    uv_timer_init(loop, &daemon->noise_timer) != 0)
+	if (uv_loop_init(loop) != 0)
 		return error_set(error, "cannot make an event loop: raise the limit of open files");
+	daemon->loop_is_open = true;
+	if (uv_async_init(loop, &daemon->drained, on_drained) != 0 || uv_signal_init(loop, &daemon->hangup) != 0 ||
+	    uv_signal_init(loop, &daemon->terminate) != 0 || uv_signal_init(loop, &daemon->interrupt) != 0)
+		return error_set(error, "cannot make an event loop: raise the limit of open files");
+	(void)uv_timer_init(loop, &daemon->reload_timer);
+	(void)uv_timer_init(loop, &daemon->drain_timer);
+	(void)uv_timer_init(loop, &daemon->noise_timer);
 	daemon->drained.data = daemon->hangup.data = daemon->terminate.data = daemon->interrupt.data = daemon;
-	daemon->drain_timer.data = daemon->noise_timer.data = daemon;
+	daemon->reload_timer.data = daemon->drain_timer.data = daemon->noise_timer.data = daemon;
 	if (uv_signal_start(&daemon->hangup, on_hangup, SIGHUP) != 0 ||
 	    uv_signal_start(&daemon->terminate, on_stop, SIGTERM) != 0 ||
 	    uv_signal_start(&daemon->interrupt, on_stop, SIGINT) != 0)
 		return error_set(error, "cannot watch signals");
 	(void)uv_timer_start(&daemon->noise_timer, on_noise_timer, NOISE_MS, NOISE_MS);
 	return 0;
+}
+
+static void close_handle(uv_handle_t *handle, void *unused)
+{
+	(void)unused;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static void close_loop(struct daemon *daemon)
+{
+	if (!daemon->loop_is_open)
+		return;
+	uv_walk(&daemon->loop, close_handle, NULL);
+	(void)uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&daemon->loop);
 }
 
 /* Signals are the main thread's: workers start with all of them blocked. */
@@ -271,10 +319,11 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, NULL, daemon->worker_count, error) != 0 ||
-	    open_loop(daemon, error) != 0 || start_workers(daemon, error) != 0)
+	    open_loop(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
+	    prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_use(daemon->workers[i], daemon->snapshot, &daemon->listeners);
+		worker_use(daemon->workers[i]);
 	return 0;
 }
 
@@ -297,18 +346,47 @@ static void say_started(const struct daemon *daemon)
 	log_flush();
 }
 
+/* All connections are cut before the first thread is waited for. The main loop's handles outlive the threads, which may
+ * call it until they are gone. */
+static void stop_workers(struct daemon *daemon)
+{
+	if (daemon->workers == NULL)
+		return;
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		if (daemon->workers[i] != NULL)
+			worker_cut(daemon->workers[i]);
+	for (unsigned i = 0; i < daemon->worker_count; i++) {
+		if (daemon->workers[i] != NULL)
+			daemon->accepted += worker_accepted(daemon->workers[i]);
+		worker_stop(daemon->workers[i]);
+	}
+	free(daemon->workers);
+}
+
 static void free_daemon(struct daemon *daemon)
 {
-	for (unsigned i = 0; daemon->workers != NULL && i < daemon->worker_count; i++)
-		worker_stop(daemon->workers[i]);
-	free(daemon->workers);
 	listener_close(&daemon->listeners);
+	stop_workers(daemon);
+	close_loop(daemon);
 	snapshot_release(daemon->snapshot);
 	if (daemon->shared.noise != NULL)
 		noise_report(daemon->shared.noise, 0);
 	noise_free(daemon->shared.noise);
 	quota_free(daemon->shared.quota);
 	ratchet_free(daemon->shared.ratchet);
+}
+
+static void say_stopped(const struct daemon *daemon)
+{
+	struct logline line;
+
+	log_begin(&line, MESSAGE_STOPPED, NULL);
+	log_text(&line, "program", program_name(daemon->program));
+	log_number(&line, "accepted", daemon->accepted);
+	log_number(&line, "log_lines_lost", log_lost());
+	log_number(&line, "status", (uint64_t)daemon->status);
+	log_end(&line);
+	log_flush();
 }
 
 /* Descriptors 0 to 2 must be there, or a socket would take their number and get what is written to them. */
@@ -361,8 +439,6 @@ int daemon_run(enum program program, const char *file)
 	say_started(&daemon);
 	(void)uv_run(&daemon.loop, UV_RUN_DEFAULT);
 	free_daemon(&daemon);
-	(void)uv_loop_close(&daemon.loop);
-	log_say(MESSAGE_STOPPED, "%s", program_name(program));
-	log_flush();
+	say_stopped(&daemon);
 	return daemon.status;
 }

@@ -15,14 +15,25 @@
 static int fault(struct error *error, const struct address *address, const char *what)
 {
 	char text[ADDRESS_TEXT_SIZE];
-	const char *words = strerrordesc_np(errno);
+	int number = errno;
 
 	(void)address_format(address, text);
-	if (errno == EADDRINUSE)
-		return error_set(error, "%s is in use by another program: stop it, or listen elsewhere", text);
-	if (errno == EACCES)
+	switch (number) {
+	case EADDRINUSE:
+		return error_set(error,
+		                 "%s is in use by another program, or covered by another address of this one: stop it, "
+		                 "or listen elsewhere",
+		                 text);
+	case EADDRNOTAVAIL:
+		return error_set(error, "%s is no address of this machine: take one that `ip address` shows", text);
+	case EACCES:
 		return error_set(error, "%s: %s not permitted: ports below 1024 need CAP_NET_BIND_SERVICE", text, what);
-	return error_set(error, "%s: %s: %s", text, what, words);
+	case EMFILE:
+	case ENFILE:
+		return error_set(error, "%s: %s: raise the limit of open files (LimitNOFILE=, ulimit -n)", text, what);
+	default:
+		return error_set(error, "%s: %s: %s", text, what, strerrordesc_np(number));
+	}
 }
 
 /* A bound socket; with `shared`, other sockets of ours may bind the same address. -1 with `error`. */
@@ -45,30 +56,26 @@ static int bind_one(const struct address *asked, const union socket_address *whe
 }
 
 /* SO_REUSEPORT would share an address in silence with any other process of the same user: a socket without it finds
- * out. It also finds the port where 0 was asked. */
+ * out. It also finds the port where 0 was asked, and keeps it while the others are bound; as it does not listen, no
+ * client can fall into it. The descriptor, or -1 with `error`. */
 static int probe(struct listener *listener, struct error *error)
 {
 	socklen_t size = sizeof(listener->bound);
 	int fd = bind_one(&listener->asked, &listener->asked.socket, false, error);
-	int result = -1;
 
 	if (fd < 0)
 		return -1;
 	listener->bound = listener->asked.socket;
-	if (listen(fd, 1) != 0)
-		fault(error, &listener->asked, "listen");
-	else if (getsockname(fd, &listener->bound.any, &size) != 0)
-		fault(error, &listener->asked, "getsockname");
-	else
-		result = 0;
+	if (getsockname(fd, &listener->bound.any, &size) == 0)
+		return fd;
+	fault(error, &listener->asked, "getsockname");
 	close(fd);
-	return result;
+	return -1;
 }
 
-static int open_new(struct listener *listener, struct error *error)
+/* All are bound before the first listens: the kernel spreads connections over those that listen. */
+static int open_sockets(struct listener *listener, struct error *error)
 {
-	if (probe(listener, error) != 0)
-		return -1;
 	for (unsigned i = 0; i < listener->workers; i++) {
 		listener->fds[i] = bind_one(&listener->asked, &listener->bound, true, error);
 		if (listener->fds[i] < 0)
@@ -78,6 +85,16 @@ static int open_new(struct listener *listener, struct error *error)
 		if (listen(listener->fds[i], BACKLOG) != 0)
 			return fault(error, &listener->asked, "listen");
 	return 0;
+}
+
+static int open_new(struct listener *listener, struct error *error)
+{
+	int first = probe(listener, error);
+	int result = first >= 0 ? open_sockets(listener, error) : -1;
+
+	if (first >= 0)
+		close(first);
+	return result;
 }
 
 static bool same_address(const struct address *a, const struct address *b)
@@ -148,8 +165,7 @@ int listener_open(struct listener_set *set, const struct config *config, const s
 			set->owner[set->count] = i;
 			if (open_one(set, &section->address.at[j], old, workers, error) == 0)
 				continue;
-			error_prefix(error, "%s:%u: [listener %s] address", config->file, section->place.line,
-			             section->place.name);
+			error_prefix(error, "%s:%u: [listener %s] address", config->file, section->place.line, section->place.name);
 			goto err;
 		}
 	}

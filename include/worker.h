@@ -5,10 +5,12 @@
 #ifndef WORKER_H
 #define WORKER_H
 
+#include <stdint.h>
+
 #include "compiler.h"
-#include "quota.h"
 #include "listener.h"
 #include "noise.h"
+#include "quota.h"
 #include "ratchet.h"
 #include "snapshot.h"
 #include "text.h"
@@ -27,17 +29,30 @@ struct worker_shared {
 /* Start thread number `number`. `shared` is borrowed. NULL with `error`. */
 struct worker *worker_start(unsigned number, const struct worker_shared *shared, struct error *error) MUST_CHECK;
 
-/* Hand over a snapshot (a reference is taken) and its listening sockets (`fds` of this worker are duplicated); what it listened on
- * before is closed after the new ones are watched. Returns when the worker has taken it. */
-void worker_use(struct worker *worker, struct snapshot *snapshot, const struct listener_set *listeners);
+/* Do all that can fail before `snapshot` (a reference is taken) and its listening sockets (those of this worker are
+ * duplicated) can be used. Has to be followed by worker_use or worker_forget. 0, or -1 with `error` (then nothing is
+ * prepared, and nothing has changed). */
+int worker_prepare(struct worker *worker, struct snapshot *snapshot, const struct listener_set *listeners,
+                   struct error *error) MUST_CHECK;
 
-/* Accept what is already in the backlog, answer it REFUSE 9, close the listening sockets; then `drained` is called once. */
+/* Use what was prepared: connections are accepted for it from now on. What waits in the backlog of the sockets before
+ * is accepted for the snapshot before, then they are closed. Returns when the worker has done so; cannot fail. */
+void worker_use(struct worker *worker);
+
+/* Drop what was prepared. */
+void worker_forget(struct worker *worker);
+
+/* Accept what is already in the backlog, answer it REFUSE 9, close the listening sockets; then `drained` is called
+ * once. */
 void worker_drain(struct worker *worker);
 
 /* End all sessions with REASON_DRAIN_EXPIRED. */
 void worker_cut(struct worker *worker);
 
-/* Stop the loop, join the thread, free. */
+/* Connections accepted so far, those that were turned away included. Any thread. */
+uint64_t worker_accepted(const struct worker *worker);
+
+/* End all sessions, stop the loop, join the thread, free; `drained` is not called any more. NULL does nothing. */
 void worker_stop(struct worker *worker);
 
 #endif

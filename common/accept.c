@@ -1,0 +1,291 @@
+/* How a worker takes connections: in batches, within the limits, and past a lack of descriptors. */
+#include "accept.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define BATCH 64 /* connections accepted in one turn from one socket */
+#define BACKLOG_MOST \
+	4096             /* the same from one that is about to be closed: clients that keep coming cannot hold it open */
+#define PAUSE_MS 100 /* without descriptors: before accepting again */
+#define COMPLAIN_MS 60000 /* one line a minute of the same trouble */
+
+/* A listening socket being watched. */
+struct door {
+	uv_poll_t poll;
+	struct accepting *accepting;
+	struct snapshot *snapshot; /* one reference */
+	size_t listener;
+	int fd; /* owned */
+	bool closing;
+	struct door *next;
+};
+
+static void on_pause_over(uv_timer_t *timer);
+
+/* Count it; is a line due? */
+static bool is_due(const struct accepting *accepting, struct complaint *complaint)
+{
+	uint64_t now_ms = uv_now(accepting->loop) + 1;
+
+	complaint->count++;
+	if (complaint->said_ms != 0 && now_ms - complaint->said_ms < COMPLAIN_MS)
+		return false;
+	complaint->said_ms = now_ms;
+	return true;
+}
+
+static void say_not_accepted(struct accepting *accepting, const char *why)
+{
+	struct logline line;
+
+	if (!is_due(accepting, &accepting->not_accepted))
+		return;
+	log_begin(&line, MESSAGE_ACCEPT_FAILED, NULL);
+	log_text(&line, "detail", why);
+	log_number(&line, "count", accepting->not_accepted.count);
+	log_end(&line);
+	accepting->not_accepted.count = 0;
+}
+
+static void say_over_limit(struct accepting *accepting, const union socket_address *remote)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	struct logline line;
+
+	if (!is_due(accepting, &accepting->over_limit))
+		return;
+	log_begin(&line, MESSAGE_LIMIT_REACHED, NULL);
+	log_text(&line, "from", socket_format(remote, text));
+	log_number(&line, "connections", quota_count(accepting->quota));
+	log_number(&line, "count", accepting->over_limit.count);
+	log_end(&line);
+	accepting->over_limit.count = 0;
+}
+
+static void reset_and_close(int fd)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* Hand one connection over, or turn it away. */
+static void start_session(struct door *door, int fd, const union socket_address *remote)
+{
+	struct accepting *accepting = door->accepting;
+	struct source_key source;
+	enum quota_verdict verdict;
+
+	(void)atomic_fetch_add_explicit(&accepting->accepted, 1, memory_order_relaxed);
+	source_key_of(remote, &source);
+	verdict = quota_enter(accepting->quota, &source);
+	if (verdict != QUOTA_OK)
+		say_over_limit(accepting, remote);
+	if (verdict == QUOTA_CLOSE) {
+		reset_and_close(fd);
+		return;
+	}
+	if (session_start(accepting->host, door->snapshot, door->listener, fd, remote, verdict) == 0)
+		return;
+	quota_leave(accepting->quota, &source, verdict);
+	reset_and_close(fd);
+	say_not_accepted(accepting, "no memory or descriptors for a session");
+}
+
+static int open_reserve(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void pause_accepting(struct accepting *accepting)
+{
+	for (struct door *door = accepting->doors; door != NULL; door = door->next)
+		(void)uv_poll_stop(&door->poll);
+	if (!accepting->closing)
+		(void)uv_timer_start(&accepting->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+/* No descriptor is left: give up the reserve to turn one away, and let the others wait for a moment. */
+static void out_of_descriptors(struct door *door, int error)
+{
+	struct accepting *accepting = door->accepting;
+	int fd;
+
+	say_not_accepted(accepting, strerrordesc_np(error));
+	if (accepting->reserve >= 0) {
+		close(accepting->reserve);
+		fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			(void)atomic_fetch_add_explicit(&accepting->accepted, 1, memory_order_relaxed);
+			reset_and_close(fd);
+		}
+		accepting->reserve = open_reserve();
+	}
+	pause_accepting(accepting);
+}
+
+/* Accept up to `most` connections. */
+static void accept_some(struct door *door, int most)
+{
+	for (int i = 0; i < most; i++) {
+		union socket_address remote;
+		socklen_t size = sizeof(remote);
+		int fd;
+
+		memset(&remote, 0, sizeof(remote));
+		fd = accept4(door->fd, &remote.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			start_session(door, fd, &remote);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			out_of_descriptors(door, errno);
+			return;
+		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+			return;
+		}
+		/* Anything else is the fault of the one connection: it is gone, the next may be fine. */
+	}
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+	struct door *door = poll->data;
+
+	(void)events;
+	if (door->closing)
+		return;
+	/* An error of the socket: libuv has stopped watching it. It may pass. */
+	if (status < 0)
+		pause_accepting(door->accepting);
+	else
+		accept_some(door, BATCH);
+}
+
+static void open_door(struct door *door)
+{
+	(void)uv_poll_start(&door->poll, UV_READABLE, on_connection);
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+	struct accepting *accepting = timer->data;
+
+	/* Another thread may have taken its place when it was given up. */
+	if (accepting->reserve < 0)
+		accepting->reserve = open_reserve();
+	for (struct door *door = accepting->doors; door != NULL; door = door->next)
+		open_door(door);
+}
+
+static void door_closed(uv_handle_t *handle)
+{
+	struct door *door = handle->data;
+
+	snapshot_leave(door->snapshot, door->accepting->host->number);
+	free(door);
+}
+
+static void close_doors(struct door *door, bool serve)
+{
+	struct door *next;
+
+	for (; door != NULL; door = next) {
+		next = door->next;
+		if (serve)
+			accept_some(door, BACKLOG_MOST);
+		door->closing = true;
+		uv_close((uv_handle_t *)&door->poll, door_closed);
+		close(door->fd);
+	}
+}
+
+static struct door *make_door(struct accepting *accepting, struct snapshot *snapshot, size_t listener, int fd)
+{
+	struct door *door = calloc(1, sizeof(*door));
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (door == NULL || copy < 0 || uv_poll_init(accepting->loop, &door->poll, copy) != 0) {
+		if (copy >= 0)
+			close(copy);
+		free(door);
+		return NULL;
+	}
+	door->poll.data = door;
+	door->accepting = accepting;
+	door->snapshot = snapshot_use(snapshot, accepting->host->number);
+	door->listener = listener;
+	door->fd = copy;
+	return door;
+}
+
+void accept_init(struct accepting *accepting, uv_loop_t *loop, struct session_host *host, struct quota *quota)
+{
+	memset(accepting, 0, sizeof(*accepting));
+	accepting->loop = loop;
+	accepting->host = host;
+	accepting->quota = quota;
+	atomic_init(&accepting->accepted, 0);
+	(void)uv_timer_init(loop, &accepting->pause);
+	accepting->pause.data = accepting;
+	accepting->reserve = open_reserve();
+}
+
+int accept_prepare(struct accepting *accepting, struct snapshot *snapshot, const struct listener_set *listeners)
+{
+	for (size_t i = 0; i < listeners->count; i++) {
+		int fd = listeners->at[i].fds[accepting->host->number];
+		struct door *door = make_door(accepting, snapshot, listeners->owner[i], fd);
+
+		if (door == NULL) {
+			accept_forget(accepting);
+			return -1;
+		}
+		door->next = accepting->prepared;
+		accepting->prepared = door;
+	}
+	return 0;
+}
+
+void accept_use(struct accepting *accepting)
+{
+	struct door *old = accepting->doors;
+
+	accepting->doors = accepting->prepared;
+	accepting->prepared = NULL;
+	for (struct door *door = accepting->doors; door != NULL; door = door->next)
+		open_door(door);
+	close_doors(old, true);
+}
+
+void accept_forget(struct accepting *accepting)
+{
+	struct door *doors = accepting->prepared;
+
+	accepting->prepared = NULL;
+	close_doors(doors, false);
+}
+
+void accept_close(struct accepting *accepting)
+{
+	accepting->closing = true;
+	accept_forget(accepting);
+	accept_use(accepting);
+	uv_close((uv_handle_t *)&accepting->pause, NULL);
+	if (accepting->reserve >= 0)
+		close(accepting->reserve);
+	accepting->reserve = -1;
+}
+
+uint64_t accept_count(const struct accepting *accepting)
+{
+	/* C11's atomic_load wants no const. */
+	struct accepting *counted = (struct accepting *)(uintptr_t)accepting;
+
+	return atomic_load_explicit(&counted->accepted, memory_order_relaxed);
+}
