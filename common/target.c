@@ -166,6 +166,7 @@ static void connected(struct target *target)
 		memory->until_ms[target->at] = 0;
 		log_change(&target->options, target->at, MESSAGE_PEER_RETURNED, "");
 	}
+	target->detail[0] = '\0';
 	if (target->channel != NULL)
 		channel_watch(target->channel, NULL, NULL);
 	finish(target, REASON_NONE, target->channel);
