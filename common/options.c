@@ -1,6 +1,7 @@
 /* The command line that both programs share. */
 #include <getopt.h>
 #include <openssl/crypto.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,13 @@
 
 #define EXIT_USAGE 2
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_VERSION, MODE_HELP };
+/* Values that no character has: getopt_long returns them beside -c and -h. */
+enum mode { MODE_RUN, MODE_FIRST = 256, MODE_CHECK = MODE_FIRST, MODE_DUMP, MODE_VERSION, MODE_HELP };
+
+static const char *program_name(enum program program)
+{
+	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
+}
 
 static void print_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
 {
@@ -58,14 +65,23 @@ int daemon_dump(enum program program, const char *file)
 
 static int print_version(enum program program)
 {
-	(void)printf("%s %s\n%s, libuv %s, kernel TLS: not used\n", program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw",
-	             GATEWAY_VERSION, OpenSSL_version(OPENSSL_VERSION), uv_version_string());
+	(void)printf("%s %s\n%s, libuv %s, kernel TLS: not used\n", program_name(program), GATEWAY_VERSION,
+	             OpenSSL_version(OPENSSL_VERSION), uv_version_string());
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int usage_error(const char *program, const char *text)
+static int usage_error(enum program program, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static int usage_error(enum program program, const char *format, ...)
 {
-	(void)fprintf(stderr, "%s: %s; see %s --help\n", program, text, program);
+	const char *name = program_name(program);
+	va_list arguments;
+
+	(void)fprintf(stderr, "%s: ", name);
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	(void)fprintf(stderr, "; see %s --help\n", name);
 	return EXIT_USAGE;
 }
 
@@ -86,33 +102,59 @@ static int run_mode(enum program program, enum mode mode, const char *file, cons
 	}
 }
 
-int daemon_main(enum program program, const char *usage, int argc, char **argv)
+/* What getopt has refused: argv[optind - 1], or a letter out of a bundle. */
+static int bad_option(enum program program, int result, char **argv)
+{
+	if (result == ':')
+		return usage_error(program, "%s needs a file: -c FILE", argv[optind - 1]);
+	if (optopt != 0 && optopt < MODE_FIRST)
+		return usage_error(program, "there is no option -%c", optopt);
+	if (optopt != 0)
+		return usage_error(program, "%s takes no value", argv[optind - 1]);
+	return usage_error(program, "there is no option %s", argv[optind - 1]);
+}
+
+struct request {
+	enum mode mode;
+	const char *file;
+};
+
+/* 0; or the exit status for bad usage, which has been said. */
+static int parse(enum program program, int argc, char **argv, struct request *request)
 {
 	static const struct option options[] = {
 	    {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, MODE_CHECK},
 	    {"dump", no_argument, NULL, MODE_DUMP},   {"version", no_argument, NULL, MODE_VERSION},
 	    {"help", no_argument, NULL, MODE_HELP},   {NULL, 0, NULL, 0},
 	};
-	const char *name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw", *file = NULL;
-	enum mode mode = MODE_RUN;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (option == '?')
-			return usage_error(name, "bad option");
-		if (option == 'c' && file != NULL)
-			return usage_error(name, "-c stands twice");
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return bad_option(program, option, argv);
+		if (option == 'c' && request->file != NULL)
+			return usage_error(program, "-c stands twice: one file holds the whole configuration");
 		if (option == 'c') {
-			file = optarg;
+			request->file = optarg;
 			continue;
 		}
-		if (mode != MODE_RUN)
-			return usage_error(name, "only one of --check, --dump, --version and --help at a time");
-		mode = option == 'h' ? MODE_HELP : (enum mode)option;
+		if (request->mode != MODE_RUN)
+			return usage_error(program, "only one of --check, --dump, --version and --help at a time");
+		request->mode = option == 'h' ? MODE_HELP : (enum mode)option;
 	}
 	if (optind < argc)
-		return usage_error(name, "unexpected argument");
-	if (file == NULL && mode != MODE_VERSION && mode != MODE_HELP)
-		return usage_error(name, "no configuration: name it with -c FILE");
-	return run_mode(program, mode, file, usage);
+		return usage_error(program, "%s is not expected here", argv[optind]);
+	if (request->file == NULL && request->mode != MODE_VERSION && request->mode != MODE_HELP)
+		return usage_error(program, "no configuration: name its file, such as %s -c /etc/%s.ini", program_name(program),
+		                   program_name(program));
+	return 0;
+}
+
+int daemon_main(enum program program, const char *usage, int argc, char **argv)
+{
+	struct request request = {.mode = MODE_RUN};
+	int status = parse(program, argc, argv, &request);
+
+	return status != 0 ? status : run_mode(program, request.mode, request.file, usage);
 }
