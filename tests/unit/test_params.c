@@ -178,6 +178,38 @@ START_TEST(what_breaks_the_protocol_is_not_encoded)
 }
 END_TEST
 
+/* The messages in hex of docs/protocol.md are ones that this codec takes, and writes. */
+START_TEST(the_document_is_right)
+{
+	FILE *stream = fopen("docs/protocol.md", "r");
+	uint8_t bytes[PARAMS_MESSAGE_SIZE], again[PARAMS_MESSAGE_SIZE];
+	char line[512], hex[512];
+	struct params params;
+	int count = 0;
+
+	ck_assert_ptr_nonnull(stream);
+	while (fgets(line, sizeof(line), stream) != NULL) {
+		size_t used = 0;
+		int size;
+
+		if (strncmp(line, "    43434950", 12) != 0)
+			continue;
+		for (const char *at = line; *at != '\0' && *at != '\n'; at++)
+			if (*at != ' ')
+				hex[used++] = *at;
+		hex[used] = '\0';
+		size = text_from_hex(hex, bytes, sizeof(bytes));
+		ck_assert_int_gt(size, 0);
+		ck_assert_msg(receive(bytes, (size_t)size, &params) == PARAMS_OK, "%s", line);
+		ck_assert_uint_eq(params_encode(&params, again), (size_t)size);
+		ck_assert_mem_eq(bytes, again, (size_t)size);
+		count++;
+	}
+	(void)fclose(stream);
+	ck_assert_int_eq(count, 3);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("params");
@@ -190,6 +222,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, vector_has_its_verdict, 0, vector_count > 60 ? vector_count : 1000);
 	tcase_add_loop_test(tests, what_was_decoded_encodes_to_the_same, 0, vector_count);
 	tcase_add_loop_test(tests, truncations_and_mutations_are_survived, 0, vector_count);
+	tcase_add_test(tests, the_document_is_right);
 	tcase_add_test(tests, what_breaks_the_protocol_is_not_encoded);
 	suite_add_tcase(suite, tests);
 	return suite;
