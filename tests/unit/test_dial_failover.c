@@ -117,6 +117,27 @@ START_TEST(each_address_once)
 }
 END_TEST
 
+/* What was secured with one address is not secured with the next. */
+START_TEST(secured_does_not_outlive_its_address)
+{
+	const struct plan busy = {.type = 3, .reason = 8, .direct = true};
+	struct dialling dialling;
+	struct acceptor first;
+
+	dialling_open(&dialling, PEER_DIRECT, files.ca);
+	acceptor_start(&first, &files, &busy, 1);
+	dialling_address(&dialling, 0, "127.0.0.1", first.port);
+	dialling_address(&dialling, 1, "127.0.0.1", dead_port());
+	dialling_run(&dialling);
+	ck_assert_int_eq(dialling.reason, REASON_PEER_REFUSED);
+	ck_assert(!dialling.secured && !dialling.leg.secured);
+	ck_assert_uint_eq(dialling.leg.secured_at_us, 0);
+	ck_assert_str_eq(dialling.subject, "");
+	dialling_close(&dialling);
+	acceptor_stop(&first);
+}
+END_TEST
+
 START_TEST(primary_is_taken_again_after_retry)
 {
 	const struct plan plans[] = {{.type = 3, .reason = 9}, {.answer = 1}}, right = {.answer = 1};
@@ -319,6 +340,7 @@ Suite *module_suite(void)
 	tcase_add_unchecked_fixture(tests, make_files, remove_files);
 	tcase_add_loop_test(tests, next_address_only_where_it_may_help, 0, COUNT(failovers));
 	tcase_add_loop_test(tests, each_address_once, 0, 4);
+	tcase_add_test(tests, secured_does_not_outlive_its_address);
 	tcase_add_test(tests, primary_is_taken_again_after_retry);
 	tcase_add_loop_test(tests, cancelled_at_any_moment, 0, 24);
 	tcase_add_loop_test(tests, notifiers_are_told, 0, COUNT(tolds));
