@@ -29,7 +29,7 @@ struct session {
 
 static atomic_uint started, started_draining, started_over, started_by_new;
 static const struct snapshot *_Atomic new_snapshot;
-static atomic_bool gated;
+static atomic_bool gated, failing;
 static sem_t gate;
 
 int session_start(struct session_host *host, struct snapshot *snapshot, size_t listener, int fd,
@@ -37,6 +37,10 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 {
 	struct session *session = calloc(1, sizeof(*session));
 
+	if (atomic_load(&failing)) {
+		free(session);
+		return -1;
+	}
 	ck_assert_ptr_nonnull(session);
 	ck_assert_uint_lt(listener, snapshot->config->listener_count);
 	ck_assert_int_ne(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
@@ -95,7 +99,7 @@ static atomic_uint drained;
 static struct error error;
 
 static const char config_text[] = "[gateway]\nsysid = H\n[service s]\naddress = builtin:echo\n"
-                                  "[listener l]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = only\n";
+                                  "[listener l]\naddress = 127.0.0.1:0, 127.0.0.1:0\nservice = s\nunsecured_connections = only\n";
 
 static void on_drained(void *context)
 {
@@ -306,7 +310,8 @@ START_TEST(what_is_forgotten_changes_nothing)
 	ck_assert_int_eq(listener_open(&listeners, next->config, &fixture.listeners, 2, &error), 0);
 	atomic_store(&new_snapshot, next);
 	ck_assert_int_eq(worker_prepare(fixture.workers[0], next, &listeners, &error), 0);
-	leave_descriptors(0);
+	/* Room for one of the two. */
+	leave_descriptors(1);
 	ck_assert_int_eq(worker_prepare(fixture.workers[1], next, &listeners, &error), -1);
 	ck_assert_msg(strstr(error.text, "limit of open files") != NULL, "%s", error.text);
 	leave_descriptors(-1);
@@ -463,6 +468,33 @@ START_TEST(without_descriptors_it_goes_on_and_recovers)
 }
 END_TEST
 
+START_TEST(a_session_that_cannot_start_is_turned_away)
+{
+	struct fixture fixture;
+	FILE *log = tmpfile();
+	char byte;
+	int fd;
+
+	start(&fixture, 1);
+	(void)fflush(stderr);
+	ck_assert_int_eq(dup2(fileno(log), STDERR_FILENO), STDERR_FILENO);
+	atomic_store(&failing, true);
+	for (int i = 0; i < 3; i++) {
+		fd = client(&fixture);
+		ck_assert_int_eq((int)recv(fd, &byte, 1, 0), -1);
+		ck_assert_int_eq(errno, ECONNRESET);
+		close(fd);
+	}
+	ck_assert_uint_eq(quota_count(fixture.shared.quota), 0);
+	atomic_store(&failing, false);
+	fd = client(&fixture);
+	wait_for(&started, 1);
+	close(fd);
+	stop(&fixture);
+	ck_assert_int_eq(lines_with(log, "id=CCI1013E"), 1);
+}
+END_TEST
+
 START_TEST(a_worker_without_descriptors_does_not_start)
 {
 	struct worker_shared shared = {.drained = on_drained, .context = &drained};
@@ -508,6 +540,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, the_backlog_of_a_drain_is_told);
 	tcase_add_test(tests, far_over_the_limit_a_connection_is_reset);
 	tcase_add_test(tests, without_descriptors_it_goes_on_and_recovers);
+	tcase_add_test(tests, a_session_that_cannot_start_is_turned_away);
 	tcase_add_loop_test(tests, a_worker_without_descriptors_does_not_start, 0, 4);
 	tcase_add_test(tests, a_worker_that_cannot_start_leaves_nothing);
 	suite_add_tcase(suite, tests);
