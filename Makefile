@@ -28,7 +28,7 @@ CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccis
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
 UNIT_TESTS := base policy shared config params iocontext relay dial dial_failover resolver target listener worker
-E2E_TESTS := exchange tls life faults
+E2E_TESTS := exchange tls life faults command
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

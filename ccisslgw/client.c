@@ -38,8 +38,10 @@ static void default_sysid(char *sysid)
 
 static int take_name(const char *command, char *to, const char *value, const char *option)
 {
-	if (!name_valid(value, strlen(value)) && strcmp(value, PARAMS_PING) != 0)
-		return usage_error(command, "%s is not a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -", option);
+	bool reserved = strcmp(option, "--target") == 0 && strcmp(value, PARAMS_PING) == 0;
+
+	if (!name_valid(value, strlen(value)) && !reserved)
+		return usage_error(command, "the value of %s is not a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -", option);
 	(void)snprintf(to, NAME_MAX_CHARS + 1, "%s", value);
 	return 0;
 }
@@ -55,16 +57,35 @@ static int take_security(const char *command, int *security, const char *value)
 	return usage_error(command, "--security %s is not one of none, off, on, required, direct", value);
 }
 
-enum option_name { OPTION_SYSID = 1, OPTION_TARGET, OPTION_SECURITY, OPTION_CA, OPTION_CERT, OPTION_KEY, OPTION_NAME,
-	               OPTION_TIMEOUT, OPTION_COUNT, OPTION_QUIET, OPTION_HELP };
+enum option_name {
+	OPTION_SYSID = 1,
+	OPTION_TARGET,
+	OPTION_SECURITY,
+	OPTION_CA,
+	OPTION_CERT,
+	OPTION_KEY,
+	OPTION_NAME,
+	OPTION_TIMEOUT,
+	OPTION_COUNT,
+	OPTION_INTERVAL,
+	OPTION_QUIET,
+	OPTION_HELP
+};
 
 static const struct option long_options[] = {
-    {"sysid", required_argument, NULL, OPTION_SYSID},       {"target", required_argument, NULL, OPTION_TARGET},
-    {"security", required_argument, NULL, OPTION_SECURITY}, {"ca", required_argument, NULL, OPTION_CA},
-    {"cert", required_argument, NULL, OPTION_CERT},         {"key", required_argument, NULL, OPTION_KEY},
-    {"server-name", required_argument, NULL, OPTION_NAME},  {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-    {"count", required_argument, NULL, OPTION_COUNT},       {"quiet", no_argument, NULL, OPTION_QUIET},
-    {"help", no_argument, NULL, OPTION_HELP},               {NULL, 0, NULL, 0},
+    {"sysid", required_argument, NULL, OPTION_SYSID},
+    {"target", required_argument, NULL, OPTION_TARGET},
+    {"security", required_argument, NULL, OPTION_SECURITY},
+    {"ca", required_argument, NULL, OPTION_CA},
+    {"cert", required_argument, NULL, OPTION_CERT},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"server-name", required_argument, NULL, OPTION_NAME},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"count", required_argument, NULL, OPTION_COUNT},
+    {"interval", required_argument, NULL, OPTION_INTERVAL},
+    {"quiet", no_argument, NULL, OPTION_QUIET},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 static int take_option(const char *command, struct client_options *options, int option)
@@ -98,11 +119,13 @@ static int take_option(const char *command, struct client_options *options, int 
 		return text_to_number(optarg, 1, 1000000, &options->count, &error) == 0
 		           ? 0
 		           : usage_error(command, "--count %s is not a number from 1 to 1000000", optarg);
-	case OPTION_QUIET:
+	case OPTION_INTERVAL:
+		return text_to_duration(optarg, &options->interval_ms, &error) == 0
+		           ? 0
+		           : usage_error(command, "--interval %s is not a duration such as 1s", optarg);
+	default:
 		options->quiet = true;
 		return 0;
-	default:
-		return usage_error(command, "%s", "bad option");
 	}
 }
 
@@ -112,22 +135,28 @@ int client_parse(int argc, char **argv, const char *usage, struct client_options
 	int option, status = 0;
 
 	*done = true;
+	opterr = 0;
 	*options = (struct client_options){.security = PEER_REQUIRED, .timeout_ms = DEFAULT_TIMEOUT_MS, .count = 1};
 	default_sysid(options->sysid);
-	while (status == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+	while (status == 0 && (option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		if (option == OPTION_HELP) {
 			(void)fputs(usage, stdout);
 			return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 		}
+		if (option == ':')
+			return usage_error(argv[0], "%s needs a value", argv[optind - 1]);
+		if (option == '?')
+			return usage_error(argv[0], "there is no option %s", argv[optind - 1]);
 		status = take_option(argv[0], options, option);
 	}
 	if (status != 0)
 		return status;
 	if (optind + 1 != argc)
 		return usage_error(argv[0], "%s", "name one HOST:PORT");
-	if (address_parse(argv[optind], DEFAULT_PORT, &options->address, &error) != 0 ||
-	    options->address.kind == ADDRESS_ECHO)
+	if (address_parse(argv[optind], DEFAULT_PORT, &options->address, &error) != 0)
 		return usage_error(argv[0], "%s", error.text);
+	if (options->address.kind == ADDRESS_ECHO)
+		return usage_error(argv[0], "%s", "builtin:echo is no gateway: name one HOST:PORT");
 	if ((options->tls.certificate == NULL) != (options->tls.private_key == NULL))
 		return usage_error(argv[0], "%s", "--cert and --key belong together");
 	*done = false;
@@ -165,17 +194,16 @@ void client_print(const struct client *client, const struct tls_facts *facts)
 	}
 	(void)fprintf(stderr, "connected to %s at %s\n", escaped, socket_format(&leg->remote, address));
 	(void)fprintf(stderr, "%s\n",
-	              !client->secured  ? "unsecured: both sides agreed to go on in the clear"
-	              : leg->direct     ? "secured from the first byte"
-	              : leg->confirmed  ? "secured, and the clear exchange confirmed inside TLS"
-	                                : "secured; the peer is an older one and does not confirm the clear exchange");
+	              !client->secured ? "unsecured: both sides agreed to go on in the clear"
+	              : leg->direct    ? "secured from the first byte"
+	              : leg->confirmed ? "secured, and the clear exchange confirmed inside TLS"
+	                               : "secured; the peer is an older one and does not confirm the clear exchange");
 	if (facts != NULL)
 		print_facts(facts);
-	if (leg->has_peer_connection) {
-		text_init(&text, escaped, sizeof(escaped));
-		text_put_hex(&text, leg->peer_connection, sizeof(leg->peer_connection));
-		(void)fprintf(stderr, "connection %s there\n", escaped);
-	}
+	(void)fprintf(stderr, "connection %s here", connection_text(leg->connection, escaped));
+	if (leg->has_peer_connection)
+		(void)fprintf(stderr, ", %s there", connection_text(leg->peer_connection, escaped));
+	(void)fprintf(stderr, "; units of at most %u bytes\n", (unsigned)client->maxru);
 }
 
 static void print_failure(const struct client *client, const struct dial_result *result)
@@ -189,8 +217,8 @@ static void print_failure(const struct client *client, const struct dial_result 
 		text_puts(&text, result->secured ? "; it says: " : "; it says (unauthenticated): ");
 		text_put_escaped(&text, result->refuse_text, strlen(result->refuse_text));
 	}
-	(void)fprintf(stderr, "ccisslgw: %s: %s: %s\n", address_format(&client->options.address, address),
-	              reason_text(result->reason), escaped);
+	(void)fprintf(stderr, "ccisslgw: %s: %s%s%s\n", address_format(&client->options.address, address),
+	              reason_text(result->reason), escaped[0] != '\0' ? ": " : "", escaped);
 	(void)fprintf(stderr, "ccisslgw: %s\n", message_action(reason_message(result->reason)));
 }
 
@@ -272,7 +300,10 @@ int client_open(struct client *client, const struct client_options *options, voi
 	                             .maxru = 4096,
 	                             .hops = PARAMS_HOPS_START};
 	memcpy(dial.connection, client->connection, sizeof(dial.connection));
-	return dial_start(&dial, on_dial, client) != NULL ? 0 : -1;
+	if (dial_start(&dial, on_dial, client) != NULL)
+		return 0;
+	(void)fprintf(stderr, "ccisslgw: not enough memory\n");
+	return -1;
 }
 
 int client_run(struct client *client)
@@ -296,5 +327,7 @@ void client_close(struct client *client)
 		(void)uv_loop_close(&client->loop);
 	}
 	leg_close(&client->leg);
+	if (client->tls != NULL)
+		tls_worker_leave(client->tls);
 	tls_worker_free(client->tls);
 }

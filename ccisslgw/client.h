@@ -17,7 +17,7 @@ struct client_options {
 	int security; /* enum peer_security */
 	struct tls_client_options tls;
 	uint64_t timeout_ms;
-	uint64_t count; /* ping */
+	uint64_t count, interval_ms; /* ping */
 	bool quiet;
 };
 

@@ -18,6 +18,7 @@ static const char usage[] =
     "    --cert FILE --key FILE   our certificate\n"
     "    --server-name NAME   what its certificate must say; HOST at first\n"
     "    --count NUMBER       echoes, 1 at first, at most 64\n"
+    "    --interval DURATION  between two echoes, 0 at first\n"
     "    --timeout DURATION   for each phase, 10s at first\n"
     "\n"
     "Exit status: 0 every answer came right; 1 refused or failed; 2 bad usage.\n";
@@ -44,8 +45,17 @@ static void finish(struct ping *ping, int status)
 	client_stop(&ping->client, status);
 }
 
+static void on_late(uv_timer_t *timer)
+{
+	struct ping *ping = timer->data;
+
+	(void)fprintf(stderr, "ccisslgw ping: no response in time\n");
+	finish(ping, EXIT_FAILURE);
+}
+
 static void send_one(struct ping *ping)
 {
+	(void)uv_timer_start(&ping->timer, on_late, ping->client.options.timeout_ms, 0);
 	for (size_t i = 0; i < sizeof(ping->sent); i++)
 		ping->sent[i] = (uint8_t)(ping->number * 31 + i);
 	ping->have = 0;
@@ -59,19 +69,34 @@ static void send_one(struct ping *ping)
 	channel_want_read(ping->client.channel, true);
 }
 
+static void on_pause(uv_timer_t *timer)
+{
+	send_one(timer->data);
+}
+
+/* What was agreed, in a word or two. */
+static const char *agreed(const struct client *client)
+{
+	if (!client->secured)
+		return "in the clear";
+	if (client->leg.direct)
+		return "TLS from the first byte";
+	return client->leg.confirmed ? "TLS, confirmed" : "TLS, not confirmed";
+}
+
 static void answered(struct ping *ping)
 {
 	bool right = memcmp(ping->sent, ping->received, sizeof(ping->sent)) == 0;
 
-	(void)printf("response:  %d bytes from %s, %s, %.3f ms (connect %.3f, exchange %.3f, handshake %.3f)\n",
-	             PAYLOAD_SIZE, ping->client.leg.sysid, right ? "right" : "NOT what was sent",
-	             ms((uv_hrtime() - ping->sent_ns) / 1000), ms(ping->client.connect_us), ms(ping->client.leg.exchange_us),
-	             ms(ping->client.leg.handshake_us));
+	(void)printf("response:  %d bytes from %s (%s), %s, %.3f ms (connect %.3f, exchange %.3f, handshake %.3f)\n",
+	             PAYLOAD_SIZE, ping->client.leg.sysid, agreed(&ping->client), right ? "right" : "NOT what was sent",
+	             ms((uv_hrtime() - ping->sent_ns) / 1000), ms(ping->client.connect_us),
+	             ms(ping->client.leg.exchange_us), ms(ping->client.leg.handshake_us));
 	ping->number++;
 	if (!right || ping->number >= ping->client.options.count)
 		finish(ping, right ? EXIT_SUCCESS : EXIT_FAILURE);
 	else
-		send_one(ping);
+		(void)uv_timer_start(&ping->timer, on_pause, ping->client.options.interval_ms, 0);
 }
 
 static void on_channel(void *owner, unsigned events)
@@ -94,21 +119,12 @@ static void on_channel(void *owner, unsigned events)
 	}
 }
 
-static void on_timer(uv_timer_t *timer)
-{
-	struct ping *ping = timer->data;
-
-	(void)fprintf(stderr, "ccisslgw ping: no response in time\n");
-	finish(ping, EXIT_FAILURE);
-}
-
 static void on_ready(struct client *client)
 {
 	struct ping *ping = client->user;
 
 	(void)uv_timer_init(&client->loop, &ping->timer);
 	ping->timer.data = ping;
-	(void)uv_timer_start(&ping->timer, on_timer, client->options.timeout_ms, 0);
 	channel_watch(client->channel, on_channel, ping);
 	send_one(ping);
 }
@@ -125,7 +141,8 @@ int ping_command(int argc, char **argv)
 		return status;
 	options.count = options.count > PINGS_MOST ? PINGS_MOST : options.count;
 	(void)snprintf(options.target, sizeof(options.target), "%s", PARAMS_PING);
-	(void)printf("requested: %s from %s at %s\n", PARAMS_PING, options.sysid, address_format(&options.address, address));
+	(void)printf("requested: %s from %s at %s\n", PARAMS_PING, options.sysid,
+	             address_format(&options.address, address));
 	status = client_open(&ping.client, &options, on_ready, &ping) == 0 ? client_run(&ping.client) : EXIT_FAILURE;
 	client_close(&ping.client);
 	return fflush(stdout) == 0 ? status : EXIT_FAILURE;
