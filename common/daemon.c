@@ -21,6 +21,8 @@
 #define RATCHET_NAMES 65536
 #define NOISE_MS 60000
 #define EXIT_CUT 3
+#define MAIN_DESCRIPTORS 12  /* standard ones, libuv's own, those of the main loop, one for a file being read */
+#define WORKER_DESCRIPTORS 5 /* a loop, its wake-up, its signal pipe, the reserve */
 
 static const struct cci_notifier_kind *const kinds[] = {&notifier_log_kind, NULL};
 
@@ -298,6 +300,23 @@ static int start_workers(struct daemon *daemon, struct error *error)
 	return result;
 }
 
+/* libuv ends the program without a word where its first loop cannot have its pipes. */
+static int check_descriptors(const struct daemon *daemon, const struct config *config, struct error *error)
+{
+	rlim_t addresses = 0, needed;
+	struct rlimit limit;
+
+	for (size_t i = 0; i < config->listener_count; i++)
+		addresses += config->listeners[i].address.count;
+	needed = MAIN_DESCRIPTORS + daemon->worker_count * (WORKER_DESCRIPTORS + 2 * addresses);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+		return 0;
+	return error_set(error,
+	                 "the limit of open files is %llu, and listening alone takes %llu: raise it (LimitNOFILE=, "
+	                 "ulimit -n)",
+	                 (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
+}
+
 static int start(struct daemon *daemon, struct config *config, struct error *error)
 {
 	unsigned cores = uv_available_parallelism();
@@ -311,6 +330,10 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	if (daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.noise == NULL) {
 		config_free(config);
 		return error_set(error, "not enough memory");
+	}
+	if (check_descriptors(daemon, config, error) != 0) {
+		config_free(config);
+		return -1;
 	}
 	apply_limits(daemon, config);
 	daemon->snapshot = tls_init(error) == 0 ? snapshot_new(config, daemon->worker_count, kinds, error) : NULL;
