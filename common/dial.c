@@ -268,7 +268,6 @@ static bool keeps_offer(const struct dial *dial, const struct params *answer)
 static void accepted(struct dial *dial, const struct params *answer)
 {
 	struct leg *leg = dial->options.leg;
-	struct channel_count count;
 	enum reason reason = leg_learn(leg, answer);
 
 	leg->exchange_us = stage_us(dial);
@@ -290,9 +289,6 @@ static void accepted(struct dial *dial, const struct params *answer)
 		agreed(dial);
 		return;
 	}
-	channel_counts(dial->channel, &count);
-	leg->clear_in = count.clear_in;
-	leg->clear_out = count.clear_out;
 	start_tls(dial, TLS_START_UPGRADE);
 }
 

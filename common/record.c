@@ -60,17 +60,17 @@ static void fill_tls(struct cci_event *event, const struct tls_facts *facts)
 	event->verify = facts->verify;
 }
 
-static void fill_clear(struct cci_event *event, const struct leg *leg)
+/* All that went in the clear on this leg; the counts stand still once it is TLS. */
+static void clear_bytes(const struct leg *leg, uint64_t *in, uint64_t *out)
 {
 	struct channel_count count;
 
-	event->clear_in = leg->clear_in;
-	event->clear_out = leg->clear_out;
-	if (leg->secured || leg->channel == NULL)
+	*in = *out = 0;
+	if (leg->channel == NULL)
 		return;
 	channel_counts(leg->channel, &count);
-	event->clear_in = count.clear_in;
-	event->clear_out = count.clear_out;
+	*in = count.clear_in;
+	*out = count.clear_out;
 }
 
 static void fill_end(struct cci_event *event, const struct leg *leg, const struct leg_news *news)
@@ -105,7 +105,7 @@ enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cc
 	event.listener = leg->listener;
 	event.rule = leg->rule != NULL ? leg->rule : "";
 	event.policy = leg->policy;
-	fill_clear(&event, leg);
+	clear_bytes(leg, &event.clear_in, &event.clear_out);
 	if (news->facts != NULL)
 		fill_tls(&event, news->facts);
 	fill_end(&event, leg, news);
@@ -225,8 +225,11 @@ static void put_back(struct logline *line, const struct record *record)
 
 static void put_times(struct logline *line, const struct record *record)
 {
-	log_number(line, "clear_in", record->front.clear_in);
-	log_number(line, "clear_out", record->front.clear_out);
+	uint64_t clear_in, clear_out;
+
+	clear_bytes(&record->front, &clear_in, &clear_out);
+	log_number(line, "clear_in", clear_in);
+	log_number(line, "clear_out", clear_out);
 	log_number(line, "up", record->up);
 	log_number(line, "down", record->down);
 	put_utc(line, "", "started", record->started_us);

@@ -106,10 +106,26 @@ static void tell_end(struct session *session, const struct leg *leg, uint64_t in
 	(void)ignored;
 }
 
+/* The stage in which a session ends took time too. */
+static void note_last_stage(struct session *session)
+{
+	struct record *record = &session->record;
+	uint64_t took_us = session_stage_us(session);
+
+	if ((session->stage == STAGE_OFFER || session->stage == STAGE_INSIDE_OFFER) && record->front.exchange_us == 0)
+		record->front.exchange_us = took_us;
+	else if (session->stage == STAGE_HANDSHAKE && record->front.handshake_us == 0)
+		record->front.handshake_us = took_us;
+	else if (session->stage == STAGE_CONNECT && record->connect_us == 0)
+		record->connect_us = took_us;
+}
+
 static void write_record(struct session *session)
 {
 	struct record *record = &session->record;
 	struct relay_count count;
+
+	note_last_stage(session);
 
 	if (session->relay != NULL) {
 		relay_counts(session->relay, &count);
@@ -253,7 +269,7 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 	session->listener_number = listener;
 	session->listener = &snapshot->config->listeners[listener];
 	session->quota = quota;
-	session->began_ns = uv_hrtime();
+	session->began_ns = session->stage_began_ns = uv_hrtime();
 	session->timer.data = session;
 	source_key_of(remote, &session->source);
 	(void)uv_timer_init(iocontext_loop(host->io), &session->timer);

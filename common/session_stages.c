@@ -223,7 +223,6 @@ static void start_tls(struct session *session, enum tls_start start)
 /* Answer, notify, and nothing else before the handshake (attacks: what came in the clear is never taken for TLS). */
 static void answer_tls(struct session *session)
 {
-	struct channel_count count;
 	enum reason reason;
 
 	if (exchange_has_leftover(session->exchange)) {
@@ -235,9 +234,6 @@ static void answer_tls(struct session *session)
 		session_end(session, reason, channel_error(session->front));
 		return;
 	}
-	channel_counts(session->front, &count);
-	session->record.front.clear_in = count.clear_in;
-	session->record.front.clear_out = count.clear_out;
 	if (tell(session, CCI_HANDSHAKE_STARTING, NULL))
 		start_tls(session, TLS_START_UPGRADE);
 }

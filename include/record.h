@@ -36,7 +36,6 @@ struct leg {
 	bool has_peer_connection;
 	uint8_t peer_connection[PARAMS_CONNECTION_SIZE]; /* the id that the peer records it under */
 	uint64_t exchange_us, handshake_us; /* how long these stages took */
-	uint64_t clear_in, clear_out;       /* bytes before the handshake */
 	uint64_t secured_at_us;             /* UTC since 1970; 0: never */
 };
 
