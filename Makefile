@@ -27,7 +27,7 @@ CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base policy shared config params channel channel_tls tlsverdict iocontext relay dial dial_failover resolver target listener accept worker daemon
+UNIT_TESTS := base policy shared config params channel channel_tls tlsverdict tlscontext iocontext relay dial dial_failover resolver target listener accept worker daemon
 E2E_TESTS := exchange tls life faults command
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
@@ -117,7 +117,7 @@ $(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover: $(O)/tests/unit/acce
 $(BUILD)/tests/unit_target: $(O)/tests/e2e/peer.o
 
 # Certificates and handshakes in memory.
-$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict: $(O)/tests/unit/tlspair.o
+$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
