@@ -27,7 +27,7 @@ CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base policy shared config params channel channel_tls tlsverdict tlscontext iocontext record relay dial dial_failover resolver target listener accept worker daemon
+UNIT_TESTS := base policy shared config params channel channel_tls tlsverdict tlscontext iocontext exchange record relay dial dial_failover resolver target listener accept worker daemon
 E2E_TESTS := exchange tls life faults command
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
