@@ -27,7 +27,7 @@ CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base policy shared config params iocontext relay dial dial_failover resolver target listener accept worker daemon
+UNIT_TESTS := base policy shared config params channel channel_tls tlsverdict tlscontext iocontext exchange record relay dial dial_failover resolver target listener accept worker daemon
 E2E_TESTS := exchange tls life faults command
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
@@ -115,6 +115,9 @@ $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(L
 # Tests of the connecting side meet an accepting side in a thread.
 $(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
 $(BUILD)/tests/unit_target: $(O)/tests/e2e/peer.o
+
+# Certificates and handshakes in memory.
+$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o

@@ -96,7 +96,8 @@ static int policy_digest(const struct config *config, const struct config_listen
 	unsigned size = 0;
 	struct text policy;
 
-	if (tls_file_digest(tls->ca, files[0], error) != 0 || tls_file_digest(tls->certificate, files[1], error) != 0)
+	if (tls_file_digest("[tls] ca", tls->ca, files[0], error) != 0 ||
+	    tls_file_digest("[tls] certificate", tls->certificate, files[1], error) != 0)
 		return -1;
 	text_init(&policy, text, sizeof(text));
 	text_printf(&policy, "%s|%s|%d|%d|%d|%d|", config->gateway.sysid, listener->place.name, (int)start,

@@ -140,28 +140,33 @@ int tls_load_ca(SSL_CTX *context, const char *ca, const char *where, struct erro
 	return 0;
 }
 
-int tls_file_digest(const char *path, uint8_t digest[32], struct error *error)
+static int digest_file(FILE *stream, uint8_t digest[32])
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	FILE *stream = path != NULL ? fopen(path, "re") : NULL;
 	uint8_t bytes[4096];
 	size_t got = 0;
-	int result = -1;
+	int done = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
 
-	if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-		goto err;
-	if (path != NULL && stream == NULL)
-		goto err;
-	while (stream != NULL && (got = fread(bytes, 1, sizeof(bytes), stream)) > 0)
-		if (EVP_DigestUpdate(context, bytes, got) != 1)
-			goto err;
-	if (EVP_DigestFinal_ex(context, digest, NULL) == 1)
-		result = 0;
-err:
+	while (done && stream != NULL && (got = fread(bytes, 1, sizeof(bytes), stream)) > 0)
+		done = EVP_DigestUpdate(context, bytes, got) == 1;
+	done = done && (stream == NULL || !ferror(stream)) && EVP_DigestFinal_ex(context, digest, NULL) == 1;
+	EVP_MD_CTX_free(context);
+	return done ? 0 : -1;
+}
+
+int tls_file_digest(const char *what, const char *path, uint8_t digest[32], struct error *error)
+{
+	FILE *stream = NULL;
+	int result;
+
+	if (path != NULL && check_readable(what, path, error) != 0)
+		return -1;
+	if (path != NULL && (stream = fopen(path, "re")) == NULL)
+		return error_set(error, "%s = %s cannot be read", what, path);
+	result = digest_file(stream, digest);
 	if (stream != NULL)
 		(void)fclose(stream);
-	EVP_MD_CTX_free(context);
-	return result == 0 ? 0 : error_set(error, "%s cannot be read", path != NULL ? path : "nothing");
+	return result == 0 ? 0 : error_set(error, "%s = %s cannot be read", what, path != NULL ? path : "nothing");
 }
 
 const uint8_t *tls_alpn_wire(enum tls_start start, unsigned *size)

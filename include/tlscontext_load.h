@@ -23,8 +23,9 @@ int tls_load_identity(SSL_CTX *context, const char *certificate, const char *pri
 /* The authorities in `ca`. `where` names section and key for the error. */
 int tls_load_ca(SSL_CTX *context, const char *ca, const char *where, struct error *error) MUST_CHECK;
 
-/* SHA-256 of a file's bytes; NULL path: of nothing. 0 or -1 with `error`. */
-int tls_file_digest(const char *path, uint8_t digest[32], struct error *error) MUST_CHECK;
+/* SHA-256 of a file's bytes; NULL path: of nothing. `what` names section and key for the error. 0 or -1 with
+ * `error`. */
+int tls_file_digest(const char *what, const char *path, uint8_t digest[32], struct error *error) MUST_CHECK;
 
 /* Let a client of our own shake hands with `server` in memory. 0 or -1 with `error`. */
 int tls_rehearse(SSL_CTX *server, OSSL_LIB_CTX *library, const struct config_tls *tls, enum tls_start start,

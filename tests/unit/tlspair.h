@@ -1,0 +1,51 @@
+/* Certificates made in memory, plain contexts that show them, and handshakes in memory, for tests of TLS. */
+#ifndef TEST_TLSPAIR_H
+#define TEST_TLSPAIR_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct identity {
+	X509 *certificate;
+	EVP_PKEY *key;
+};
+
+struct identity_wish {
+	const char *common_name;
+	const char *names;   /* subjectAltName as openssl.cnf writes it; NULL: none */
+	const char *usage;   /* extendedKeyUsage; NULL: none */
+	const char *raw_dns; /* one DNS name more, of `raw_size` bytes that may be anything */
+	size_t raw_size;
+	long from_s, until_s;          /* from now on; both 0: from an hour ago for 90 days */
+	const struct identity *issuer; /* NULL: an authority, signed by itself */
+};
+
+/* Owned by the caller. A fault of the library ends the test. */
+void identity_make(struct identity *identity, const struct identity_wish *wish);
+void identity_close(struct identity *identity);
+
+/* As PEM; the key's file is for its owner alone. NULL: not that one. */
+void identity_write(const struct identity *identity, const char *certificate, const char *key);
+
+/* A context that shows `own` (NULL: nothing) and verifies against `authority` (NULL: verifies nothing). TLS 1.2
+ * and 1.3. */
+SSL_CTX *plain_context(bool is_server, const struct identity *own, const struct identity *authority);
+
+/* A TLS side on the socket `fd`; -1: on none yet. */
+SSL *plain_on_socket(SSL_CTX *context, bool is_server, int fd);
+
+struct meeting {
+	SSL *client, *server; /* owned */
+};
+
+enum met { MET_BOTH, MET_CLIENT_FAILED, MET_SERVER_FAILED };
+
+/* Join both (which it owns from now on) in memory. */
+void meeting_open(struct meeting *meeting, SSL *client, SSL *server);
+
+/* Shake hands until both are done or one has failed; its errors are in the thread's queue then. */
+enum met meeting_run(struct meeting *meeting);
+void meeting_close(struct meeting *meeting);
+
+#endif
