@@ -37,7 +37,7 @@ struct tls_facts {
 	char names[256];         /* SAN, comma separated: DNS:a,IP:b */
 	char serial[64];         /* hex */
 	char not_after[24];      /* 2026-11-24T08:00:00Z */
-	char verify[64];         /* "ok", "not asked", or the library's words */
+	char verify[64];         /* "ok", "no certificate", or the library's words */
 };
 
 /* What this side insists on. */

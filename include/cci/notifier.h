@@ -76,7 +76,7 @@ struct cci_event {
 	const char *peer_names;    /* * subject alternative names, comma separated */
 	const char *peer_serial;   /* hexadecimal */
 	const char *peer_not_after;
-	const char *verify;        /* "ok", "not asked", or why not */
+	const char *verify;        /* "ok", "no certificate", or why not */
 	/* CCI_HANDSHAKE_FAILED, CCI_REFUSED, CCI_CLOSED */
 	const char *reason;        /* stable word */
 	const char *detail;        /* * words */
