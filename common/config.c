@@ -22,9 +22,9 @@ struct parse {
 	const struct row_section *section; /* NULL: none, or one that is not known */
 	void *at;                          /* its structure */
 	unsigned section_line;
-	char label[96];                    /* "[listener clients]" */
-	unsigned seen[ROWS_MOST];          /* the line of each row in this section; 0: not yet */
-	unsigned unnamed_seen[16];         /* the line of each section without names */
+	char label[96];            /* "[listener clients]" */
+	unsigned seen[ROWS_MOST];  /* the line of each row in this section; 0: not yet */
+	unsigned unnamed_seen[16]; /* the line of each section without names */
 };
 
 static void say(struct parse *parse, bool is_error, unsigned line, const struct error *error)
@@ -33,11 +33,11 @@ static void say(struct parse *parse, bool is_error, unsigned line, const struct 
 	parse->report(parse->report_context, is_error, parse->config->file, line, error->text);
 }
 
-#define SAY(parse, is_error, line, ...)                                                                               \
-	do {                                                                                                              \
-		struct error said;                                                                                            \
-		error_set(&said, __VA_ARGS__);                                                                                \
-		say(parse, is_error, line, &said);                                                                            \
+#define SAY(parse, is_error, line, ...)    \
+	do {                                   \
+		struct error said;                 \
+		error_set(&said, __VA_ARGS__);     \
+		say(parse, is_error, line, &said); \
 	} while (0)
 
 static const char *program_name(unsigned programs)
@@ -172,6 +172,21 @@ static void unknown_key(struct parse *parse, unsigned line, const char *key)
 	    near != NULL ? near : "", near != NULL ? "?" : "");
 }
 
+/* The place of a key, kept for findings that come later. */
+static int note_line(struct parse *parse, const struct row *row, unsigned line)
+{
+	struct config *config = parse->config;
+	struct config_line *grown = reallocarray(config->lines, config->line_count + 1, sizeof(*grown));
+	const struct config_place *place = parse->at;
+
+	if (grown == NULL)
+		return -1;
+	config->lines = grown;
+	grown[config->line_count++] =
+	    (struct config_line){row->section, row->key, parse->section->named ? place->name : NULL, line};
+	return 0;
+}
+
 static void on_value(void *context, unsigned line, const char *key, const char *value)
 {
 	struct parse *parse = context;
@@ -196,6 +211,8 @@ static void on_value(void *context, unsigned line, const char *key, const char *
 		return;
 	}
 	parse->seen[row - rows] = line;
+	if (note_line(parse, row, line) != 0)
+		SAY(parse, true, line, "not enough memory");
 	if (config_set(&parse->context, row, parse->at, value, &error) != 0)
 		SAY(parse, true, line, "%s in %s: %s", key, parse->label, error.text);
 	if (strstr(value, " #") != NULL)
@@ -217,7 +234,8 @@ static void add_missing(struct parse *parse)
 		if ((section->programs & parse->config->program) == 0)
 			continue;
 		if (section->required && (section->named ? count == 0 : parse->unnamed_seen[i] == 0))
-			SAY(parse, true, 0, "there is no [%s%s]: %s", section->name, section->named ? " NAME" : "", section->help);
+			SAY(parse, true, 0, "there is no [%s%s]: add it. %s", section->name, section->named ? " NAME" : "",
+			    section->help);
 		if (section->named || parse->unnamed_seen[i] != 0 || section->required)
 			continue;
 		parse->section = section;
@@ -321,8 +339,21 @@ void config_free(struct config *config)
 			free_structure(section, *(char **)(void *)base + j * section->size);
 		free(*(void **)(void *)base);
 	}
+	free(config->lines);
 	free(config->file);
 	free(config);
+}
+
+unsigned config_line_of(const struct config *config, const char *section, const char *name, const char *key)
+{
+	for (size_t i = 0; i < config->line_count; i++) {
+		const struct config_line *line = &config->lines[i];
+
+		if (strcmp(line->section, section) == 0 && strcmp(line->key, key) == 0 &&
+		    (name == NULL || (line->name != NULL && name_equal(line->name, name))))
+			return line->line;
+	}
+	return 0;
 }
 
 const struct config_service *config_service_named(const struct config *config, const char *name)

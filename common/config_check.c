@@ -4,22 +4,32 @@
 
 #include "config_values.h"
 
+/* What a finding is about. */
+struct config_at {
+	const char *section;
+	const struct config_place *place;
+	const char *key;
+};
+
 struct check {
 	struct config *config;
 	config_report *report;
 	void *context;
 };
 
-static void finding(struct check *check, bool is_error, const struct config_place *place, const struct error *error)
+/* At the line of the key where the file has it, or of its section. */
+static void finding(struct check *check, bool is_error, const struct config_at *at, const struct error *error)
 {
-	check->report(check->context, is_error, check->config->file, place != NULL ? place->line : 0, error->text);
+	unsigned line = config_line_of(check->config, at->section, at->place->name, at->key);
+
+	check->report(check->context, is_error, check->config->file, line != 0 ? line : at->place->line, error->text);
 }
 
-#define FINDING(check, is_error, place, ...)                                                                          \
-	do {                                                                                                              \
-		struct error what;                                                                                           \
-		error_set(&what, __VA_ARGS__);                                                                                \
-		finding(check, is_error, place, &what);                                                                       \
+#define FINDING(check, is_error, section, place, key, ...)                         \
+	do {                                                                           \
+		struct error what;                                                         \
+		error_set(&what, __VA_ARGS__);                                             \
+		finding(check, is_error, &(struct config_at){section, place, key}, &what); \
 	} while (0)
 
 /* What a listener does not say it takes from its policy and from [tls]. */
@@ -28,11 +38,11 @@ static void inherit(struct check *check, struct config_listener *listener)
 	bool only = listener->unsecured == UNSECURED_ONLY || listener->exchange == EXCHANGE_NONE;
 
 	if (listener->direct == CHOICE_YES && listener->unsecured == UNSECURED_ONLY)
-		FINDING(check, true, &listener->place,
+		FINDING(check, true, "listener", &listener->place, "direct",
 		        "[listener %s] direct = yes contradicts unsecured_connections = only: remove one of them",
 		        listener->place.name);
 	if (listener->direct == CHOICE_YES && listener->exchange == EXCHANGE_NONE)
-		FINDING(check, true, &listener->place,
+		FINDING(check, true, "listener", &listener->place, "direct",
 		        "[listener %s] direct = yes contradicts exchange = none: remove one of them", listener->place.name);
 	if (listener->direct == CHOICE_INHERIT)
 		listener->direct = only ? CHOICE_NO : CHOICE_YES;
@@ -52,17 +62,19 @@ static void check_destination(struct check *check, const struct config_listener 
 	bool raw = listener->exchange == EXCHANGE_NONE;
 
 	if (listener->service != NULL && config_service_named(config, listener->service) == NULL)
-		FINDING(check, true, &listener->place, "[listener %s] service = %s: there is no [service %s]",
-		        listener->place.name, listener->service, listener->service);
+		FINDING(check, true, "listener", &listener->place, "service",
+		        "[listener %s] service = %s: there is no [service %s]", listener->place.name, listener->service,
+		        listener->service);
 	if (listener->target != NULL && config->gateway.sysid != NULL && !target_exists(config, listener->target))
-		FINDING(check, true, &listener->place,
+		FINDING(check, true, "listener", &listener->place, "target",
 		        "[listener %s] target = %s: no [service], no [peer] and no peer's targets have this name",
 		        listener->place.name, listener->target);
 	if (raw && listener->service == NULL && listener->target == NULL)
-		FINDING(check, true, &listener->place, "[listener %s] exchange = none needs a %s: its clients cannot name one",
-		        listener->place.name, config->program == PROGRAM_CCISSL ? "service" : "target");
+		FINDING(check, true, "listener", &listener->place, "exchange",
+		        "[listener %s] exchange = none needs a %s: its clients cannot name one", listener->place.name,
+		        config->program == PROGRAM_CCISSL ? "service" : "target");
 	if (raw && (listener->unsecured == UNSECURED_NEVER || listener->unsecured == UNSECURED_NONSSL))
-		FINDING(check, true, &listener->place,
+		FINDING(check, true, "listener", &listener->place, "unsecured_connections",
 		        "[listener %s] exchange = none always is clear: set unsecured_connections = only",
 		        listener->place.name);
 }
@@ -73,11 +85,11 @@ static void check_addresses(struct check *check, const struct config_listener *l
 		const struct address *address = &listener->address.at[i];
 
 		if (address->kind != ADDRESS_IP)
-			FINDING(check, true, &listener->place,
+			FINDING(check, true, "listener", &listener->place, "address",
 			        "[listener %s] address: a listener needs an IP address and a port, such as 127.0.0.1:1202",
 			        listener->place.name);
 		else if (listener->unsecured == UNSECURED_ONLY && !socket_is_local(&address->socket))
-			FINDING(check, false, &listener->place,
+			FINDING(check, false, "listener", &listener->place, "address",
 			        "[listener %s] takes only clear connections on an address that is not loopback",
 			        listener->place.name);
 	}
@@ -102,9 +114,9 @@ static void check_bound_twice(struct check *check, size_t number)
 
 			for (size_t j = 0; j < most; j++)
 				if (same_socket(&listener->address.at[i], &list->at[j]))
-					FINDING(check, true, &listener->place, "[listener %s] address %s is taken by [listener %s] already",
-					        listener->place.name, address_format(&list->at[j], text),
-					        check->config->listeners[other].place.name);
+					FINDING(check, true, "listener", &listener->place, "address",
+					        "[listener %s] address %s is taken by [listener %s] already", listener->place.name,
+					        address_format(&list->at[j], text), check->config->listeners[other].place.name);
 		}
 	}
 }
@@ -119,17 +131,17 @@ static void check_rule(struct check *check, const struct config_rule *rule, bool
 		for (size_t j = 0; j < config->listener_count; j++)
 			found = found || name_equal(config->listeners[j].place.name, rule->listener.at[i]);
 		if (!found)
-			FINDING(check, true, &rule->place, "[rule %s] listener = %s: there is no [listener %s]", rule->place.name,
-			        rule->listener.at[i], rule->listener.at[i]);
+			FINDING(check, true, "rule", &rule->place, "listener", "[rule %s] listener = %s: there is no [listener %s]",
+			        rule->place.name, rule->listener.at[i], rule->listener.at[i]);
 	}
 	if (*all_matched)
-		FINDING(check, false, &rule->place, "[rule %s] is never reached: a rule before it matches everything",
-		        rule->place.name);
+		FINDING(check, false, "rule", &rule->place, "source",
+		        "[rule %s] is never reached: a rule before it matches everything", rule->place.name);
 	if (rule->source.count == 0 && rule->sysid.count == 0 && rule->listener.count == 0)
 		*all_matched = true;
 	if (rule->action == ACTION_REFUSE && rule->unsecured != UNSECURED_INHERIT)
-		FINDING(check, true, &rule->place, "[rule %s] action = refuse contradicts unsecured_connections: remove one",
-		        rule->place.name);
+		FINDING(check, true, "rule", &rule->place, "action",
+		        "[rule %s] action = refuse contradicts unsecured_connections: remove one", rule->place.name);
 }
 
 /* Can this rule bring a connection of this listener to TLS? */
@@ -160,18 +172,19 @@ static void check_tls(struct check *check)
 	struct config_place place = {NULL, tls->line};
 
 	if ((tls->certificate == NULL) != (tls->private_key == NULL))
-		FINDING(check, true, &place, "[tls] certificate and private_key belong together: give both");
+		FINDING(check, true, "tls", &place, "certificate",
+		        "[tls] certificate and private_key belong together: give both");
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
 
 		if (!listener_can_tls(config, listener))
 			continue;
 		if (tls->certificate == NULL)
-			FINDING(check, true, &listener->place,
+			FINDING(check, true, "listener", &listener->place, "unsecured_connections",
 			        "[listener %s] can turn connections to TLS, and [tls] has no certificate and private_key",
 			        listener->place.name);
 		if (listener->client_auth != CLIENT_AUTH_NO && listener->client_auth != CLIENT_AUTH_INHERIT && tls->ca == NULL)
-			FINDING(check, true, &listener->place,
+			FINDING(check, true, "listener", &listener->place, "client_auth",
 			        "[listener %s] client_auth needs ca in [tls] to check certificates against", listener->place.name);
 	}
 }
@@ -181,23 +194,25 @@ static void check_peer(struct check *check, const struct config_peer *peer)
 	const struct config *config = check->config;
 
 	if (config->gateway.sysid != NULL && name_equal(peer->place.name, config->gateway.sysid))
-		FINDING(check, true, &peer->place, "[peer %s] has our own sysid: a gateway is not its own peer",
+		FINDING(check, true, "peer", &peer->place, "", "[peer %s] has our own sysid: a gateway is not its own peer",
 		        peer->place.name);
 	if (config_service_named(config, peer->place.name) != NULL)
-		FINDING(check, true, &peer->place, "[peer %s] and [service %s] have the same name: rename one",
+		FINDING(check, true, "peer", &peer->place, "", "[peer %s] and [service %s] have the same name: rename one",
 		        peer->place.name, peer->place.name);
 	for (size_t i = 0; i < peer->address.count; i++) {
 		if (peer->address.at[i].kind == ADDRESS_ECHO)
-			FINDING(check, true, &peer->place, "[peer %s] address: builtin:echo is a service, not a gateway",
-			        peer->place.name);
+			FINDING(check, true, "peer", &peer->place, "address",
+			        "[peer %s] address: builtin:echo is a service, not a gateway", peer->place.name);
 		if (peer->address.at[i].kind != ADDRESS_ECHO && peer->address.at[i].kind != ADDRESS_UNIX &&
 		    peer->address.at[i].port == 0)
-			FINDING(check, true, &peer->place, "[peer %s] address: port 0 cannot be connected to", peer->place.name);
+			FINDING(check, true, "peer", &peer->place, "address", "[peer %s] address: port 0 cannot be connected to",
+			        peer->place.name);
 		if (peer->address.at[i].kind == ADDRESS_UNIX && peer->server_name == NULL && peer->security != PEER_NONE)
-			FINDING(check, true, &peer->place, "[peer %s] on a unix socket needs server_name", peer->place.name);
+			FINDING(check, true, "peer", &peer->place, "address", "[peer %s] on a unix socket needs server_name",
+			        peer->place.name);
 	}
 	if (peer->security != PEER_NONE && peer->ca == NULL && config->tls.ca == NULL)
-		FINDING(check, true, &peer->place,
+		FINDING(check, true, "peer", &peer->place, "security",
 		        "[peer %s] security = %s needs ca, here or in [tls], to check its certificate against",
 		        peer->place.name, peer_security_word((enum peer_security)peer->security));
 }
@@ -209,8 +224,9 @@ static void check_targets_twice(struct check *check, const struct config_peer *p
 		for (size_t i = 0; i < peer->targets.count; i++)
 			for (size_t j = 0; j < other->targets.count; j++)
 				if (name_equal(peer->targets.at[i], other->targets.at[j]))
-					FINDING(check, false, &peer->place, "[peer %s] targets: %s goes to [peer %s], which stands before",
-					        peer->place.name, peer->targets.at[i], other->place.name);
+					FINDING(check, false, "peer", &peer->place, "targets",
+					        "[peer %s] targets: %s goes to [peer %s], which stands before", peer->place.name,
+					        peer->targets.at[i], other->place.name);
 }
 
 static void check_service(struct check *check, const struct config_service *service)
@@ -218,8 +234,8 @@ static void check_service(struct check *check, const struct config_service *serv
 	for (size_t i = 0; i < service->address.count; i++)
 		if (service->address.at[i].kind != ADDRESS_UNIX && service->address.at[i].kind != ADDRESS_ECHO &&
 		    service->address.at[i].port == 0)
-			FINDING(check, true, &service->place, "[service %s] address: port 0 cannot be connected to",
-			        service->place.name);
+			FINDING(check, true, "service", &service->place, "address",
+			        "[service %s] address: port 0 cannot be connected to", service->place.name);
 }
 
 void config_check(struct config *config, config_report *report, void *context)

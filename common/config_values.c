@@ -98,6 +98,8 @@ static int each_item(const char *value, int (*add)(void *list, const char *item,
 {
 	char item[512];
 	size_t length, count = 0;
+	struct error faults, before;
+	int result = 0;
 
 	for (const char *at = value;; at += length + 1) {
 		const char *first = at + strspn(at, " \t");
@@ -113,11 +115,19 @@ static int each_item(const char *value, int (*add)(void *list, const char *item,
 			return error_set(error, "an item of the list is too long, or the list has more than %d", LIST_MOST);
 		memcpy(item, first, size);
 		item[size] = '\0';
-		if (add(list, item, user, error) != 0)
-			return -1;
+		if (add(list, item, user, error) != 0) {
+			if (result == 0)
+				faults = *error;
+			else
+				error_set(&faults, "%.300s; %.200s", (before = faults).text, error->text);
+			result = -1;
+		}
 		if (at[length] == '\0')
-			return 0;
+			break;
 	}
+	if (result != 0)
+		*error = faults;
+	return result;
 }
 
 static void *grow(void *at, size_t count, size_t size)

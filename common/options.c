@@ -36,7 +36,8 @@ static bool tls_is_fine(const struct config *config)
 	struct tls_worker *worker = tls_init(&error) == 0 ? tls_worker_new(config, &error) : NULL;
 
 	if (worker == NULL)
-		print_finding(NULL, true, config->file, 0, error.text);
+		print_finding(NULL, true, config->file, error.key != NULL ? config_line_of(config, "tls", NULL, error.key) : 0,
+		              error.text);
 	tls_worker_free(worker);
 	return worker != NULL;
 }

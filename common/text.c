@@ -12,9 +12,17 @@ int error_set(struct error *error, const char *format, ...)
 
 	if (error == NULL)
 		return -1;
+	error->key = NULL;
 	va_start(arguments, format);
 	(void)vsnprintf(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
+	return -1;
+}
+
+int error_about(struct error *error, const char *key)
+{
+	if (error != NULL)
+		error->key = key;
 	return -1;
 }
 

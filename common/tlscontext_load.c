@@ -55,6 +55,12 @@ static void tune(SSL_CTX *context)
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 }
 
+static int setting_error(struct error *error, const char *key, const char *value)
+{
+	tls_error(error, "[tls] %s = %.200s", key, value);
+	return error_about(error, key);
+}
+
 int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct error *error)
 {
 	const char *ciphers = tls->ciphers != NULL ? tls->ciphers : DEFAULT_CIPHERS;
@@ -69,11 +75,11 @@ int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct err
 	    SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1)
 		return tls_error(error, "[tls] min_version cannot be set");
 	if (SSL_CTX_set_cipher_list(context, ciphers) != 1)
-		return tls_error(error, "[tls] ciphers = %.200s", ciphers);
+		return setting_error(error, "ciphers", ciphers);
 	if (SSL_CTX_set_ciphersuites(context, suites) != 1)
-		return tls_error(error, "[tls] ciphersuites = %.200s", suites);
+		return setting_error(error, "ciphersuites", suites);
 	if (SSL_CTX_set1_groups_list(context, groups) != 1)
-		return tls_error(error, "[tls] groups = %.200s", groups);
+		return setting_error(error, "groups", groups);
 	return 0;
 }
 
@@ -106,19 +112,26 @@ static void warn_of_readers(const char *path)
 		log_say(MESSAGE_CONFIG_WARNING, "[tls] private_key = %s can be read by others: chmod 600 it", path);
 }
 
-int tls_load_identity(SSL_CTX *context, const char *certificate, const char *private_key, struct error *error)
+static int load_chain(SSL_CTX *context, const char *certificate, struct error *error)
+{
+	if (check_readable("[tls] certificate", certificate, error) != 0)
+		return -1;
+	ERR_clear_error();
+	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
+		return tls_error(error, "[tls] certificate = %s is not a PEM certificate chain", certificate);
+	return 0;
+}
+
+static int load_key(SSL_CTX *context, const char *certificate, const char *private_key, struct error *error)
 {
 	bool encrypted = false;
 
-	if (check_readable("[tls] certificate", certificate, error) != 0 ||
-	    check_readable("[tls] private_key", private_key, error) != 0)
+	if (check_readable("[tls] private_key", private_key, error) != 0)
 		return -1;
 	warn_of_readers(private_key);
 	ERR_clear_error();
 	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
 	SSL_CTX_set_default_passwd_cb_userdata(context, &encrypted);
-	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
-		return tls_error(error, "[tls] certificate = %s is not a PEM certificate chain", certificate);
 	if (SSL_CTX_use_PrivateKey_file(context, private_key, SSL_FILETYPE_PEM) != 1) {
 		if (encrypted)
 			return error_set(error, "[tls] private_key = %s has a passphrase: store it without one", private_key);
@@ -127,6 +140,15 @@ int tls_load_identity(SSL_CTX *context, const char *certificate, const char *pri
 	SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
 	if (SSL_CTX_check_private_key(context) != 1)
 		return tls_error(error, "[tls] private_key = %s does not belong to certificate = %s", private_key, certificate);
+	return 0;
+}
+
+int tls_load_identity(SSL_CTX *context, const char *certificate, const char *private_key, struct error *error)
+{
+	if (load_chain(context, certificate, error) != 0)
+		return error_about(error, "certificate");
+	if (load_key(context, certificate, private_key, error) != 0)
+		return error_about(error, "private_key");
 	return 0;
 }
 

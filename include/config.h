@@ -130,9 +130,18 @@ struct config_limits {
 	uint64_t connections, connections_per_source;
 };
 
+/* Where a key stands, for messages about it. */
+struct config_line {
+	const char *section, *key; /* static: the row's */
+	const char *name;          /* borrowed from the section's place; NULL: a section without one */
+	unsigned line;
+};
+
 struct config {
 	enum program program;
 	char *file; /* as given */
+	struct config_line *lines; /* owned; every key that the file sets */
+	size_t line_count;
 	struct config_gateway gateway;
 	struct config_log log;
 	struct config_listener *listeners;
@@ -150,7 +159,8 @@ struct config {
 	struct config_limits limits;
 };
 
-/* Called for each finding, in the order of the file: `line` is 0 where the finding is about the whole file. */
+/* Called for each finding: first what single lines say, in the order of the file, then what contradicts. `line` is 0
+ * where the finding is about the whole file. */
 typedef void config_report(void *context, bool is_error, const char *file, unsigned line, const char *text);
 
 /* Read, parse and check `file`. Every error and warning goes to `report`. The configuration (owned by the caller,
@@ -166,6 +176,9 @@ void config_free(struct config *config);
 /* Write the effective configuration, each key with its help as a comment, so that config_load reads it back to
  * the same. 0, or -1 when the stream failed. */
 int config_dump(const struct config *config, FILE *stream) MUST_CHECK;
+
+/* The line that sets `key` in [section name] (`name` NULL: a section without names); 0: none does. */
+unsigned config_line_of(const struct config *config, const char *section, const char *name, const char *key);
 
 /* By name, without regard to case; NULL where there is none. */
 const struct config_service *config_service_named(const struct config *config, const char *name);

@@ -18,6 +18,7 @@
 /* One clear error: what is wrong, where, and the remedy. Always terminated. */
 struct error {
 	char text[512];
+	const char *key; /* static: the setting it is about; NULL: none, or several */
 };
 
 /* Fill `error` (NULL: dropped) from a printf format; cut at its size. Always returns -1, so that a caller can
@@ -26,6 +27,9 @@ int error_set(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Put "PREFIX: " (from a printf format) before the text that `error` already holds. Always returns -1. */
 int error_prefix(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Say which setting (static text) the error that `error` already holds is about. Always returns -1. */
+int error_about(struct error *error, const char *key);
 
 /* A text under construction in the caller's buffer. Never writes past it; `cut` says that something was lost.
  * Always terminated while size is at least 1. */

@@ -148,11 +148,11 @@ static const struct {
     {NULL, "other.key", NULL, CLIENT_AUTH_NO, {"private_key = ", "other.key", "server.pem"}},
     {NULL, "server.pem", NULL, CLIENT_AUTH_NO, {"private_key = ", "server.pem", "not a PEM key"}},
     {NULL, "passphrase.key", NULL, CLIENT_AUTH_NO, {"private_key = ", "passphrase.key", "has a passphrase"}},
-    {NULL, NULL, "none.pem", CLIENT_AUTH_REQUIRE, {"[listener here]", "[tls] ca = ", "none.pem"}},
+    {NULL, NULL, "none.pem", CLIENT_AUTH_REQUIRE, {"[tls] ca = ", "none.pem", "path or its permissions"}},
     {NULL, NULL, "none.pem", CLIENT_AUTH_NO, {"[tls] ca = ", "none.pem", "path or its permissions"}},
     {NULL, NULL, "text.pem", CLIENT_AUTH_REQUIRE, {"[tls] ca = ", "text.pem", "no PEM certificate"}},
     {NULL, NULL, "empty.pem", CLIENT_AUTH_REQUEST, {"[tls] ca = ", "empty.pem", "no PEM certificate"}},
-    {NULL, NULL, "text.pem", CLIENT_AUTH_NO, {"[peer far]", "ca = ", "text.pem"}},
+    {NULL, NULL, "text.pem", CLIENT_AUTH_NO, {"[tls] ca = ", "text.pem", "no PEM certificate"}},
 };
 
 START_TEST(what_is_wrong_with_files_is_said)
@@ -170,6 +170,9 @@ START_TEST(what_is_wrong_with_files_is_said)
 	ck_assert_ptr_null(tls_worker_new(&site.config, &site.error));
 	for (int i = 0; i < 3; i++)
 		ck_assert_msg(strstr(site.error.text, faults[_i].words[i]) != NULL, "%d: %s", _i, site.error.text);
+	/* The key is named, so that who reports it finds its line. */
+	ck_assert_ptr_nonnull(site.error.key);
+	ck_assert_msg(strstr(site.error.text, site.error.key) != NULL, "%s", site.error.key);
 	close_site(&site);
 }
 END_TEST
