@@ -58,6 +58,9 @@ static const struct row rows[] = {
     {"G ping 127.0.0.1:@PORT@", 1, "not trusted", NULL, "response:"},
     {"G ping 127.0.0.1:@DEAD@ " CA, 1, "refused", NULL, "response:"},
     {"G ping 127.0.0.1:1 --sysid '*PING'", 2, "not a CCI name", NULL, NULL},
+    {"printf '[gateway]\\nsysid = H\\n[listener l]\\naddress = 127.0.0.1:0\\n[tls]\\ncertificate = /no/x.pem\\n"
+     "private_key = /no/x.key\\n' | G -c /dev/stdin --check",
+     1, "stdin:6: ", "/no/x.pem cannot be opened", NULL},
     {"G ping 127.0.0.1:1 --count 0", 2, "--count 0", NULL, NULL},
 };
 
