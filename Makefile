@@ -35,6 +35,7 @@ COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
 LIBRARY := $(BUILD)/libcommon.a
 UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/unit_%)
 E2E_PROGRAMS := $(E2E_TESTS:%=$(BUILD)/tests/e2e_%)
+BENCH_PROGRAMS := $(BUILD)/tests/bench_load $(BUILD)/tests/bench_backend
 E2E_COMMON := $(O)/tests/e2e/peer.o $(O)/tests/e2e/gateway.o
 
 .PHONY: all run test check tests bench clean install deps format docs help FORCE
@@ -65,8 +66,10 @@ test: deps
 
 tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc
 
-bench:
-	@echo "There are no benchmarks yet."
+bench: deps $(PROGRAMS) $(BENCH_PROGRAMS)
+	@tests/tools/deps bench
+	@tests/bench/run
+	@tests/bench/report
 
 docs: $(BUILD)/tests/messages_doc
 	$(BUILD)/tests/messages_doc >docs/messages.md
@@ -124,6 +127,13 @@ $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suit
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto
+
+# The benchmarks' load and back end.
+$(O)/tests/bench/%.o: EXTRA := -Itests/e2e
+$(BUILD)/tests/bench_%: $(O)/tests/bench/%.o $(O)/tests/bench/bench.o $(O)/tests/e2e/peer.o
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
 
 $(BUILD)/tests/messages_doc: $(O)/tests/tools/messages_doc.o $(LIBRARY)
 	@echo "  LD    $@"

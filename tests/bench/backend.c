@@ -1,6 +1,6 @@
 /*
- * The back end of the benchmarks. One thread waits for connections and first bytes, and answers 'P' itself, so that idle
- * connections and handshakes cost little; every other request gets a thread with blocking reads. Prints its port.
+ * The back end of the benchmarks. One thread waits for connections and first bytes, and answers 'P' itself, so that
+ * idle connections and handshakes cost little; every other request gets a thread with blocking reads. Prints its port.
  */
 #include <arpa/inet.h>
 #include <errno.h>

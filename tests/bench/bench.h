@@ -1,6 +1,6 @@
 /*
- * What the load generator and the back end of the benchmarks agree on: a request of 9 bytes, an operation and a number in
- * the machine's own order.
+ * What the load generator and the back end of the benchmarks agree on: a request of 9 bytes, an operation and a number
+ * in the machine's own order.
  *
  *     'P'         one byte comes back; the connection stays
  *     'E' size    messages of `size` bytes are sent back until the connection ends
