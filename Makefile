@@ -66,8 +66,9 @@ test: deps
 
 tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc
 
-bench: deps $(PROGRAMS) $(BENCH_PROGRAMS)
+bench:
 	@tests/tools/deps bench
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(BENCH_PROGRAMS)
 	@tests/bench/run
 	@tests/bench/report
 

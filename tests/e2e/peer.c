@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
@@ -14,7 +15,9 @@
 static void set_timeouts(int fd)
 {
 	struct timeval ten = {10, 0};
+	int on = 1;
 
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &ten, sizeof(ten));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &ten, sizeof(ten));
 }
