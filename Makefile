@@ -69,8 +69,7 @@ tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc
 bench:
 	@tests/tools/deps bench
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(BENCH_PROGRAMS)
-	@tests/bench/run
-	@tests/bench/report
+	@tests/bench/run && failed=0 || failed=1; tests/bench/report && exit $$failed
 
 docs: $(BUILD)/tests/messages_doc
 	$(BUILD)/tests/messages_doc >docs/messages.md
