@@ -20,7 +20,7 @@ LIBS := -lssl -lcrypto -luv -linih
 
 COMMON := text address log messages reason ebcdic rows inireader config config_values config_check config_dump \
           params policy confirm tlscontext tlscontext_load tlsverdict ratchet quota noise notifier \
-          iocontext channel bio resolver \
+          poller iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker reload daemon options
 CCISSL := ccissl/main

@@ -308,7 +308,8 @@ int client_open(struct client *client, const struct client_options *options, voi
 
 int client_run(struct client *client)
 {
-	(void)uv_run(&client->loop, UV_RUN_DEFAULT);
+	while (iocontext_turn(client->io, true))
+		;
 	return client->status;
 }
 
@@ -322,8 +323,8 @@ void client_stop(struct client *client, int status)
 void client_close(struct client *client)
 {
 	if (client->io != NULL) {
-		iocontext_close(client->io);
-		(void)uv_run(&client->loop, UV_RUN_DEFAULT);
+		(void)client_run(client);
+		iocontext_free(client->io);
 		(void)uv_loop_close(&client->loop);
 	}
 	leg_close(&client->leg);

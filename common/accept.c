@@ -17,16 +17,20 @@
 
 /* A listening socket being watched. */
 struct door {
-	uv_poll_t poll;
+	struct watch watch;
 	struct accepting *accepting;
 	struct snapshot *snapshot; /* one reference */
 	size_t listener;
 	int fd; /* owned */
-	bool closing;
 	struct door *next;
 };
 
 static void on_pause_over(uv_timer_t *timer);
+
+static struct poller *poller_of(const struct accepting *accepting)
+{
+	return iocontext_poller(accepting->host->io);
+}
 
 /* Count it; is a line due? */
 static bool is_due(const struct accepting *accepting, struct complaint *complaint)
@@ -107,7 +111,7 @@ static int open_reserve(void)
 static void pause_accepting(struct accepting *accepting)
 {
 	for (struct door *door = accepting->doors; door != NULL; door = door->next)
-		(void)uv_poll_stop(&door->poll);
+		poller_change(poller_of(accepting), &door->watch, 0);
 	if (!accepting->closing)
 		(void)uv_timer_start(&accepting->pause, on_pause_over, PAUSE_MS, 0);
 }
@@ -153,15 +157,12 @@ static void accept_some(struct door *door, int most)
 	}
 }
 
-static void on_connection(uv_poll_t *poll, int status, int events)
+static void on_connection(struct watch *watch, uint32_t events)
 {
-	struct door *door = poll->data;
+	struct door *door = OWNER_OF(watch, struct door, watch);
 
-	(void)events;
-	if (door->closing)
-		return;
-	/* An error of the socket: libuv has stopped watching it. It may pass. */
-	if (status < 0)
+	/* An error of the socket may pass. */
+	if (events & (EPOLLERR | EPOLLHUP))
 		pause_accepting(door->accepting);
 	else
 		accept_some(door, BATCH);
@@ -169,7 +170,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 
 static void open_door(struct door *door)
 {
-	(void)uv_poll_start(&door->poll, UV_READABLE, on_connection);
+	poller_change(poller_of(door->accepting), &door->watch, EPOLLIN);
 }
 
 static void on_pause_over(uv_timer_t *timer)
@@ -183,9 +184,9 @@ static void on_pause_over(uv_timer_t *timer)
 		open_door(door);
 }
 
-static void door_closed(uv_handle_t *handle)
+static void free_door(struct watch *watch)
 {
-	struct door *door = handle->data;
+	struct door *door = OWNER_OF(watch, struct door, watch);
 
 	snapshot_leave(door->snapshot, door->accepting->host->number);
 	free(door);
@@ -199,8 +200,8 @@ static void close_doors(struct door *door, bool serve)
 		next = door->next;
 		if (serve)
 			accept_some(door, BACKLOG_MOST);
-		door->closing = true;
-		uv_close((uv_handle_t *)&door->poll, door_closed);
+		/* Other descriptors of the same socket live on: the listener's own, and the next snapshot's. */
+		poller_retire(poller_of(door->accepting), &door->watch, true, free_door);
 		close(door->fd);
 	}
 }
@@ -210,13 +211,14 @@ static struct door *make_door(struct accepting *accepting, struct snapshot *snap
 	struct door *door = calloc(1, sizeof(*door));
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-	if (door == NULL || copy < 0 || uv_poll_init(accepting->loop, &door->poll, copy) != 0) {
+	if (door != NULL)
+		door->watch.event = on_connection;
+	if (door == NULL || copy < 0 || poller_add(poller_of(accepting), &door->watch, copy, 0) != 0) {
 		if (copy >= 0)
 			close(copy);
 		free(door);
 		return NULL;
 	}
-	door->poll.data = door;
 	door->accepting = accepting;
 	door->snapshot = snapshot_use(snapshot, accepting->host->number);
 	door->listener = listener;

@@ -2,6 +2,7 @@
 #include "address.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -287,4 +288,12 @@ void source_key_of(const union socket_address *socket, struct source_key *key)
 	key->bytes[0] = (uint8_t)family;
 	if (bytes != NULL)
 		memcpy(key->bytes + 1, bytes, family == AF_INET ? 4 : 8);
+}
+
+void socket_no_delay(int fd, const union socket_address *address)
+{
+	int on = 1;
+
+	if (address->any.sa_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }

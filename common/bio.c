@@ -32,7 +32,7 @@ static int socket_read(BIO *bio, char *bytes, int size)
 		got = recv(socket->fd, bytes, (size_t)size, 0);
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
-		socket->drained = got < size;
+		socket->drained = got < size && !socket->last;
 		return (int)got;
 	}
 	if (got == 0) {

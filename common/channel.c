@@ -2,7 +2,6 @@
 #include "channel.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,50 +12,35 @@
 struct channel {
 	struct bio_socket socket;
 	struct iocontext *io;
-	uv_poll_t poll;
+	struct watch watch;
 	SSL *ssl;
 	channel_event *event;
 	void *owner;
 	struct ready again;
 	uint8_t *pending; /* from the pool, only while something is kept */
 	size_t pending_at, pending_end, pending_capacity;
-	int watched;                /* what libuv watches now */
 	enum channel_status ending; /* found behind bytes already handed out; OK: none */
-	bool want_read, want_write, end_due, poll_failed, closing;
+	bool want_read, want_write, end_due, filled, closing;
 	int write_error; /* errno of a send that failed */
 	struct channel_count count;
 	const char *error;
 };
 
-/* Where polling has ended with an error, or the bytes are inside already, the event has to come from the queue. */
+/* Registered once, for edges: no call of the kernel when what is wanted changes. */
+#define WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+/* TLS bytes that were read ahead and did not fit the reader's buffer. */
+static bool holds_bytes(const struct channel *channel)
+{
+	return channel->ssl != NULL && channel->filled && SSL_has_pending(channel->ssl) == 1;
+}
+
 static void run_again(struct ready *ready)
 {
 	struct channel *channel = OWNER_OF(ready, struct channel, again);
 
-	channel->socket.drained = false;
 	if (channel->want_read && channel->event != NULL)
 		channel->event(channel->owner, CHANNEL_READABLE);
-}
-
-static void poll_event(uv_poll_t *poll, int status, int events);
-
-/* Interest that has gone is dropped only when an event comes that nobody wanted: most come back before that. */
-static void rewatch(struct channel *channel, bool drop)
-{
-	bool write = channel->want_write || channel->pending_end > 0;
-	int wanted = (channel->want_read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0);
-
-	if (channel->poll_failed && channel->want_read)
-		iocontext_ready(channel->io, &channel->again);
-	if (!drop)
-		wanted |= channel->watched & UV_READABLE;
-	if (channel->poll_failed || wanted == channel->watched)
-		return;
-	channel->watched = wanted;
-	if (wanted == 0)
-		(void)uv_poll_stop(&channel->poll);
-	else if (uv_poll_start(&channel->poll, wanted, poll_event) != 0)
-		channel->poll_failed = true;
 }
 
 static void drop_pending(struct channel *channel)
@@ -152,64 +136,53 @@ static void flush_pending(struct channel *channel)
 		(void)shutdown(channel->socket.fd, SHUT_WR);
 }
 
-static void poll_event(uv_poll_t *poll, int status, int events)
+static void on_event(struct watch *watch, uint32_t events)
 {
-	struct channel *channel = poll->data;
+	struct channel *channel = OWNER_OF(watch, struct channel, watch);
 	unsigned report = 0;
 
-	if (channel->closing)
-		return;
-	/* An error ends libuv's polling: the read or write that follows finds out which. */
-	if (status < 0) {
-		channel->watched = 0;
-		channel->poll_failed = true;
-		events = UV_READABLE | UV_WRITABLE;
-	}
-	if (events & UV_READABLE)
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		channel->socket.last = true;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		channel->socket.drained = false;
-	if ((events & UV_WRITABLE) && channel->pending_end > 0) {
-		flush_pending(channel);
-		if (status < 0)
-			drop_pending(channel);
-		report |= channel->pending_end == 0 ? CHANNEL_WRITABLE : 0;
-	} else if ((events & UV_WRITABLE) && channel->want_write) {
-		report |= CHANNEL_WRITABLE;
+		report |= channel->want_read ? CHANNEL_READABLE : 0;
 	}
-	if (report & CHANNEL_WRITABLE)
-		channel->want_write = false;
-	if ((events & UV_READABLE) && channel->want_read && channel->event != NULL)
-		report |= CHANNEL_READABLE;
-	if (channel->event == NULL)
-		channel->want_read = false;
-	rewatch(channel, !(report & CHANNEL_READABLE));
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+		bool awaited = channel->want_write || channel->pending_end > 0;
+
+		if (channel->pending_end > 0)
+			flush_pending(channel);
+		if (awaited && channel->pending_end == 0) {
+			channel->want_write = false;
+			report |= CHANNEL_WRITABLE;
+		}
+	}
 	if (report != 0 && channel->event != NULL)
 		channel->event(channel->owner, report);
 }
 
-static void poll_closed(uv_handle_t *handle)
+static void free_channel(struct watch *watch)
 {
-	free(handle->data);
+	free(OWNER_OF(watch, struct channel, watch));
 }
 
 struct channel *channel_new(struct iocontext *io, int fd)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
-	int on = 1;
 
 	if (channel == NULL)
 		return NULL;
-	if (uv_poll_init(iocontext_loop(io), &channel->poll, fd) != 0) {
+	channel->watch.event = on_event;
+	if (poller_add(iocontext_poller(io), &channel->watch, fd, WATCHED) != 0) {
 		free(channel);
 		return NULL;
 	}
-	channel->poll.data = channel;
 	channel->io = io;
 	channel->socket.fd = fd;
 	channel->socket.take = take_written;
+	channel->socket.drained = true; /* the first event says what is there */
 	channel->again.run = run_again;
 	channel->error = "";
-	/* A unix socket has no such option, and no need of it. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return channel;
 }
 
@@ -222,7 +195,7 @@ void channel_close(struct channel *channel)
 	drop_pending(channel);
 	SSL_free(channel->ssl);
 	channel->ssl = NULL;
-	uv_close((uv_handle_t *)&channel->poll, poll_closed);
+	poller_retire(iocontext_poller(channel->io), &channel->watch, false, free_channel);
 	close(channel->socket.fd);
 }
 
@@ -247,8 +220,9 @@ void channel_watch(struct channel *channel, channel_event *event, void *owner)
 void channel_want_read(struct channel *channel, bool on)
 {
 	channel->want_read = on;
-	if (on)
-		rewatch(channel, false);
+	/* An edge that has passed does not come again. */
+	if (on && (!channel->socket.drained || holds_bytes(channel)))
+		iocontext_ready(channel->io, &channel->again);
 }
 
 void channel_again(struct channel *channel)
@@ -260,7 +234,6 @@ void channel_again(struct channel *channel)
 void channel_want_connect(struct channel *channel)
 {
 	channel->want_write = true;
-	rewatch(channel, false);
 }
 
 int channel_connect_error(struct channel *channel)
@@ -360,13 +333,14 @@ enum channel_status channel_read(struct channel *channel, void *bytes, size_t si
 	*got = 0;
 	if (channel->ssl != NULL) {
 		status = tls_read(channel, bytes, size, got);
-		rewatch(channel, false);
+		channel->filled = *got == size;
 		return status;
 	}
 	if (channel->socket.drained)
 		return status;
 	status = clear_read(channel, bytes, size, 0, got);
-	channel->socket.drained = status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size);
+	channel->socket.drained =
+	    status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size && !channel->socket.last);
 	channel->count.clear_in += *got;
 	return status;
 }
@@ -375,13 +349,17 @@ bool channel_more(const struct channel *channel)
 {
 	if (channel->ssl == NULL || channel->ending != CHANNEL_OK)
 		return channel->ending != CHANNEL_OK || !channel->socket.drained;
-	return SSL_pending(channel->ssl) > 0 || !channel->socket.drained;
+	return !channel->socket.drained || holds_bytes(channel);
 }
 
 enum channel_status channel_peek(struct channel *channel, void *bytes, size_t size, size_t *got)
 {
+	enum channel_status status;
+
 	*got = 0;
-	return clear_read(channel, bytes, size, MSG_PEEK | MSG_DONTWAIT, got);
+	status = clear_read(channel, bytes, size, MSG_PEEK, got);
+	channel->socket.drained = status == CHANNEL_AGAIN;
+	return status;
 }
 
 static enum channel_status tls_write(struct channel *channel, const void *bytes, size_t size)
@@ -411,7 +389,6 @@ enum channel_status channel_write(struct channel *channel, const void *bytes, si
 		status = tls_write(channel, bytes, size);
 	else if (channel->write_error == 0 && send_or_keep(channel, bytes, size))
 		channel->count.clear_out += size;
-	rewatch(channel, false);
 	return channel->write_error != 0 ? broken(channel, channel->write_error) : status;
 }
 
@@ -433,7 +410,6 @@ enum channel_status channel_end(struct channel *channel)
 		(void)tls_status(channel, -1);
 	if (!flush_gather(channel))
 		return CHANNEL_FAILED;
-	rewatch(channel, false);
 	return channel->write_error != 0 ? broken(channel, channel->write_error) : CHANNEL_OK;
 }
 
@@ -463,7 +439,6 @@ enum channel_status channel_handshake(struct channel *channel)
 		status = tls_status(channel, result);
 	if (!flush_gather(channel))
 		status = CHANNEL_FAILED;
-	rewatch(channel, false);
 	return status == CHANNEL_EOF ? CHANNEL_FAILED : status;
 }
 

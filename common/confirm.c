@@ -1,10 +1,11 @@
-/* The verifier of CONFIRM. */
+/* The verifiers of CONFIRM. */
 #include "confirm.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
+#include <openssl/params.h>
+#include <pthread.h>
 #include <string.h>
 
 #define LABEL "EXPORTER-CCI-Confirm"
@@ -22,18 +23,42 @@ int confirm_digest(const uint8_t *offer, size_t offer_size, const uint8_t *accep
 	return done ? 0 : -1;
 }
 
-int confirm_verifier(SSL *ssl, enum confirm_role role, const uint8_t *digest, uint8_t *verifier)
-{
-	uint8_t key[KEY_SIZE], text[ROLE_SIZE + CONFIRM_DIGEST_SIZE];
-	unsigned size = 0;
-	int done;
+static EVP_MAC *hmac; /* looked up once, as that takes longer than its use; lives as long as the process */
+static pthread_once_t hmac_once = PTHREAD_ONCE_INIT;
 
-	memcpy(text, role == CONFIRM_CLIENT ? "client" : "server", ROLE_SIZE);
-	memcpy(text + ROLE_SIZE, digest, CONFIRM_DIGEST_SIZE);
-	done = SSL_export_keying_material(ssl, key, sizeof(key), LABEL, strlen(LABEL), NULL, 0, 0) == 1 &&
-	       HMAC(EVP_sha256(), key, sizeof(key), text, sizeof(text), verifier, &size) != NULL &&
-	       size == PARAMS_VERIFIER_SIZE;
+static void fetch_hmac(void)
+{
+	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+}
+
+/* HMAC(key, role || digest); the context keeps the key for a second one. */
+static bool authenticate(EVP_MAC_CTX *context, const char *role, const uint8_t *digest, uint8_t *verifier)
+{
+	size_t size;
+
+	return EVP_MAC_update(context, (const uint8_t *)role, ROLE_SIZE) == 1 &&
+	       EVP_MAC_update(context, digest, CONFIRM_DIGEST_SIZE) == 1 &&
+	       EVP_MAC_final(context, verifier, &size, PARAMS_VERIFIER_SIZE) == 1 && size == PARAMS_VERIFIER_SIZE;
+}
+
+int confirm_verifiers(SSL *ssl, const uint8_t *digest, struct confirm_verifiers *verifiers)
+{
+	static char hash[] = "SHA256";
+	OSSL_PARAM settings[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, hash, 0),
+	                         OSSL_PARAM_construct_end()};
+	uint8_t key[KEY_SIZE];
+	EVP_MAC_CTX *context;
+	bool done;
+
+	(void)pthread_once(&hmac_once, fetch_hmac);
+	context = hmac != NULL ? EVP_MAC_CTX_new(hmac) : NULL;
+	done = context != NULL &&
+	       SSL_export_keying_material(ssl, key, sizeof(key), LABEL, strlen(LABEL), NULL, 0, 0) == 1 &&
+	       EVP_MAC_init(context, key, sizeof(key), settings) == 1 &&
+	       authenticate(context, "client", digest, verifiers->client) && EVP_MAC_init(context, NULL, 0, NULL) == 1 &&
+	       authenticate(context, "server", digest, verifiers->server);
 	OPENSSL_cleanse(key, sizeof(key));
+	EVP_MAC_CTX_free(context);
 	return done ? 0 : -1;
 }
 

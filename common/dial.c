@@ -25,6 +25,7 @@ struct dial {
 	uint64_t failed; /* bit N: address number N connected and did not serve */
 	enum reason failed_reason;
 	bool direct;
+	uint8_t expected[PARAMS_VERIFIER_SIZE]; /* the peer's CONFIRM */
 	char sysid[NAME_MAX_CHARS + 1], target_name[NAME_MAX_CHARS + 1];
 	char detail[200], refuse_text[4 * 255 + 1];
 };
@@ -140,7 +141,7 @@ static void on_confirm(void *owner, enum reason reason)
 {
 	struct dial *dial = owner;
 	const struct params *message = exchange_received(dial->exchange);
-	uint8_t digest[CONFIRM_DIGEST_SIZE], expected[PARAMS_VERIFIER_SIZE];
+
 
 	if (reason == REASON_BAD_MESSAGE || reason == REASON_BAD_VERSION || reason == REASON_NOT_CCI) {
 		altered(dial, "something else came in place of CONFIRM");
@@ -161,12 +162,7 @@ static void on_confirm(void *owner, enum reason reason)
 		altered(dial, "something else came in place of CONFIRM");
 		return;
 	}
-	if (exchange_digest(dial->exchange, digest) != 0 ||
-	    confirm_verifier(channel_ssl(dial->channel), CONFIRM_SERVER, digest, expected) != 0) {
-		fail(dial, REASON_INTERNAL, "no verifier");
-		return;
-	}
-	if (!confirm_equal(expected, message->verifier)) {
+	if (!confirm_equal(dial->expected, message->verifier)) {
 		altered(dial, "the verifiers differ");
 		return;
 	}
@@ -178,11 +174,15 @@ static void start_confirm(struct dial *dial)
 {
 	struct params confirm = {.type = PARAMS_CONFIRM, .cpu = PARAMS_UTF8};
 	uint8_t digest[CONFIRM_DIGEST_SIZE];
+	struct confirm_verifiers verifiers;
 	enum reason reason = REASON_INTERNAL;
 
 	if (exchange_digest(dial->exchange, digest) == 0 &&
-	    confirm_verifier(channel_ssl(dial->channel), CONFIRM_CLIENT, digest, confirm.verifier) == 0)
+	    confirm_verifiers(channel_ssl(dial->channel), digest, &verifiers) == 0) {
+		memcpy(confirm.verifier, verifiers.client, sizeof(confirm.verifier));
+		memcpy(dial->expected, verifiers.server, sizeof(dial->expected));
 		reason = exchange_send(dial->exchange, &confirm);
+	}
 	if (reason != REASON_NONE) {
 		fail(dial, reason, channel_error(dial->channel));
 		return;
@@ -439,7 +439,7 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 	dial->result.refuse_code = 0;
 	dial->refuse_text[0] = '\0';
 	dial->channel = channel;
-	leg_attach(dial->options.leg, channel);
+	leg_attach(dial->options.leg, channel, NULL);
 	if (dial->direct) {
 		dial->options.leg->direct = true;
 		start_tls(dial, TLS_START_DIRECT);

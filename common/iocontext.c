@@ -17,9 +17,7 @@ static const size_t class_size[] = {16 * 1024, 64 * 1024, IO_GATHER_SIZE + 1024}
 
 struct iocontext {
 	uv_loop_t *loop;
-	uv_check_t check;
-	uv_idle_t idle; /* active only while work is queued: keeps the loop from sleeping */
-	unsigned open_handles;
+	struct poller *poller;
 	struct ready queue; /* ring; its own links are the ends */
 	struct gather gather;
 	uint8_t *scratch;
@@ -29,8 +27,11 @@ struct iocontext {
 	unsigned pipe_count;
 };
 
-static void free_all(struct iocontext *io)
+void iocontext_free(struct iocontext *io)
 {
+	if (io == NULL)
+		return;
+	poller_free(io->poller);
 	for (size_t class = 0; class < CLASSES; class ++)
 		while (io->kept_count[class] > 0)
 			free(io->kept[class][--io->kept_count[class]]);
@@ -44,15 +45,9 @@ static void free_all(struct iocontext *io)
 	free(io);
 }
 
-static void keep_awake(uv_idle_t *idle)
-{
-	(void)idle;
-}
-
 /* Run what is queued now; what is queued meanwhile waits for the next turn, so that a turn is bounded. */
-static void run_ready(uv_check_t *check)
+static void run_ready(struct iocontext *io)
 {
-	struct iocontext *io = check->data;
 	struct ready batch;
 
 	if (io->queue.next == &io->queue)
@@ -67,8 +62,18 @@ static void run_ready(uv_check_t *check)
 		iocontext_unready(ready);
 		ready->run(ready);
 	}
-	if (io->queue.next == &io->queue)
-		uv_idle_stop(&io->idle);
+}
+
+static bool is_queued(const struct iocontext *io)
+{
+	return io->queue.next != &io->queue;
+}
+
+bool iocontext_turn(struct iocontext *io, bool wait)
+{
+	poller_turn(io->poller, wait && !is_queued(io));
+	run_ready(io);
+	return is_queued(io) || poller_alive(io->poller);
 }
 
 struct iocontext *iocontext_new(uv_loop_t *loop, struct error *error)
@@ -81,42 +86,24 @@ struct iocontext *iocontext_new(uv_loop_t *loop, struct error *error)
 	io->queue.next = io->queue.previous = &io->queue;
 	io->scratch = malloc(IO_SCRATCH_SIZE);
 	io->gather.bytes = malloc(IO_GATHER_SIZE);
-	if (io->scratch == NULL || io->gather.bytes == NULL)
+	io->poller = poller_new(loop);
+	if (io->scratch == NULL || io->gather.bytes == NULL || io->poller == NULL)
 		goto err;
-	/* Neither can fail: they only link the handle into the loop. */
-	(void)uv_check_init(loop, &io->check);
-	(void)uv_idle_init(loop, &io->idle);
-	io->check.data = io->idle.data = io;
-	io->open_handles = 2;
-	(void)uv_check_start(&io->check, run_ready);
-	uv_unref((uv_handle_t *)&io->check);
 	return io;
 err:
-	if (io != NULL)
-		free_all(io);
-	error_set(error, "not enough memory for the buffers of a worker");
+	iocontext_free(io);
+	error_set(error, "not enough memory or descriptors for a worker");
 	return NULL;
-}
-
-static void handle_closed(uv_handle_t *handle)
-{
-	struct iocontext *io = handle->data;
-
-	if (--io->open_handles == 0)
-		free_all(io);
-}
-
-void iocontext_close(struct iocontext *io)
-{
-	if (io == NULL)
-		return;
-	uv_close((uv_handle_t *)&io->check, handle_closed);
-	uv_close((uv_handle_t *)&io->idle, handle_closed);
 }
 
 uv_loop_t *iocontext_loop(struct iocontext *io)
 {
 	return io->loop;
+}
+
+struct poller *iocontext_poller(struct iocontext *io)
+{
+	return io->poller;
 }
 
 uint8_t *iocontext_scratch(struct iocontext *io)
@@ -137,8 +124,6 @@ void iocontext_ready(struct iocontext *io, struct ready *ready)
 	ready->previous = io->queue.previous;
 	ready->previous->next = ready;
 	io->queue.previous = ready;
-	if (!uv_is_active((uv_handle_t *)&io->idle))
-		(void)uv_idle_start(&io->idle, keep_awake);
 }
 
 void iocontext_unready(struct ready *ready)

@@ -44,6 +44,7 @@ static int bind_one(const struct address *asked, const union socket_address *whe
 
 	if (fd < 0)
 		return fault(error, asked, "socket");
+	socket_no_delay(fd, where);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
 	    (where->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||

@@ -53,12 +53,18 @@ int log_wanted(enum message message)
 static void put_time(struct text *text)
 {
 	struct timespec now;
-	struct tm utc;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)gmtime_r(&now.tv_sec, &utc);
-	text_printf(text, "time=%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-	            utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000);
+	text_puts(text, "time=");
+	text_put_utc(text, (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+}
+
+/* Without printf: a connection writes some hundred keys. */
+static void put_key(struct text *text, const char *key)
+{
+	text_puts(text, " ");
+	text_puts(text, key);
+	text_puts(text, "=");
 }
 
 void log_begin(struct logline *line, enum message message, const char *conn)
@@ -67,8 +73,14 @@ void log_begin(struct logline *line, enum message message, const char *conn)
 	/* Room for " cut=yes" and the line's end stays. */
 	text_init(&line->text, line->buffer, sizeof(line->buffer) - 16);
 	put_time(&line->text);
-	text_printf(&line->text, " level=%s id=%s msg=\"%s\"", level_words[message_level(message)], message_id(message),
-	            message_text(message));
+	put_key(&line->text, "level");
+	text_puts(&line->text, level_words[message_level(message)]);
+	put_key(&line->text, "id");
+	text_puts(&line->text, message_id(message));
+	put_key(&line->text, "msg");
+	text_puts(&line->text, "\"");
+	text_puts(&line->text, message_text(message));
+	text_puts(&line->text, "\"");
 	log_text(line, "conn", conn);
 }
 
@@ -88,7 +100,7 @@ void log_bytes(struct logline *line, const char *key, const char *bytes, size_t 
 {
 	if (length == 0)
 		return;
-	text_printf(&line->text, " %s=", key);
+	put_key(&line->text, key);
 	if (is_plain(bytes, length)) {
 		text_put(&line->text, bytes, length);
 		return;
@@ -106,12 +118,13 @@ void log_text(struct logline *line, const char *key, const char *value)
 
 void log_number(struct logline *line, const char *key, uint64_t number)
 {
-	text_printf(&line->text, " %s=%llu", key, (unsigned long long)number);
+	put_key(&line->text, key);
+	text_put_number(&line->text, number, 1);
 }
 
 void log_hex(struct logline *line, const char *key, const uint8_t *bytes, size_t length)
 {
-	text_printf(&line->text, " %s=", key);
+	put_key(&line->text, key);
 	text_put_hex(&line->text, bytes, length);
 }
 

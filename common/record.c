@@ -15,12 +15,15 @@ void leg_init(struct leg *leg, enum cci_role role, const char *gateway, const ui
 	leg->connection = connection;
 }
 
-void leg_attach(struct leg *leg, struct channel *channel)
+void leg_attach(struct leg *leg, struct channel *channel, const union socket_address *remote)
 {
 	socklen_t size = sizeof(leg->remote);
 
 	leg->channel = channel;
-	(void)getpeername(channel_fd(channel), &leg->remote.any, &size);
+	if (remote != NULL)
+		leg->remote = *remote;
+	else
+		(void)getpeername(channel_fd(channel), &leg->remote.any, &size);
 	size = sizeof(leg->local);
 	(void)getsockname(channel_fd(channel), &leg->local.any, &size);
 }
@@ -139,21 +142,22 @@ static void put_key(struct logline *line, const char *prefix, const char *key, c
 {
 	char whole[48];
 
+	if (prefix[0] == '\0') {
+		log_text(line, key, value);
+		return;
+	}
 	(void)snprintf(whole, sizeof(whole), "%s%s", prefix, key);
 	log_text(line, whole, value);
 }
 
 static void put_utc(struct logline *line, const char *prefix, const char *key, uint64_t time_us)
 {
-	char text[40];
-	time_t seconds = (time_t)(time_us / 1000000);
-	struct tm utc;
-	size_t used;
+	char buffer[40];
+	struct text text;
 
-	(void)gmtime_r(&seconds, &utc);
-	used = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
-	(void)snprintf(text + used, sizeof(text) - used, ".%06uZ", (unsigned)(time_us % 1000000));
-	put_key(line, prefix, key, text);
+	text_init(&text, buffer, sizeof(buffer));
+	text_put_utc(&text, time_us);
+	put_key(line, prefix, key, buffer);
 }
 
 /* Facts of TLS are asked of the connection now, so that an idle one holds no copy of them. */

@@ -236,7 +236,7 @@ void session_refuse(struct session *session, enum reason reason, const char *det
 	end(session, reason, detail, said);
 }
 
-static void init_record(struct session *session)
+static void init_record(struct session *session, const union socket_address *remote)
 {
 	struct record *record = &session->record;
 	const struct config *config = session->snapshot->config;
@@ -249,7 +249,7 @@ static void init_record(struct session *session)
 	leg_init(&record->back, CCI_CONNECTING, config->gateway.sysid, record->connection);
 	record->front.listener = session->listener->place.name;
 	record->front.policy = unsecured_word((enum unsecured)session->listener->unsecured);
-	leg_attach(&record->front, session->front);
+	leg_attach(&record->front, session->front, remote);
 }
 
 int session_start(struct session_host *host, struct snapshot *snapshot, size_t listener, int fd,
@@ -274,7 +274,7 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 	source_key_of(remote, &session->source);
 	(void)uv_timer_init(iocontext_loop(host->io), &session->timer);
 	link_session(session);
-	init_record(session);
+	init_record(session, remote);
 	session_first_stage(session);
 	return 0;
 }

@@ -104,7 +104,6 @@ static void on_confirm(void *owner, enum reason reason)
 {
 	struct session *session = owner;
 	const struct params *message = exchange_received(session->exchange);
-	uint8_t digest[CONFIRM_DIGEST_SIZE], expected[PARAMS_VERIFIER_SIZE];
 
 	if (reason != REASON_NONE && reason != REASON_BAD_MESSAGE && reason != REASON_BAD_VERSION &&
 	    reason != REASON_NOT_CCI) {
@@ -120,12 +119,7 @@ static void on_confirm(void *owner, enum reason reason)
 		session_refuse(session, REASON_ALTERED, "something else came in place of CONFIRM");
 		return;
 	}
-	if (exchange_digest(session->exchange, digest) != 0 ||
-	    confirm_verifier(channel_ssl(session->front), CONFIRM_CLIENT, digest, expected) != 0) {
-		session_end(session, REASON_INTERNAL, "no verifier");
-		return;
-	}
-	if (!confirm_equal(expected, message->verifier)) {
+	if (!confirm_equal(session->expected, message->verifier)) {
 		session_refuse(session, REASON_ALTERED, "the verifiers differ");
 		return;
 	}
@@ -137,12 +131,16 @@ static void start_confirm(struct session *session)
 {
 	struct params confirm = {.type = PARAMS_CONFIRM, .cpu = session->offer->cpu};
 	uint8_t digest[CONFIRM_DIGEST_SIZE];
+	struct confirm_verifiers verifiers;
 	struct exchange *exchange = session->exchange;
 	enum reason reason = REASON_INTERNAL;
 
 	if (exchange_digest(exchange, digest) == 0 &&
-	    confirm_verifier(channel_ssl(session->front), CONFIRM_SERVER, digest, confirm.verifier) == 0)
+	    confirm_verifiers(channel_ssl(session->front), digest, &verifiers) == 0) {
+		memcpy(confirm.verifier, verifiers.server, sizeof(confirm.verifier));
+		memcpy(session->expected, verifiers.client, sizeof(session->expected));
 		reason = exchange_send(exchange, &confirm);
+	}
 	if (reason != REASON_NONE) {
 		session_end(session, reason, channel_error(session->front));
 		return;

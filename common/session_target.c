@@ -26,7 +26,7 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 	session->back = channel;
 	session->record.back.listener = session->service->place.name;
 	if (channel != NULL)
-		leg_attach(&session->record.back, channel);
+		leg_attach(&session->record.back, channel, NULL);
 	session_target_there(session);
 }
 

@@ -197,6 +197,7 @@ static int connect_to(struct target *target, const union socket_address *address
 
 	if (fd < 0)
 		return errno;
+	socket_no_delay(fd, address);
 	do
 		result = connect(fd, &address->any, socket_length(address));
 	while (result != 0 && errno == EINTR);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -84,6 +85,41 @@ void text_printf(struct text *text, const char *format, ...)
 	} else {
 		text->used += (size_t)length;
 	}
+}
+
+void text_put_number(struct text *text, uint64_t number, unsigned digits)
+{
+	char decimal[20];
+	size_t at = sizeof(decimal);
+
+	do
+		decimal[--at] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	while (sizeof(decimal) - at < digits && at > 0)
+		decimal[--at] = '0';
+	text_put(text, decimal + at, sizeof(decimal) - at);
+}
+
+void text_put_utc(struct text *text, uint64_t time_us)
+{
+	time_t seconds = (time_t)(time_us / 1000000);
+	struct tm utc;
+
+	(void)gmtime_r(&seconds, &utc);
+	text_put_number(text, (uint64_t)utc.tm_year + 1900, 4);
+	text_puts(text, "-");
+	text_put_number(text, (uint64_t)utc.tm_mon + 1, 2);
+	text_puts(text, "-");
+	text_put_number(text, (uint64_t)utc.tm_mday, 2);
+	text_puts(text, "T");
+	text_put_number(text, (uint64_t)utc.tm_hour, 2);
+	text_puts(text, ":");
+	text_put_number(text, (uint64_t)utc.tm_min, 2);
+	text_puts(text, ":");
+	text_put_number(text, (uint64_t)utc.tm_sec, 2);
+	text_puts(text, ".");
+	text_put_number(text, time_us % 1000000, 6);
+	text_puts(text, "Z");
 }
 
 void text_put_escaped(struct text *text, const char *bytes, size_t length)

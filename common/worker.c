@@ -20,7 +20,6 @@ struct worker {
 	pthread_t thread;
 	uv_loop_t loop;
 	uv_async_t wake;
-	uv_prepare_t turn; /* the log is flushed before the loop may sleep */
 	struct iocontext *io;
 	struct session_host host;
 	struct accepting accepting;
@@ -63,8 +62,6 @@ static void close_handles(struct worker *worker)
 	accept_close(&worker->accepting);
 	session_end_all(&worker->host, REASON_DRAIN_EXPIRED);
 	uv_close((uv_handle_t *)&worker->wake, NULL);
-	uv_close((uv_handle_t *)&worker->turn, NULL);
-	iocontext_close(worker->io);
 }
 
 static void obey(struct worker *worker, enum command command)
@@ -115,12 +112,6 @@ static void give(struct worker *worker, enum command command)
 	(void)pthread_mutex_unlock(&worker->lock);
 }
 
-static void end_of_turn(uv_prepare_t *turn)
-{
-	(void)turn;
-	log_flush();
-}
-
 static void *run(void *argument)
 {
 	struct worker *worker = argument;
@@ -128,7 +119,9 @@ static void *run(void *argument)
 
 	(void)snprintf(name, sizeof(name), "worker %u", worker->number % 1000);
 	(void)pthread_setname_np(pthread_self(), name);
-	(void)uv_run(&worker->loop, UV_RUN_DEFAULT);
+	/* The log is flushed before the loop may sleep. */
+	while (iocontext_turn(worker->io, true))
+		log_flush();
 	log_flush();
 	return NULL;
 }
@@ -146,8 +139,6 @@ static int open_handles(struct worker *worker, struct error *error)
 	if (worker->io == NULL || uv_async_init(&worker->loop, &worker->wake, on_wake) != 0)
 		return error_set(error, "cannot make an event loop: not enough memory or descriptors");
 	worker->wake.data = worker;
-	(void)uv_prepare_init(&worker->loop, &worker->turn);
-	(void)uv_prepare_start(&worker->turn, end_of_turn);
 	worker->host = (struct session_host){.io = worker->io,
 	                                     .number = worker->number,
 	                                     .quota = worker->shared.quota,
@@ -170,10 +161,9 @@ static void undo_handles(struct worker *worker)
 {
 	if (worker->accepting.loop != NULL)
 		accept_close(&worker->accepting);
-	if (worker->io != NULL)
-		iocontext_close(worker->io);
 	uv_walk(&worker->loop, close_handle, NULL);
 	(void)uv_run(&worker->loop, UV_RUN_DEFAULT);
+	iocontext_free(worker->io);
 	(void)uv_loop_close(&worker->loop);
 }
 
@@ -255,6 +245,7 @@ void worker_stop(struct worker *worker)
 		return;
 	give(worker, COMMAND_STOP);
 	(void)pthread_join(worker->thread, NULL);
+	iocontext_free(worker->io);
 	(void)uv_loop_close(&worker->loop);
 	free_worker(worker);
 }

@@ -94,4 +94,7 @@ struct source_key {
 
 void source_key_of(const union socket_address *socket, struct source_key *key);
 
+/* Turn Nagle's algorithm off where `fd` is a TCP socket for `address`; connections accepted from it inherit that. */
+void socket_no_delay(int fd, const union socket_address *address);
+
 #endif

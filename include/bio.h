@@ -16,7 +16,8 @@
 struct bio_socket {
 	int fd;
 	bool eof;         /* the peer has sent its FIN */
-	bool drained;     /* the last recv took all there was */
+	bool drained;     /* the last recv took all there was: only an event can bring more */
+	bool last;        /* the end or a fault is behind what is there: no other event will say so */
 	int error;        /* errno of a recv that failed; 0: none */
 	/* Take written bytes over; true, or false without memory. */
 	bool (*take)(struct bio_socket *socket, const uint8_t *bytes, size_t size);

@@ -34,8 +34,8 @@ enum channel_status {
  * call. It may close the channel. */
 typedef void channel_event(void *owner, unsigned events);
 
-/* Own `fd` (a connected, connecting or accepted stream socket; made non-blocking, TCP_NODELAY is set). NULL without
- * memory or descriptors; then fd still is the caller's. */
+/* Own `fd`: a connected, connecting or accepted stream socket, non-blocking, with TCP_NODELAY where it is TCP. NULL
+ * without memory; then fd still is the caller's. */
 struct channel *channel_new(struct iocontext *io, int fd) MUST_CHECK;
 
 /* Close: no event from now on; pending bytes are dropped unless they were flushed; the memory goes by itself, once

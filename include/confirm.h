@@ -10,17 +10,20 @@
 #include "compiler.h"
 #include "params.h"
 
-enum confirm_role { CONFIRM_CLIENT, CONFIRM_SERVER };
-
 #define CONFIRM_DIGEST_SIZE 32
 
 /* SHA-256(OFFER || ACCEPT) into `digest` of CONFIRM_DIGEST_SIZE bytes. 0 or -1 (the library failed). */
 int confirm_digest(const uint8_t *offer, size_t offer_size, const uint8_t *accept, size_t accept_size,
                    uint8_t *digest) MUST_CHECK;
 
-/* The verifier that `role` sends on this TLS connection, into `verifier` of PARAMS_VERIFIER_SIZE bytes. The
- * handshake must be done. 0 or -1. The key is wiped. */
-int confirm_verifier(SSL *ssl, enum confirm_role role, const uint8_t *digest, uint8_t *verifier) MUST_CHECK;
+/* What the two ends of one connection send. */
+struct confirm_verifiers {
+	uint8_t client[PARAMS_VERIFIER_SIZE];
+	uint8_t server[PARAMS_VERIFIER_SIZE];
+};
+
+/* Both verifiers of this TLS connection, whose handshake must be done. 0 or -1. The key is wiped. */
+int confirm_verifiers(SSL *ssl, const uint8_t *digest, struct confirm_verifiers *verifiers) MUST_CHECK;
 
 /* Compare in constant time. */
 bool confirm_equal(const uint8_t *a, const uint8_t *b);

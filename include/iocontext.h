@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "compiler.h"
+#include "poller.h"
 #include "text.h"
 
 #define IO_SCRATCH_SIZE (128 * 1024)
@@ -22,10 +23,15 @@ struct iocontext;
 /* On `loop` (borrowed; must outlive). NULL with `error`. */
 struct iocontext *iocontext_new(uv_loop_t *loop, struct error *error) MUST_CHECK;
 
-/* Close the handles; memory goes when the loop has run their close callbacks. Nothing may be queued any more. */
-void iocontext_close(struct iocontext *io);
+/* No channel may be open and nothing queued any more. NULL does nothing. */
+void iocontext_free(struct iocontext *io);
+
+/* One turn, in place of uv_run: wait for events (where `wait` is set and no work is queued) and call them, libuv's too,
+ * then run what is queued. False: nothing is left that could ever happen. */
+bool iocontext_turn(struct iocontext *io, bool wait);
 
 uv_loop_t *iocontext_loop(struct iocontext *io);
+struct poller *iocontext_poller(struct iocontext *io);
 
 /* The worker's scratch buffer of IO_SCRATCH_SIZE bytes; valid until the callback returns. */
 uint8_t *iocontext_scratch(struct iocontext *io);

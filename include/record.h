@@ -42,8 +42,8 @@ struct leg {
 /* Zero and set what every leg has. */
 void leg_init(struct leg *leg, enum cci_role role, const char *gateway, const uint8_t *connection);
 
-/* Take the descriptor's addresses from the kernel. */
-void leg_attach(struct leg *leg, struct channel *channel);
+/* Take the descriptor's addresses from the kernel; `remote` where it is known already, or NULL. */
+void leg_attach(struct leg *leg, struct channel *channel, const union socket_address *remote);
 
 /* Note what the peer said of itself: sysid, target, agent, connection id. REASON_NONE or _NO_MEMORY. */
 enum reason leg_learn(struct leg *leg, const struct params *message) MUST_CHECK;

@@ -52,6 +52,7 @@ struct session {
 	struct params *offer; /* owned; until the relay starts */
 	struct decision decision;
 	enum destination destination;
+	uint8_t expected[PARAMS_VERIFIER_SIZE]; /* the client's CONFIRM */
 	enum reason postponed; /* a refusal that cannot be said before TLS: ends the session after CONFIRM */
 	struct verdict verdict;
 	uint64_t stage_began_ns, began_ns, connect_began_ns;

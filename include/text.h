@@ -48,6 +48,12 @@ void text_put(struct text *text, const char *bytes, size_t length);
 void text_puts(struct text *text, const char *string);
 void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Append a number in decimal, at least `digits` of them. */
+void text_put_number(struct text *text, uint64_t number, unsigned digits);
+
+/* Append microseconds since 1970 as UTC: 2026-11-24T09:00:00.000000Z. */
+void text_put_utc(struct text *text, uint64_t time_us);
+
 /* Append `length` bytes of a stranger's text so that only printable ASCII results: backslash and double quote get
  * a backslash before them, everything outside 0x20..0x7e becomes \xHH. */
 void text_put_escaped(struct text *text, const char *bytes, size_t length);

@@ -30,7 +30,7 @@ static inline void test_loop_until(struct test_loop *test, const bool *done)
 	uint64_t until_ns = uv_hrtime() + UINT64_C(10000000000);
 
 	while (!*done && uv_hrtime() < until_ns) {
-		(void)uv_run(&test->loop, UV_RUN_NOWAIT);
+		(void)iocontext_turn(test->io, false);
 		usleep(100);
 	}
 	ck_assert(*done);
@@ -39,13 +39,14 @@ static inline void test_loop_until(struct test_loop *test, const bool *done)
 static inline void test_loop_turns(struct test_loop *test, int turns)
 {
 	for (int i = 0; i < turns; i++)
-		(void)uv_run(&test->loop, UV_RUN_NOWAIT);
+		(void)iocontext_turn(test->io, false);
 }
 
 static inline void test_loop_close(struct test_loop *test)
 {
-	iocontext_close(test->io);
-	ck_assert_int_eq(uv_run(&test->loop, UV_RUN_DEFAULT), 0);
+	while (iocontext_turn(test->io, true))
+		;
+	iocontext_free(test->io);
 	ck_assert_int_eq(uv_loop_close(&test->loop), 0);
 }
 

@@ -324,7 +324,7 @@ START_TEST(again_comes_in_the_next_turn_without_the_kernel)
 	open_pair(&watched);
 	channel_again(watched.channel);
 	ck_assert_uint_eq(watched.readable, 0);
-	(void)uv_run(&watched.test.loop, UV_RUN_NOWAIT);
+	(void)iocontext_turn(watched.test.io, false);
 	ck_assert_uint_eq(watched.readable, 1);
 	test_loop_turns(&watched.test, 3);
 	ck_assert_uint_eq(watched.readable, 1);
