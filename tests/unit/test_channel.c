@@ -32,7 +32,7 @@ static void open_tcp(struct watched *watched)
 	ck_assert_int_eq(getsockname(listening, (struct sockaddr *)&address, &size), 0);
 	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(connect(ends[0], (struct sockaddr *)&address, size), 0);
-	ends[1] = accept(listening, NULL, NULL);
+	ends[1] = accept4(listening, NULL, NULL, SOCK_NONBLOCK);
 	ck_assert_int_ge(ends[1], 0);
 	ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
 	close(listening);
@@ -92,6 +92,7 @@ START_TEST(reads_what_is_asked_and_never_more)
 
 	open_pair(&watched);
 	say(&watched, "0123456789");
+	watched_await(&watched);
 	ck_assert_int_eq(watched_read(&watched, bytes, 3, &got), CHANNEL_OK);
 	ck_assert_uint_eq(got, 3);
 	ck_assert_str_eq(bytes, "012");
@@ -164,6 +165,7 @@ START_TEST(end_of_the_peer_comes_after_its_bytes)
 	open_pair(&watched);
 	say(&watched, "last");
 	shutdown(watched.far, SHUT_WR);
+	watched_await(&watched);
 	ck_assert_int_eq(watched_read(&watched, bytes, sizeof(bytes), &got), CHANNEL_OK);
 	ck_assert_uint_eq(got, 4);
 	watched_await(&watched);
@@ -395,7 +397,7 @@ START_TEST(a_connect_is_answered)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	socklen_t size = sizeof(address);
-	int ends[2] = {-1, socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)}, on = 0;
+	int ends[2] = {-1, socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
 	struct watched watched;
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -411,9 +413,6 @@ START_TEST(a_connect_is_answered)
 	ck_assert_int_eq(channel_connect_error(watched.channel), _i == 0 ? 0 : ECONNREFUSED);
 	test_loop_turns(&watched.test, 3);
 	ck_assert_uint_eq(watched.writable, 1);
-	size = sizeof(on);
-	ck_assert_int_eq(getsockopt(channel_fd(watched.channel), IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
-	ck_assert_int_ne(on, 0);
 	watched_close(&watched);
 }
 END_TEST

@@ -188,10 +188,8 @@ START_TEST(missing_close_notify_is_truncated)
 		ck_assert_int_eq(watched_read(watched, bytes, sizeof(bytes), &got), CHANNEL_OK);
 		ck_assert_uint_eq(got, 4);
 	}
-	if (_i / 2 == 2)
-		ck_assert_int_eq(watched_read(watched, bytes, sizeof(bytes), &got), CHANNEL_AGAIN);
 	/* The event comes again for the end. */
-	if (_i / 2 > 0)
+	if (_i / 2 == 1)
 		watched_await(watched);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(watched_read(watched, bytes, sizeof(bytes), &got), CHANNEL_TRUNCATED);
