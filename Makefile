@@ -35,7 +35,7 @@ COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
 LIBRARY := $(BUILD)/libcommon.a
 UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/unit_%)
 E2E_PROGRAMS := $(E2E_TESTS:%=$(BUILD)/tests/e2e_%)
-BENCH_PROGRAMS := $(BUILD)/tests/bench_load $(BUILD)/tests/bench_backend
+BENCH_PROGRAMS := $(BUILD)/tests/bench_load $(BUILD)/tests/bench_backend $(BUILD)/tests/bench_floor
 E2E_COMMON := $(O)/tests/e2e/peer.o $(O)/tests/e2e/gateway.o
 
 .PHONY: all run test check tests bench clean install deps format docs help FORCE
@@ -69,7 +69,7 @@ tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc
 bench:
 	@tests/tools/deps bench
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(BENCH_PROGRAMS)
-	@tests/bench/run && failed=0 || failed=1; tests/bench/report && exit $$failed
+	@tests/bench/all
 
 docs: $(BUILD)/tests/messages_doc
 	$(BUILD)/tests/messages_doc >docs/messages.md

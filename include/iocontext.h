@@ -15,7 +15,7 @@
 #include "poller.h"
 #include "text.h"
 
-#define IO_SCRATCH_SIZE (128 * 1024)
+#define IO_SCRATCH_SIZE (256 * 1024)
 #define IO_GATHER_SIZE (IO_SCRATCH_SIZE + 8 * 1024)
 
 struct iocontext;

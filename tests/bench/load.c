@@ -3,11 +3,13 @@
  * memory read from outside. One line on standard output; exit status 1 where anything at all went wrong.
  *
  *     load loop                                          what the calibration loop takes now, in ns
- *     load GATEWAY_PID PORT START OPERATION COUNT THREADS [SIZE]
+ *     load GATEWAY_PID[,PID] PORT START OPERATION COUNT THREADS [SIZE]
  *
  * START      raw (TCP), clear (OFFER), upgrade (OFFER, TLS, CONFIRM), direct (TLS, OFFER inside), tls
  * OPERATION  handshake, resume: COUNT connections; echo: COUNT round trips of SIZE; up, down: COUNT MiB;
- *            idle: COUNT connections held
+ *            rounds: COUNT round trips, each on the next of the held connections; idle: COUNT connections held
+ *
+ * With BENCH_HELD=N in the environment N connections are opened before the measuring begins and held until its end.
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -41,9 +43,16 @@ struct job {
 	uint32_t *latencies;  /* nanoseconds, one each */
 	uint64_t done;
 	struct link *held;
+	size_t at, first, step; /* in the held connections */
 	pthread_t thread;
 	bool fine;
 };
+
+/* Open while something else is measured. */
+#define HELD_LOCKS 64
+static struct link *held;
+static size_t held_count;
+static pthread_mutex_t held_locks[HELD_LOCKS];
 
 static uint64_t now_ns(void)
 {
@@ -66,6 +75,8 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct job *job = SSL_get_app_data(ssl);
 
+	if (job == NULL)
+		return 0;
 	SSL_SESSION_free(job->session);
 	job->session = session;
 	return 1;
@@ -226,6 +237,26 @@ static bool do_transfer(struct job *job)
 	return fine;
 }
 
+/* One byte there and back, on one held connection after the other. */
+static bool do_rounds(struct job *job)
+{
+	bool fine = held_count > 0;
+
+	for (uint64_t i = 0; fine && i < job->count; i++) {
+		uint64_t began_ns = now_ns();
+
+		/* Each thread has its own: those that leave its number by `threads`. */
+		job->at += job->step;
+		if (job->at >= held_count)
+			job->at = job->first < held_count ? job->first : 0;
+		(void)pthread_mutex_lock(&held_locks[job->at % HELD_LOCKS]);
+		fine = probe(&held[job->at]);
+		(void)pthread_mutex_unlock(&held_locks[job->at % HELD_LOCKS]);
+		note(job, began_ns);
+	}
+	return fine;
+}
+
 /* Open and keep; closed by the end of the process. */
 static bool do_idle(struct job *job)
 {
@@ -278,11 +309,37 @@ static void print_latencies(const struct job *jobs, size_t threads, uint64_t uni
 	free(all);
 }
 
+static pid_t gateways[2];
+
+static uint64_t gateways_sum(uint64_t (*measure)(pid_t pid))
+{
+	return measure(gateways[0]) + (gateways[1] > 0 ? measure(gateways[1]) : 0);
+}
+
+/* The connections that BENCH_HELD asks for. */
+static bool hold(struct job *job)
+{
+	const char *count = getenv("BENCH_HELD");
+
+	held_count = count != NULL ? (size_t)strtoul(count, NULL, 10) : 0;
+	held = calloc(held_count + 1, sizeof(*held));
+	for (size_t i = 0; i < HELD_LOCKS; i++)
+		(void)pthread_mutex_init(&held_locks[i], NULL);
+	for (size_t i = 0; held != NULL && i < held_count; i++) {
+		if (!open_link(job, &held[i]) || !probe(&held[i]))
+			return false;
+		SSL_SESSION_free(job->session);
+		job->session = NULL;
+		SSL_set_app_data(held[i].ssl, NULL);
+	}
+	return held != NULL;
+}
+
 /* Gateway's CPU scaled to what the loop took at the beginning of the run (BENCH_LOOP_NS). */
-static int run(struct job *jobs, size_t threads, pid_t gateway)
+static int run(struct job *jobs, size_t threads)
 {
 	const char *reference = getenv("BENCH_LOOP_NS");
-	uint64_t pss = tree_pss_kib(gateway), loop_before = loop_ns(), cpu = tree_cpu_ns(gateway), began = now_ns();
+	uint64_t pss = gateways_sum(tree_pss_kib), loop_before = loop_ns(), cpu = gateways_sum(tree_cpu_ns), began = now_ns();
 	uint64_t units = 0, wall, loop;
 	double scale;
 	bool fine = true;
@@ -299,14 +356,14 @@ static int run(struct job *jobs, size_t threads, pid_t gateway)
 	wall = now_ns() - began;
 	/* What the gateway has left to do for the last connections counts too. */
 	(void)usleep(50000);
-	cpu = tree_cpu_ns(gateway) - cpu;
+	cpu = gateways_sum(tree_cpu_ns) - cpu;
 	loop = (loop_before + loop_ns()) / 2;
 	scale = reference != NULL ? strtod(reference, NULL) / (double)loop : 1.0;
 	(void)printf("fine=%d units=%llu cpu_us=%.3f rate=%.1f loop_ns=%llu", fine, (unsigned long long)units,
 	             (double)cpu * scale / 1e3 / (double)units, (double)units * 1e9 / (double)wall,
 	             (unsigned long long)loop);
 	if (jobs->work == do_idle)
-		(void)printf(" pss_kib=%.2f", (double)(int64_t)(tree_pss_kib(gateway) - pss) / (double)units);
+		(void)printf(" pss_kib=%.2f", (double)(int64_t)(gateways_sum(tree_pss_kib) - pss) / (double)units);
 	print_latencies(jobs, threads, units);
 	(void)printf("\n");
 	return fine ? 0 : 1;
@@ -319,6 +376,7 @@ static const struct operation {
 	bool has_latencies;
 } operations[] = {
     {"handshake", 'h', do_connections, true}, {"resume", 'r', do_connections, true}, {"echo", 'E', do_echo, true},
+    {"rounds", 'P', do_rounds, true},
     {"up", 'U', do_transfer, false},          {"down", 'D', do_transfer, false},     {"idle", 'i', do_idle, false}};
 
 static int find(const char *word, const char *const *names, int count)
@@ -343,6 +401,7 @@ int main(int argc, char **argv)
 	struct job *jobs;
 	size_t threads;
 	int start;
+	char *second;
 
 	if (argc == 2 && strcmp(argv[1], "loop") == 0)
 		return printf("%llu\n", (unsigned long long)loop_ns()) < 0;
@@ -356,6 +415,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; jobs != NULL && i < threads; i++) {
 		jobs[i] = (struct job){.port = atoi(argv[2]), .start = (enum start)start, .operation = operation->letter};
 		jobs[i].work = operation->work;
+		jobs[i].first = jobs[i].at = i;
+		jobs[i].step = threads;
 		jobs[i].count = strtoull(argv[5], NULL, 10) / threads;
 		jobs[i].size = argc > 7 ? (size_t)strtoul(argv[7], NULL, 10) : 64;
 		jobs[i].context = make_context();
@@ -364,5 +425,11 @@ int main(int argc, char **argv)
 		if (jobs[i].context == NULL)
 			return 1;
 	}
-	return jobs == NULL || threads == 0 ? 1 : run(jobs, threads, (pid_t)strtol(argv[1], NULL, 10));
+	gateways[0] = (pid_t)strtol(argv[1], &second, 10);
+	gateways[1] = *second == ',' ? (pid_t)strtol(second + 1, NULL, 10) : 0;
+	if (jobs == NULL || threads == 0 || !hold(&jobs[0])) {
+		(void)fprintf(stderr, "load: the connections to hold cannot be opened\n");
+		return 1;
+	}
+	return run(jobs, threads);
 }
