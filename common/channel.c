@@ -424,7 +424,6 @@ enum channel_status channel_upgrade(struct channel *channel, SSL *ssl)
 	}
 	SSL_set_bio(ssl, bio, bio);
 	channel->ssl = ssl;
-	channel->socket.drained = false;
 	return CHANNEL_OK;
 }
 

@@ -139,13 +139,13 @@ static bool take_bytes(struct exchange *exchange)
 /* Look at the first byte without taking it. True: go on reading a message. */
 static bool is_message(struct exchange *exchange)
 {
-	uint8_t byte;
+	uint8_t bytes[PARAMS_HEADER_SIZE];
 	size_t got;
 	enum channel_status status;
 
 	if (!exchange->detect_tls)
 		return true;
-	status = channel_peek(exchange->channel, &byte, 1, &got);
+	status = channel_peek(exchange->channel, bytes, sizeof(bytes), &got);
 	if (status == CHANNEL_AGAIN) {
 		channel_want_read(exchange->channel, true);
 		return false;
@@ -155,8 +155,12 @@ static bool is_message(struct exchange *exchange)
 		finish_on(exchange, status);
 		return false;
 	}
-	if (byte != TLS_HANDSHAKE_RECORD)
+	if (bytes[0] != TLS_HANDSHAKE_RECORD) {
+		/* The header in sight, the whole message is read at once. */
+		if (params_header(bytes, got, &exchange->length, &exchange->detail) != PARAMS_OK)
+			exchange->length = 0;
 		return true;
+	}
 	exchange->is_tls = true;
 	finish(exchange, REASON_NONE);
 	return false;

@@ -48,9 +48,15 @@ static void channel_ready(void *owner, unsigned events)
 		step(owner);
 }
 
+/* A server has nothing to do before the ClientHello. */
 static void first_step(struct ready *ready)
 {
-	step(OWNER_OF(ready, struct handshake, first));
+	struct handshake *handshake = OWNER_OF(ready, struct handshake, first);
+
+	if (handshake->expectation.is_server && !channel_more(handshake->channel))
+		channel_want_read(handshake->channel, true);
+	else
+		step(handshake);
 }
 
 struct handshake *handshake_start(struct channel *channel, SSL *ssl, const struct tls_expectation *expectation,

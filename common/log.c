@@ -84,16 +84,18 @@ void log_begin(struct logline *line, enum message message, const char *conn)
 	log_text(line, "conn", conn);
 }
 
-static int is_plain(const char *bytes, size_t length)
+/* Letters, digits and @#$._:/,+*-[] need no quotes: a bit for each of the first 128 codes. */
+static const uint32_t plain_codes[4] = {0x00000000, 0x07fffc18, 0xafffffff, 0x07fffffe};
+
+static bool is_plain(const char *bytes, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		char c = bytes[i];
+		unsigned char c = (unsigned char)bytes[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		      (c != '\0' && strchr("@#$._:/,+*-[]", c) != NULL)))
-			return 0;
+		if (c > 127 || (plain_codes[c / 32] >> c % 32 & 1) == 0)
+			return false;
 	}
-	return 1;
+	return true;
 }
 
 void log_bytes(struct logline *line, const char *key, const char *bytes, size_t length)

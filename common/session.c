@@ -205,8 +205,7 @@ static void end(struct session *session, enum reason reason, const char *detail,
 	session->ended = true;
 	(void)uv_timer_stop(&session->timer);
 	record->reason = reason;
-	if (detail != NULL && record->detail[0] == '\0')
-		(void)snprintf(record->detail, sizeof(record->detail), "%s", detail);
+	record->detail = detail;
 	write_record(session);
 	cancel_stages(session);
 	record->front.channel = record->back.channel = NULL;

@@ -38,7 +38,7 @@ static void on_dial(void *owner, const struct dial_result *result)
 	session->dial = NULL;
 	if (result->reason != REASON_NONE) {
 		record->reason_at_back = true;
-		(void)snprintf(record->peer_text, sizeof(record->peer_text), "%s", result->refuse_text);
+		record->peer_text = result->refuse_text;
 		not_reached(session, result->reason, result->detail);
 		return;
 	}

@@ -76,8 +76,8 @@ struct record {
 	enum reason reason;          /* the first reason to end */
 	bool reason_at_back;
 	uint16_t refuse_code;        /* sent, or (connecting) received */
-	char detail[200];            /* words to the reason */
-	char peer_text[160];         /* words of a REFUSE from onward, unauthenticated unless back.secured */
+	const char *detail;          /* words to the reason; borrowed until the record is written; NULL: none */
+	const char *peer_text;       /* the same of a REFUSE from onward: unauthenticated unless back.secured */
 	uint64_t up, down;           /* bytes relayed */
 	uint64_t started_us;         /* UTC since 1970 */
 	uint64_t duration_us, connect_us;

@@ -120,7 +120,7 @@ START_TEST(a_strangers_words_are_escaped)
 
 	make_record(&record);
 	record.front.agent = agent;
-	(void)strcpy(record.peer_text, "no\r\n\x1b[2J");
+	record.peer_text = "no\r\n\x1b[2J";
 	record.back.secured = _i == 1;
 	write_record(&record);
 	expect(" agent=\"x\\\" secured=yes\\x0areason=ended \\\\\\xff\" ");
@@ -131,13 +131,14 @@ END_TEST
 START_TEST(the_longest_texts_are_bounded)
 {
 	struct record record;
-	char agent[3000];
+	char agent[3000], long_detail[200] = "";
 
 	make_record(&record);
 	memset(agent, _i == 0 ? 'a' : '\x01', sizeof(agent) - 1);
 	agent[sizeof(agent) - 1] = '\0';
 	record.front.agent = agent;
-	memset(record.detail, 'd', sizeof(record.detail) - 1);
+	memset(long_detail, 'd', sizeof(long_detail) - 1);
+	record.detail = long_detail;
 	write_record(&record);
 	expect(" reason=ended ");
 	if (_i == 0)
