@@ -127,8 +127,8 @@ static bool take_written(struct bio_socket *socket, const uint8_t *bytes, size_t
 
 static void flush_pending(struct channel *channel)
 {
-	channel->pending_at += send_some(channel, channel->pending + channel->pending_at,
-	                                 channel->pending_end - channel->pending_at);
+	channel->pending_at +=
+	    send_some(channel, channel->pending + channel->pending_at, channel->pending_end - channel->pending_at);
 	if (channel->pending_at < channel->pending_end)
 		return;
 	drop_pending(channel);
@@ -339,8 +339,7 @@ enum channel_status channel_read(struct channel *channel, void *bytes, size_t si
 	if (channel->socket.drained)
 		return status;
 	status = clear_read(channel, bytes, size, 0, got);
-	channel->socket.drained =
-	    status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size && !channel->socket.last);
+	channel->socket.drained = status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size && !channel->socket.last);
 	channel->count.clear_in += *got;
 	return status;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "kerneltls.h"
 #include "listener.h"
 #include "notifier_log.h"
 #include "reload.h"
@@ -362,7 +363,7 @@ static void say_started(const struct daemon *daemon)
 	log_text(&line, "config", daemon->file);
 	log_number(&line, "workers", daemon->worker_count);
 	log_number(&line, "pid", (uint64_t)getpid());
-	log_text(&line, "kernel_tls", "not used");
+	log_text(&line, "kernel_tls", kerneltls_words());
 	log_end(&line);
 	tls_worker_log(daemon->snapshot->parts[0].tls);
 	listener_log(&daemon->listeners, config);

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "daemon.h"
+#include "kerneltls.h"
 #include "tlscontext.h"
 
 #define EXIT_USAGE 2
@@ -66,8 +67,8 @@ int daemon_dump(enum program program, const char *file)
 
 static int print_version(enum program program)
 {
-	(void)printf("%s %s\n%s, libuv %s, kernel TLS: not used\n", program_name(program), GATEWAY_VERSION,
-	             OpenSSL_version(OPENSSL_VERSION), uv_version_string());
+	(void)printf("%s %s\n%s, libuv %s, kernel TLS: %s\n", program_name(program), GATEWAY_VERSION,
+	             OpenSSL_version(OPENSSL_VERSION), uv_version_string(), kerneltls_words());
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -162,7 +162,8 @@ static void relay_loop(int listening, int backend, bool splice)
 int main(int argc, char **argv)
 {
 	if (argc < 4 || (strcmp(argv[1], "accept") == 0 && argc < 6)) {
-		(void)fprintf(stderr, "floor: accept|splice|copy PORT BACKEND_PORT [CERTIFICATE KEY]; see tests/bench/floor.c\n");
+		(void)fprintf(stderr,
+		              "floor: accept|splice|copy PORT BACKEND_PORT [CERTIFICATE KEY]; see tests/bench/floor.c\n");
 		return 2;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);

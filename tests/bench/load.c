@@ -339,7 +339,8 @@ static bool hold(struct job *job)
 static int run(struct job *jobs, size_t threads)
 {
 	const char *reference = getenv("BENCH_LOOP_NS");
-	uint64_t pss = gateways_sum(tree_pss_kib), loop_before = loop_ns(), cpu = gateways_sum(tree_cpu_ns), began = now_ns();
+	uint64_t pss = gateways_sum(tree_pss_kib), loop_before = loop_ns(), cpu = gateways_sum(tree_cpu_ns),
+	         began = now_ns();
 	uint64_t units = 0, wall, loop;
 	double scale;
 	bool fine = true;
@@ -374,10 +375,13 @@ static const struct operation {
 	char letter;
 	bool (*work)(struct job *job);
 	bool has_latencies;
-} operations[] = {
-    {"handshake", 'h', do_connections, true}, {"resume", 'r', do_connections, true}, {"echo", 'E', do_echo, true},
-    {"rounds", 'P', do_rounds, true},
-    {"up", 'U', do_transfer, false},          {"down", 'D', do_transfer, false},     {"idle", 'i', do_idle, false}};
+} operations[] = {{"handshake", 'h', do_connections, true},
+                  {"resume", 'r', do_connections, true},
+                  {"echo", 'E', do_echo, true},
+                  {"rounds", 'P', do_rounds, true},
+                  {"up", 'U', do_transfer, false},
+                  {"down", 'D', do_transfer, false},
+                  {"idle", 'i', do_idle, false}};
 
 static int find(const char *word, const char *const *names, int count)
 {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "kerneltls.h"
 #include "reload.h"
 #include "rows.h"
 #include "suite.h"
@@ -105,7 +106,7 @@ static const struct {
     {{"--version", "--help"}, 2, "", "only one of"},
     {{"-c", "good.ini", "more"}, 2, "", "more is not expected here"},
     {{"--version"}, 0, "ccissl " GATEWAY_VERSION "\nOpenSSL 3.", ""},
-    {{"--version"}, 0, "kernel TLS: not used", ""},
+    {{"--version"}, 0, "in this kernel", ""},
     {{"--help"}, 0, "the usage\n", ""},
     {{"-h"}, 0, "the usage\n", ""},
     {{"-c", "good.ini", "--check"}, 0, "good.ini: ok\n", ""},
@@ -226,6 +227,21 @@ START_TEST(the_table_holds_nothing_that_cannot_be_kept)
 }
 END_TEST
 
+/* The kernel's own list, where a module that the probe has loaded stands too. */
+START_TEST(kernel_tls_is_what_the_kernel_says)
+{
+	char list[256] = "";
+	FILE *stream = fopen("/proc/sys/net/ipv4/tcp_available_ulp", "re");
+
+	ck_assert_str_eq(kerneltls_words(), kerneltls_there() ? "in this kernel, not used" : "not in this kernel");
+	if (stream == NULL)
+		return;
+	(void)!fgets(list, sizeof(list), stream);
+	(void)fclose(stream);
+	ck_assert_int_eq(kerneltls_there(), strstr(list, "tls") != NULL);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("daemon");
@@ -238,6 +254,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, what_is_dumped_is_taken_again);
 	tcase_add_loop_test(tests, a_reload_keeps_what_needs_a_restart_and_says_so, 0, 4);
 	tcase_add_test(tests, the_table_holds_nothing_that_cannot_be_kept);
+	tcase_add_test(tests, kernel_tls_is_what_the_kernel_says);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
