@@ -56,6 +56,8 @@ static void channel_ready(void *owner, unsigned events)
 	linger->dropped += got;
 	if ((status != CHANNEL_OK && status != CHANNEL_AGAIN) || linger->dropped >= LINGER_BYTES)
 		finish(linger);
+	else
+		channel_want_read(linger->channel, true);
 }
 
 static void look(uv_timer_t *timer)

@@ -48,8 +48,9 @@ void channel_abort(struct channel *channel);
 /* Who gets the events. `event` NULL: nobody, and nothing is watched. */
 void channel_watch(struct channel *channel, channel_event *event, void *owner);
 
-/* Report CHANNEL_READABLE while `on`. After data was left inside (TLS, budget), channel_again makes the event come
- * in the next turn without the kernel. */
+/* Report CHANNEL_READABLE once something has come since the last read, or in the next turn where that read has left
+ * something: ask again after each. channel_again makes the event come in the next turn whatever there is. Before
+ * the first event a read says CHANNEL_AGAIN. */
 void channel_want_read(struct channel *channel, bool on);
 void channel_again(struct channel *channel);
 
