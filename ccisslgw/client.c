@@ -308,7 +308,7 @@ int client_open(struct client *client, const struct client_options *options, voi
 
 int client_run(struct client *client)
 {
-	while (iocontext_turn(client->io, true))
+	while (iocontext_turn(client->io, -1))
 		;
 	return client->status;
 }

@@ -69,9 +69,9 @@ static bool is_queued(const struct iocontext *io)
 	return io->queue.next != &io->queue;
 }
 
-bool iocontext_turn(struct iocontext *io, bool wait)
+bool iocontext_turn(struct iocontext *io, int most_ms)
 {
-	poller_turn(io->poller, wait && !is_queued(io));
+	poller_turn(io->poller, is_queued(io) ? 0 : most_ms);
 	run_ready(io);
 	return is_queued(io) || poller_alive(io->poller);
 }

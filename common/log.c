@@ -16,6 +16,7 @@
 
 struct batch {
 	size_t used;
+	uint64_t began_ms; /* when its first line came */
 	unsigned lines;
 	char bytes[BATCH_SIZE];
 };
@@ -224,6 +225,25 @@ void log_flush(void)
 	write_batch(batch.bytes, used);
 }
 
+static uint64_t clock_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void log_flush_due(void)
+{
+	if (batch.used > BATCH_SIZE / 2 || (batch.used > 0 && clock_ms() - batch.began_ms >= LOG_DELAY_MS))
+		log_flush();
+}
+
+int log_delay_ms(void)
+{
+	return batch.used > 0 ? LOG_DELAY_MS : -1;
+}
+
 static void to_syslog(const struct logline *line)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
@@ -245,6 +265,8 @@ void log_end(struct logline *line)
 	text_puts(&line->text, "\n");
 	if (batch.used + line->text.used > BATCH_SIZE)
 		log_flush();
+	if (batch.used == 0)
+		batch.began_ms = clock_ms();
 	memcpy(batch.bytes + batch.used, line->buffer, line->text.used);
 	batch.used += line->text.used;
 	if (message_level(line->message) == LEVEL_ERROR)

@@ -97,16 +97,18 @@ void poller_retire(struct poller *poller, struct watch *watch, bool shared, void
 }
 
 /* How long to wait, in milliseconds; -1: until something comes. */
-static int timeout_of(const struct poller *poller, bool wait)
+static int timeout_of(const struct poller *poller, int most_ms)
 {
-	if (!wait || poller->libuv_due || poller->retired != NULL)
+	int timeout = uv_loop_alive(poller->loop) ? uv_backend_timeout(poller->loop) : -1;
+
+	if (poller->libuv_due || poller->retired != NULL)
 		return 0;
-	return uv_loop_alive(poller->loop) ? uv_backend_timeout(poller->loop) : -1;
+	return timeout < 0 || (most_ms >= 0 && most_ms < timeout) ? most_ms : timeout;
 }
 
-void poller_turn(struct poller *poller, bool wait)
+void poller_turn(struct poller *poller, int most_ms)
 {
-	int timeout = poller_alive(poller) ? timeout_of(poller, wait) : 0;
+	int timeout = poller_alive(poller) ? timeout_of(poller, most_ms) : 0;
 	int count = epoll_wait(poller->epoll, poller->events, EVENTS, timeout);
 
 	uv_update_time(poller->loop);

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -100,23 +99,38 @@ void text_put_number(struct text *text, uint64_t number, unsigned digits)
 	text_put(text, decimal + at, sizeof(decimal) - at);
 }
 
+/* Day, month and year of a day counted from 1970-01-01. By hand, as gmtime_r takes a lock that all threads share. In a
+ * year that begins in March the leap day is the last, so that month lengths follow one rule. */
+static void civil_date(uint64_t days, unsigned *year, unsigned *month, unsigned *day)
+{
+	uint64_t since = days + 719468; /* from 0000-03-01 */
+	uint64_t era = since / 146097, of_era = since % 146097;
+	uint64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	uint64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	uint64_t from_march = (5 * of_year + 2) / 153;
+
+	*day = (unsigned)(of_year - (153 * from_march + 2) / 5 + 1);
+	*month = (unsigned)(from_march < 10 ? from_march + 3 : from_march - 9);
+	*year = (unsigned)(era * 400 + year_of_era + (*month <= 2 ? 1 : 0));
+}
+
 void text_put_utc(struct text *text, uint64_t time_us)
 {
-	time_t seconds = (time_t)(time_us / 1000000);
-	struct tm utc;
+	uint64_t seconds = time_us / 1000000, of_day = seconds % 86400;
+	unsigned year, month, day;
 
-	(void)gmtime_r(&seconds, &utc);
-	text_put_number(text, (uint64_t)utc.tm_year + 1900, 4);
+	civil_date(seconds / 86400, &year, &month, &day);
+	text_put_number(text, year, 4);
 	text_puts(text, "-");
-	text_put_number(text, (uint64_t)utc.tm_mon + 1, 2);
+	text_put_number(text, month, 2);
 	text_puts(text, "-");
-	text_put_number(text, (uint64_t)utc.tm_mday, 2);
+	text_put_number(text, day, 2);
 	text_puts(text, "T");
-	text_put_number(text, (uint64_t)utc.tm_hour, 2);
+	text_put_number(text, of_day / 3600, 2);
 	text_puts(text, ":");
-	text_put_number(text, (uint64_t)utc.tm_min, 2);
+	text_put_number(text, of_day / 60 % 60, 2);
 	text_puts(text, ":");
-	text_put_number(text, (uint64_t)utc.tm_sec, 2);
+	text_put_number(text, of_day % 60, 2);
 	text_puts(text, ".");
 	text_put_number(text, time_us % 1000000, 6);
 	text_puts(text, "Z");

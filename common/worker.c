@@ -119,9 +119,8 @@ static void *run(void *argument)
 
 	(void)snprintf(name, sizeof(name), "worker %u", worker->number % 1000);
 	(void)pthread_setname_np(pthread_self(), name);
-	/* The log is flushed before the loop may sleep. */
-	while (iocontext_turn(worker->io, true))
-		log_flush();
+	while (iocontext_turn(worker->io, log_delay_ms()))
+		log_flush_due();
 	log_flush();
 	return NULL;
 }

@@ -26,9 +26,9 @@ struct iocontext *iocontext_new(uv_loop_t *loop, struct error *error) MUST_CHECK
 /* No channel may be open and nothing queued any more. NULL does nothing. */
 void iocontext_free(struct iocontext *io);
 
-/* One turn, in place of uv_run: wait for events (where `wait` is set and no work is queued) and call them, libuv's too,
- * then run what is queued. False: nothing is left that could ever happen. */
-bool iocontext_turn(struct iocontext *io, bool wait);
+/* One turn, in place of uv_run: wait for events (at most `most_ms` milliseconds, -1: without end; not at all while work
+ * is queued) and call them, libuv's too, then run what is queued. False: nothing is left that could ever happen. */
+bool iocontext_turn(struct iocontext *io, int most_ms);
 
 uv_loop_t *iocontext_loop(struct iocontext *io);
 struct poller *iocontext_poller(struct iocontext *io);

@@ -54,6 +54,13 @@ void log_say(enum message message, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Write this thread's collected lines out now. Called once a loop turn, and before a thread ends. */
 void log_flush(void);
 
+/* The same where lines have waited for LOG_DELAY_MS or are many: for a loop that calls it every turn, so that a busy
+ * thread does not take the common lock for every line. How long such a loop may sleep, in milliseconds: -1 without
+ * lines. Lines of level error never wait. */
+#define LOG_DELAY_MS 10
+void log_flush_due(void);
+int log_delay_ms(void);
+
 /* Lines dropped since the start because the sink could not take them. */
 uint64_t log_lost(void);
 

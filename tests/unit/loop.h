@@ -30,7 +30,7 @@ static inline void test_loop_until(struct test_loop *test, const bool *done)
 	uint64_t until_ns = uv_hrtime() + UINT64_C(10000000000);
 
 	while (!*done && uv_hrtime() < until_ns) {
-		(void)iocontext_turn(test->io, false);
+		(void)iocontext_turn(test->io, 0);
 		usleep(100);
 	}
 	ck_assert(*done);
@@ -39,12 +39,12 @@ static inline void test_loop_until(struct test_loop *test, const bool *done)
 static inline void test_loop_turns(struct test_loop *test, int turns)
 {
 	for (int i = 0; i < turns; i++)
-		(void)iocontext_turn(test->io, false);
+		(void)iocontext_turn(test->io, 0);
 }
 
 static inline void test_loop_close(struct test_loop *test)
 {
-	while (iocontext_turn(test->io, true))
+	while (iocontext_turn(test->io, -1))
 		;
 	iocontext_free(test->io);
 	ck_assert_int_eq(uv_loop_close(&test->loop), 0);

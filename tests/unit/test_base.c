@@ -1,7 +1,9 @@
 /* Text, names, numbers, addresses, networks, EBCDIC, and the tables of messages and reasons. */
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "address.h"
 #include "ebcdic.h"
@@ -12,10 +14,20 @@ static const struct {
 	const char *pattern, *name;
 	bool matches;
 } patterns[] = {
-    {"BR*", "BR01", true},  {"br*", "BR01", true},        {"BR*", "XBR", false},    {"*", "", true},
-    {"?", "A", true},       {"?", "", false},             {"A?C", "abc", true},     {"*A*B*", "xaxxbx", true},
-    {"*A*B", "ab-b", true}, {"*A*B", "ab-", false},       {"LEDGER*", "LEDGER", true}, {"A*", "B", false},
-    {"a**b", "ab", true},   {"*aaaaaaaaab", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
+    {"BR*", "BR01", true},
+    {"br*", "BR01", true},
+    {"BR*", "XBR", false},
+    {"*", "", true},
+    {"?", "A", true},
+    {"?", "", false},
+    {"A?C", "abc", true},
+    {"*A*B*", "xaxxbx", true},
+    {"*A*B", "ab-b", true},
+    {"*A*B", "ab-", false},
+    {"LEDGER*", "LEDGER", true},
+    {"A*", "B", false},
+    {"a**b", "ab", true},
+    {"*aaaaaaaaab", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
 };
 
 START_TEST(patterns_match)
@@ -27,8 +39,18 @@ END_TEST
 static const struct {
 	const char *text;
 	long long ms; /* -1: an error */
-} durations[] = {{"5s", 5000}, {"100ms", 100}, {"1h", 3600000}, {"0", 0},    {"2d", 172800000}, {"5", -1},
-                 {"", -1},     {"-1s", -1},    {"1.5s", -1},    {"s", -1},   {"5 s", -1},       {"99999999999999999999s", -1},
+} durations[] = {{"5s", 5000},
+                 {"100ms", 100},
+                 {"1h", 3600000},
+                 {"0", 0},
+                 {"2d", 172800000},
+                 {"5", -1},
+                 {"", -1},
+                 {"-1s", -1},
+                 {"1.5s", -1},
+                 {"s", -1},
+                 {"5 s", -1},
+                 {"99999999999999999999s", -1},
                  {"18446744073709551615d", -1}};
 
 START_TEST(durations_parse)
@@ -67,13 +89,26 @@ END_TEST
 static const struct {
 	const char *text, *written; /* NULL: an error */
 } addresses[] = {
-    {"127.0.0.1:80", "127.0.0.1:80"}, {"127.0.0.1", "127.0.0.1:1202"}, {"[::1]:5", "[::1]:5"},
-    {"[::1]", "[::1]:1202"},          {"host.example:7", "host.example:7"}, {"unix:/run/x", "unix:/run/x"},
-    {"builtin:echo", "builtin:echo"}, {"builtin:x", NULL},             {"::1", NULL},
-    {"[::1", NULL},                   {"[1.2.3.4]:5", NULL},           {"1.2.3:4", NULL},
-    {"host:70000", NULL},             {"host:x", NULL},                {"ho st:1", NULL},
-    {"unix:relative", NULL},          {"-bad:1", NULL},                {"a..b:1", NULL},
-    {"", NULL},                       {":5", NULL},
+    {"127.0.0.1:80", "127.0.0.1:80"},
+    {"127.0.0.1", "127.0.0.1:1202"},
+    {"[::1]:5", "[::1]:5"},
+    {"[::1]", "[::1]:1202"},
+    {"host.example:7", "host.example:7"},
+    {"unix:/run/x", "unix:/run/x"},
+    {"builtin:echo", "builtin:echo"},
+    {"builtin:x", NULL},
+    {"::1", NULL},
+    {"[::1", NULL},
+    {"[1.2.3.4]:5", NULL},
+    {"1.2.3:4", NULL},
+    {"host:70000", NULL},
+    {"host:x", NULL},
+    {"ho st:1", NULL},
+    {"unix:relative", NULL},
+    {"-bad:1", NULL},
+    {"a..b:1", NULL},
+    {"", NULL},
+    {":5", NULL},
 };
 
 START_TEST(addresses_parse)
@@ -93,11 +128,20 @@ static const struct {
 	const char *network, *address;
 	int contains; /* -1: the network is an error */
 } networks[] = {
-    {"10.20.0.0/16", "10.20.255.1", 1}, {"10.20.0.0/16", "10.21.0.1", 0},  {"0.0.0.0/0", "1.2.3.4", 1},
-    {"10.0.0.4/30", "10.0.0.7", 1},     {"10.0.0.4/30", "10.0.0.8", 0},    {"10.0.0.1", "10.0.0.1", 1},
-    {"2001:db8::/32", "2001:db8:1::1", 1}, {"2001:db8::/32", "2001:db9::1", 0}, {"10.0.0.0/8", "::ffff:10.1.2.3", 1},
-    {"10.0.0.1/8", "", -1},             {"10.0.0.0/33", "", -1},           {"10.0.0/8", "", -1},
-    {"x", "", -1},                      {"10.0.0.0/", "", -1},
+    {"10.20.0.0/16", "10.20.255.1", 1},
+    {"10.20.0.0/16", "10.21.0.1", 0},
+    {"0.0.0.0/0", "1.2.3.4", 1},
+    {"10.0.0.4/30", "10.0.0.7", 1},
+    {"10.0.0.4/30", "10.0.0.8", 0},
+    {"10.0.0.1", "10.0.0.1", 1},
+    {"2001:db8::/32", "2001:db8:1::1", 1},
+    {"2001:db8::/32", "2001:db9::1", 0},
+    {"10.0.0.0/8", "::ffff:10.1.2.3", 1},
+    {"10.0.0.1/8", "", -1},
+    {"10.0.0.0/33", "", -1},
+    {"10.0.0/8", "", -1},
+    {"x", "", -1},
+    {"10.0.0.0/", "", -1},
 };
 
 START_TEST(networks_contain)
@@ -173,6 +217,45 @@ END_TEST
 
 #define COUNT(array) (int)(sizeof(array) / sizeof((array)[0]))
 
+/* Against the library's own calendar: leap years of each kind, ends of months, far years. */
+START_TEST(utc_is_the_calendars)
+{
+	for (uint64_t seconds = 0; seconds < UINT64_C(16725225600); seconds += 86399 + seconds % 7) {
+		char ours[64], theirs[64];
+		time_t time = (time_t)seconds;
+		struct text text;
+		struct tm utc;
+
+		text_init(&text, ours, sizeof(ours));
+		text_put_utc(&text, seconds * 1000000 + seconds % 1000000);
+		(void)gmtime_r(&time, &utc);
+		(void)strftime(theirs, sizeof(theirs), "%Y-%m-%dT%H:%M:%S", &utc);
+		(void)snprintf(theirs + strlen(theirs), 16, ".%06uZ", (unsigned)(seconds % 1000000));
+		ck_assert_str_eq(ours, theirs);
+	}
+}
+END_TEST
+
+START_TEST(numbers_are_padded_and_whole)
+{
+	static const struct {
+		uint64_t number;
+		unsigned digits;
+		const char *text;
+	} cases[] = {
+	    {0, 1, "0"}, {7, 2, "07"}, {1234, 2, "1234"}, {42, 6, "000042"}, {UINT64_MAX, 1, "18446744073709551615"}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char buffer[32];
+		struct text text;
+
+		text_init(&text, buffer, sizeof(buffer));
+		text_put_number(&text, cases[i].number, cases[i].digits);
+		ck_assert_str_eq(buffer, cases[i].text);
+	}
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("base");
@@ -186,6 +269,8 @@ Suite *module_suite(void)
 	tcase_add_test(tests, sources_are_counted_by_network);
 	tcase_add_test(tests, ebcdic_goes_both_ways);
 	tcase_add_test(tests, tables_are_whole);
+	tcase_add_test(tests, utc_is_the_calendars);
+	tcase_add_test(tests, numbers_are_padded_and_whole);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

@@ -326,7 +326,7 @@ START_TEST(again_comes_in_the_next_turn_without_the_kernel)
 	open_pair(&watched);
 	channel_again(watched.channel);
 	ck_assert_uint_eq(watched.readable, 0);
-	(void)iocontext_turn(watched.test.io, false);
+	(void)iocontext_turn(watched.test.io, 0);
 	ck_assert_uint_eq(watched.readable, 1);
 	test_loop_turns(&watched.test, 3);
 	ck_assert_uint_eq(watched.readable, 1);

@@ -178,7 +178,7 @@ static void cancel_after(int turns, int security, const char *host, const struct
 	dialling_address(&dialling, 0, host, acceptor.port);
 	dialling_start(&dialling);
 	for (int i = 0; i < turns && !dialling.done; i++) {
-		(void)iocontext_turn(dialling.test.io, false);
+		(void)iocontext_turn(dialling.test.io, 0);
 		usleep(i < 10 ? 0 : 1000);
 	}
 	if (!dialling.done) {

@@ -38,7 +38,7 @@ START_TEST(runs_once_in_order_and_before_sleeping)
 	ck_assert_int_eq(jobs[0].runs, 0);
 	iocontext_unready(&jobs[1].ready);
 	/* Would sleep for ever were the queue not run: nothing else is in the loop. */
-	(void)iocontext_turn(test.io, true);
+	(void)iocontext_turn(test.io, -1);
 	ck_assert_int_eq(jobs[0].runs, 1);
 	ck_assert_int_eq(jobs[1].runs, 0);
 	ck_assert_int_eq(jobs[2].runs, 1);
@@ -55,7 +55,7 @@ START_TEST(work_queued_by_work_waits_for_the_next_turn)
 	test_loop_open(&test);
 	job.io = test.io;
 	iocontext_ready(test.io, &job.ready);
-	(void)iocontext_turn(test.io, false);
+	(void)iocontext_turn(test.io, 0);
 	ck_assert_int_eq(job.runs, 1);
 	test_loop_turns(&test, 5);
 	ck_assert_int_eq(job.runs, 3);

@@ -60,7 +60,7 @@ static void close_fixture(struct fixture *fixture)
 		close(fixture->ends[i][1]);
 	}
 	while (poller_alive(fixture->poller))
-		poller_turn(fixture->poller, true);
+		poller_turn(fixture->poller, -1);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(fixture->seen[i].released, 1);
 	poller_free(fixture->poller);
@@ -80,12 +80,12 @@ START_TEST(levels_and_edges)
 	open_fixture(&fixture, EPOLLIN | (_i == 1 ? EPOLLET : 0));
 	say(&fixture, 0);
 	for (int i = 0; i < 3; i++)
-		poller_turn(fixture.poller, false);
+		poller_turn(fixture.poller, 0);
 	ck_assert_int_eq(fixture.seen[0].calls, _i == 1 ? 1 : 3);
 	ck_assert_int_eq(fixture.seen[1].calls, 0);
 	ck_assert_uint_eq(fixture.seen[0].events, EPOLLIN);
 	say(&fixture, 0);
-	poller_turn(fixture.poller, true);
+	poller_turn(fixture.poller, -1);
 	ck_assert_int_eq(fixture.seen[0].calls, _i == 1 ? 2 : 4);
 	close_fixture(&fixture);
 }
@@ -101,7 +101,7 @@ START_TEST(nothing_is_heard_of_the_retired)
 	fixture.seen[1].other = &fixture.seen[0];
 	say(&fixture, 0);
 	say(&fixture, 1);
-	poller_turn(fixture.poller, true);
+	poller_turn(fixture.poller, -1);
 	ck_assert_int_eq(fixture.seen[0].calls + fixture.seen[1].calls, 1);
 	ck_assert_int_eq(fixture.seen[0].released + fixture.seen[1].released, 1);
 	close_fixture(&fixture);
@@ -116,9 +116,9 @@ START_TEST(a_shared_descriptor_is_unregistered)
 	open_fixture(&fixture, EPOLLIN);
 	copy = fcntl(fixture.ends[0][0], F_DUPFD_CLOEXEC, 0);
 	poller_retire(fixture.poller, &fixture.seen[0].watch, true, on_release);
-	poller_turn(fixture.poller, false);
+	poller_turn(fixture.poller, 0);
 	say(&fixture, 0);
-	poller_turn(fixture.poller, false);
+	poller_turn(fixture.poller, 0);
 	ck_assert_int_eq(fixture.seen[0].calls, 0);
 	ck_assert_int_eq(fixture.seen[0].released, 1);
 	close(copy);
@@ -132,13 +132,13 @@ START_TEST(what_is_watched_can_change)
 
 	open_fixture(&fixture, 0);
 	say(&fixture, 0);
-	poller_turn(fixture.poller, false);
+	poller_turn(fixture.poller, 0);
 	ck_assert_int_eq(fixture.seen[0].calls, 0);
 	poller_change(fixture.poller, &fixture.seen[0].watch, EPOLLIN);
-	poller_turn(fixture.poller, false);
+	poller_turn(fixture.poller, 0);
 	ck_assert_int_eq(fixture.seen[0].calls, 1);
 	poller_change(fixture.poller, &fixture.seen[0].watch, 0);
-	poller_turn(fixture.poller, false);
+	poller_turn(fixture.poller, 0);
 	ck_assert_int_eq(fixture.seen[0].calls, 1);
 	close_fixture(&fixture);
 }
@@ -167,7 +167,7 @@ START_TEST(libuv_lives_inside)
 
 	open_fixture(&fixture, EPOLLIN | EPOLLET);
 	for (int i = 0; i < _i; i++)
-		poller_turn(fixture.poller, false);
+		poller_turn(fixture.poller, 0);
 	ck_assert_int_eq(uv_timer_init(&fixture.loop, &timer), 0);
 	ck_assert_int_eq(uv_async_init(&fixture.loop, &async, count_async), 0);
 	timer.data = &rung;
@@ -175,7 +175,7 @@ START_TEST(libuv_lives_inside)
 	ck_assert_int_eq(uv_timer_start(&timer, count_timer, 20, 0), 0);
 	ck_assert_int_eq(uv_async_send(&async), 0);
 	while ((rung == 0 || woken == 0) && uv_hrtime() < until_ns)
-		poller_turn(fixture.poller, true);
+		poller_turn(fixture.poller, -1);
 	ck_assert_int_eq(rung, 1);
 	ck_assert_int_eq(woken, 1);
 	close_fixture(&fixture);

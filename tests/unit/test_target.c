@@ -268,7 +268,7 @@ START_TEST(cancelled_at_any_moment)
 		open_trial(&trial, states[i]);
 		start_trial(&trial);
 		for (int turn = 0; turn < _i && !trial.done; turn++)
-			(void)iocontext_turn(trial.test.io, false);
+			(void)iocontext_turn(trial.test.io, 0);
 		trial.started = false;
 		if (!trial.done)
 			target_cancel(trial.target);
