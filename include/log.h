@@ -51,7 +51,7 @@ void log_end(struct logline *line);
 /* One line in one call: the message with one formatted detail= value. */
 void log_say(enum message message, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Write this thread's collected lines out now. Called once a loop turn, and before a thread ends. */
+/* Write this thread's collected lines out now. Called before a thread ends or sleeps for long. */
 void log_flush(void);
 
 /* The same where lines have waited for LOG_DELAY_MS or are many: for a loop that calls it every turn, so that a busy

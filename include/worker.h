@@ -1,6 +1,6 @@
 /*
  * One thread with its loop: accepts in batches from its own listening sockets, starts sessions, takes commands from the
- * main thread (new snapshot, drain, end), flushes the log once a turn.
+ * main thread (new snapshot, drain, end), has the log written when it is due.
  */
 #ifndef WORKER_H
 #define WORKER_H
