@@ -44,7 +44,7 @@ struct poller *poller_new(uv_loop_t *loop)
 	/* The first turn lets libuv register what was started before. */
 	poller->libuv_due = true;
 	if (poller->epoll >= 0 && poller_add(poller, &poller->libuv, uv_backend_fd(loop), EPOLLIN) == 0) {
-		poller->watched = 0;
+		poller->watched = 0; /* libuv's own is always there: it keeps nothing alive */
 		return poller;
 	}
 	poller_free(poller);

@@ -53,7 +53,7 @@ void accept_use(struct accepting *accepting);
 /* Drop what was prepared. */
 void accept_forget(struct accepting *accepting);
 
-/* Accept the backlog, close everything; the memory may go when the loop has run the close callbacks. */
+/* Accept the backlog, close everything; the memory goes when the turn of the loop ends. */
 void accept_close(struct accepting *accepting);
 
 /* Connections accepted so far, those that were turned away included. Any thread. */

@@ -38,8 +38,8 @@ typedef void channel_event(void *owner, unsigned events);
  * without memory; then fd still is the caller's. */
 struct channel *channel_new(struct iocontext *io, int fd) MUST_CHECK;
 
-/* Close: no event from now on; pending bytes are dropped unless they were flushed; the memory goes by itself, once
- * the loop has let go of the handle. NULL does nothing. */
+/* Close: no event from now on; pending bytes are dropped unless they were flushed; the memory goes by itself, when
+ * the turn of the loop ends. NULL does nothing. */
 void channel_close(struct channel *channel);
 
 /* The same with a reset: the peer sees an error, not an orderly end. */

@@ -41,8 +41,8 @@ void poller_change(struct poller *poller, struct watch *watch, uint32_t events);
  * caller closes the descriptor now; one that is open elsewhere too (dup) is `shared` and unregistered first. */
 void poller_retire(struct poller *poller, struct watch *watch, bool shared, void (*release)(struct watch *watch));
 
-/* Wait for events (at most `most_ms` milliseconds, -1: as long as libuv's timers allow) and call them; then libuv's, if it has any; then release
- * what was retired. */
+/* Wait for events (at most `most_ms` milliseconds, -1: as long as libuv's timers allow) and call them; then libuv's, if
+ * it has any; then release what was retired. */
 void poller_turn(struct poller *poller, int most_ms);
 
 /* Is anything watched, or active in libuv's loop? */

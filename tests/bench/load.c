@@ -245,7 +245,7 @@ static bool do_rounds(struct job *job)
 	for (uint64_t i = 0; fine && i < job->count; i++) {
 		uint64_t began_ns = now_ns();
 
-		/* Each thread has its own: those that leave its number by `threads`. */
+		/* Every thread has its own, unless there are fewer than threads: hence the locks. */
 		job->at += job->step;
 		if (job->at >= held_count)
 			job->at = job->first < held_count ? job->first : 0;
@@ -330,7 +330,9 @@ static bool hold(struct job *job)
 			return false;
 		SSL_SESSION_free(job->session);
 		job->session = NULL;
-		SSL_set_app_data(held[i].ssl, NULL);
+		/* Its later tickets belong to nobody: the job may be running in another thread then. */
+		if (held[i].ssl != NULL)
+			SSL_set_app_data(held[i].ssl, NULL);
 	}
 	return held != NULL;
 }

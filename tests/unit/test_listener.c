@@ -2,6 +2,7 @@
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,8 +89,12 @@ START_TEST(each_worker_has_a_socket_on_the_port_that_was_found)
 		ck_assert_uint_ne(port_of(&set.at[i]), 0);
 		for (unsigned j = 0; j < 3; j++) {
 			union socket_address own;
-			socklen_t size = sizeof(own);
+			socklen_t size = sizeof(own), int_size = sizeof(int);
+			int no_delay = 0;
 
+			/* What is accepted from it inherits that. */
+			ck_assert_int_eq(getsockopt(set.at[i].fds[j], IPPROTO_TCP, TCP_NODELAY, &no_delay, &int_size), 0);
+			ck_assert_int_ne(no_delay, 0);
 			ck_assert_int_eq(getsockname(set.at[i].fds[j], &own.any, &size), 0);
 			ck_assert_uint_eq(own.v4.sin_port, set.at[i].bound.v4.sin_port);
 		}

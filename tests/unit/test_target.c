@@ -1,4 +1,5 @@
 /* Which address is taken, what is remembered of the others, deadlines, cancel. */
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/un.h>
@@ -159,6 +160,16 @@ static const struct row rows[] = {
     {"E", ".", 0, 0, REASON_NONE, 0, "."},
 };
 
+/* A unix socket has no such option. */
+static void expect_no_delay(int fd)
+{
+	int on = 0;
+	socklen_t size = sizeof(on);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size) == 0)
+		ck_assert_int_ne(on, 0);
+}
+
 START_TEST(first_that_can_be_reached)
 {
 	const struct row *row = &rows[_i];
@@ -174,6 +185,8 @@ START_TEST(first_that_can_be_reached)
 	ck_assert_msg(trial.reason == row->reason, "%d: %s: %s", _i, reason_word(trial.reason), trial.detail);
 	ck_assert_msg(trial.address == row->address || row->never == 3, "%d: address %zu", _i, trial.address);
 	ck_assert_int_eq(trial.channel != NULL, row->reason == REASON_NONE && row->states[0] != 'E');
+	if (trial.channel != NULL)
+		expect_no_delay(channel_fd(trial.channel));
 	ck_assert_int_eq(trial.detail[0] != '\0', row->reason != REASON_NONE);
 	for (size_t i = 0; row->after[i] != '\0'; i++)
 		ck_assert_msg((trial.memory.until_ms[i] != 0) == (row->after[i] == 'x'), "%d: mark of %zu", _i, i);
