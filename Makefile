@@ -18,11 +18,11 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) 
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
 LIBS := -lssl -lcrypto -luv -linih
 
-COMMON := text address log messages reason ebcdic rows inireader config config_values config_check config_dump \
+COMMON := text identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_dump \
           params policy confirm tlscontext tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
           poller iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages session_target listener accept worker reload daemon options
+          snapshot dial session session_stages session_target listener accept worker reload daemon daemon_reload options
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 

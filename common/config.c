@@ -1,6 +1,7 @@
 /* One configuration file: sections and keys into structures, defaults, and every error with its place. */
 #include "config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -11,7 +12,7 @@
 #include "inireader.h"
 #include "rows.h"
 
-#define ROWS_MOST 128 /* more than the table has; checked when a parse starts */
+#define ROWS_MOST 256 /* more than the table has; checked when a parse starts */
 
 struct parse {
 	struct config *config;
@@ -56,7 +57,9 @@ static void finish_section(struct parse *parse)
 		if (strcmp(row->section, parse->section->name) != 0 || (row->programs & parse->config->program) == 0 ||
 		    parse->seen[i] != 0)
 			continue;
-		if (row->required)
+		if (row->inherits)
+			*(uint64_t *)(void *)((char *)parse->at + row->offset) = CONFIG_INHERIT;
+		else if (row->required)
 			SAY(parse, true, parse->section_line, "%s has no %s: %s", parse->label, row->key, row->help);
 		else if (row->fallback != NULL && config_set(&parse->context, row, parse->at, row->fallback, &error) != 0)
 			SAY(parse, true, parse->section_line, "%s: the default of %s is broken: %s", parse->label, row->key,
@@ -79,6 +82,8 @@ static void *append(struct config *config, const struct row_section *section, co
 	*array = grown;
 	place = (struct config_place *)(void *)((char *)grown + *count * section->size);
 	memset(place, 0, section->size);
+	if (section->init != NULL)
+		section->init(place);
 	place->line = line;
 	place->name = strdup(name);
 	if (place->name == NULL)
@@ -273,6 +278,8 @@ struct config *config_load_stream(FILE *stream, const char *file, enum program p
 	char *folder = folder_of(file);
 	unsigned errors = 1;
 
+	if (config != NULL)
+		atomic_init(&config->references, 1);
 	if (parse == NULL || config == NULL || folder == NULL || row_count > ROWS_MOST) {
 		report(context, true, file, 0, "not enough memory");
 		goto err;
@@ -325,7 +332,7 @@ static void free_structure(const struct row_section *section, void *at)
 
 void config_free(struct config *config)
 {
-	if (config == NULL)
+	if (config == NULL || atomic_fetch_sub_explicit(&config->references, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; i < row_section_count; i++) {
 		const struct row_section *section = &row_sections[i];
@@ -342,6 +349,12 @@ void config_free(struct config *config)
 	free(config->lines);
 	free(config->file);
 	free(config);
+}
+
+struct config *config_share(struct config *config)
+{
+	(void)atomic_fetch_add_explicit(&config->references, 1, memory_order_relaxed);
+	return config;
 }
 
 unsigned config_line_of(const struct config *config, const char *section, const char *name, const char *key)
@@ -381,6 +394,31 @@ const struct config_peer *config_peer_for(const struct config *config, const cha
 			if (name_match(config->peers[i].targets.at[j], target))
 				peer = &config->peers[i];
 	return peer;
+}
+
+#define WAITS (sizeof(struct config_timeouts) / sizeof(uint64_t))
+static_assert(sizeof(struct config_timeouts) == 11 * sizeof(uint64_t), "every wait is a number of milliseconds");
+
+struct config_timeouts config_timeouts_of(const struct config_listener *listener, const struct config_rule *rule)
+{
+	struct config_timeouts waits = listener->timeouts;
+	uint64_t *to = (uint64_t *)(void *)&waits;
+
+	for (size_t i = 0; rule != NULL && i < WAITS; i++) {
+		uint64_t own = ((const uint64_t *)(const void *)&rule->timeouts)[i];
+
+		to[i] = own != CONFIG_INHERIT ? own : to[i];
+	}
+	return waits;
+}
+
+void config_timeouts_inherit(struct config_timeouts *waits, const struct config_timeouts *from)
+{
+	uint64_t *to = (uint64_t *)(void *)waits;
+
+	for (size_t i = 0; i < WAITS; i++)
+		if (to[i] == CONFIG_INHERIT)
+			to[i] = ((const uint64_t *)(const void *)from)[i];
 }
 
 static const char *word_of(const char *section, const char *key, int value)

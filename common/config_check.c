@@ -48,6 +48,7 @@ static void inherit(struct check *check, struct config_listener *listener)
 		listener->direct = only ? CHOICE_NO : CHOICE_YES;
 	if (listener->client_auth == CLIENT_AUTH_INHERIT)
 		listener->client_auth = check->config->tls.client_auth;
+	config_timeouts_inherit(&listener->timeouts, &check->config->timeouts);
 }
 
 static bool target_exists(const struct config *config, const char *target)
@@ -121,6 +122,8 @@ static void check_bound_twice(struct check *check, size_t number)
 	}
 }
 
+static void check_rule_settings(struct check *check, const struct config_rule *rule);
+
 static void check_rule(struct check *check, const struct config_rule *rule, bool *all_matched)
 {
 	const struct config *config = check->config;
@@ -137,11 +140,38 @@ static void check_rule(struct check *check, const struct config_rule *rule, bool
 	if (*all_matched)
 		FINDING(check, false, "rule", &rule->place, "source",
 		        "[rule %s] is never reached: a rule before it matches everything", rule->place.name);
-	if (rule->source.count == 0 && rule->sysid.count == 0 && rule->listener.count == 0)
+	if (rule->source.count == 0 && rule->sysid.count == 0 && rule->listener.count == 0 && rule->target.count == 0 &&
+	    rule->identity.count == 0)
 		*all_matched = true;
+	check_rule_settings(check, rule);
+}
+
+/* Settings that a rule cannot have, or that contradict each other. */
+static void check_rule_settings(struct check *check, const struct config_rule *rule)
+{
+	const struct config *config = check->config;
+	bool asks = rule->identity.count > 0 ||
+	            (rule->client_auth != CLIENT_AUTH_INHERIT && rule->client_auth != CLIENT_AUTH_NO);
+
 	if (rule->action == ACTION_REFUSE && rule->unsecured != UNSECURED_INHERIT)
 		FINDING(check, true, "rule", &rule->place, "action",
 		        "[rule %s] action = refuse contradicts unsecured_connections: remove one", rule->place.name);
+	if (asks && config->tls.ca == NULL)
+		FINDING(check, true, "rule", &rule->place, rule->identity.count > 0 ? "identity" : "client_auth",
+		        "[rule %s] %s needs ca in [tls] to check certificates against", rule->place.name,
+		        rule->identity.count > 0 ? "identity" : "client_auth");
+	if (rule->identity.count > 0 && rule->client_auth == CLIENT_AUTH_NO)
+		FINDING(check, true, "rule", &rule->place, "client_auth",
+		        "[rule %s] client_auth = no contradicts identity, which needs a certificate: remove one", rule->place.name);
+	if (rule->identity.count > 0 && (rule->unsecured == UNSECURED_ONLY || rule->audit != UNSECURED_INHERIT))
+		FINDING(check, rule->unsecured == UNSECURED_ONLY, "rule", &rule->place,
+		        rule->unsecured == UNSECURED_ONLY ? "unsecured_connections" : "audit_policy",
+		        "[rule %s] matches by identity, and so only what is secured already: %s says nothing there",
+		        rule->place.name, rule->unsecured == UNSECURED_ONLY ? "unsecured_connections" : "audit_policy");
+	if (rule->service != NULL && config_service_named(config, rule->service) == NULL &&
+	    (config->program == PROGRAM_CCISSL || config->gateway.sysid == NULL || !target_exists(config, rule->service)))
+		FINDING(check, true, "rule", &rule->place, "service", "[rule %s] service = %s: there is no [service %s]",
+		        rule->place.name, rule->service, rule->service);
 }
 
 /* Can this rule bring a connection of this listener to TLS? */

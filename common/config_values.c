@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "identity.h"
+
 #define DEFAULT_PORT_CCISSL 1202
 #define DEFAULT_PORT_CCISSLGW 1721
 #define LIST_MOST 1024
@@ -48,6 +50,7 @@ void config_unset(const struct row *row, void *section)
 		break;
 	case ROW_NAMES:
 	case ROW_PATTERNS:
+	case ROW_IDENTITIES:
 		free_texts(at);
 		break;
 	default:
@@ -164,18 +167,28 @@ static int add_network(void *list, const char *item, void *user, struct error *e
 	return 0;
 }
 
+static int check_item(enum row_type type, const char *item, struct error *error)
+{
+	bool patterns = type == ROW_PATTERNS;
+
+	if (type == ROW_IDENTITIES)
+		return identity_pattern_check(item, error);
+	if (patterns ? name_pattern_valid(item) : name_valid(item, strlen(item)))
+		return 0;
+	return error_set(error, "\"%.64s\" is not a %s: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -%s", item,
+	                 patterns ? "pattern" : "CCI name", patterns ? " and * ?" : "");
+}
+
 static int add_text(void *list, const char *item, void *user, struct error *error)
 {
 	struct text_list *texts = list;
-	bool patterns = *(bool *)user;
 	char **at = grow(texts->at, texts->count, sizeof(*at));
 
 	if (at == NULL)
 		return error_set(error, "not enough memory");
 	texts->at = at;
-	if (patterns ? !name_pattern_valid(item) : !name_valid(item, strlen(item)))
-		return error_set(error, "\"%.64s\" is not a %s: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -%s", item,
-		                 patterns ? "pattern" : "CCI name", patterns ? " and * ?" : "");
+	if (check_item(*(const enum row_type *)user, item, error) != 0)
+		return -1;
 	at[texts->count] = strdup(item);
 	if (at[texts->count] == NULL)
 		return error_set(error, "not enough memory");
@@ -187,15 +200,47 @@ static int set_list(const struct config_context *context, const struct row *row,
                     struct error *error)
 {
 	uint16_t port = row->default_port;
-	bool patterns = row->type == ROW_PATTERNS;
+	enum row_type type = row->type;
 
 	if (row->type == ROW_NETWORKS)
 		return each_item(value, add_network, at, NULL, error);
 	if (row->type != ROW_ADDRESSES)
-		return each_item(value, add_text, at, &patterns, error);
+		return each_item(value, add_text, at, &type, error);
 	if (strcmp(row->section, "listener") == 0)
 		port = context->program == PROGRAM_CCISSL ? DEFAULT_PORT_CCISSL : DEFAULT_PORT_CCISSLGW;
 	return each_item(value, add_address, at, &port, error);
+}
+
+/* Octal digits alone; bounds are the row's. */
+static int set_mode(const struct row *row, uint64_t *at, const char *value, struct error *error)
+{
+	uint64_t mode = 0;
+
+	for (const char *digit = value; *digit != '\0'; digit++) {
+		if (*digit < '0' || *digit > '7' || mode > row->most)
+			return error_set(error, "\"%.16s\" is not a mode: up to four octal digits, such as 0660", value);
+		mode = 8 * mode + (uint64_t)(*digit - '0');
+	}
+	if (mode > row->most)
+		return error_set(error, "\"%.16s\" is not a mode from 0 to %04llo", value, (unsigned long long)row->most);
+	*at = mode;
+	return 0;
+}
+
+static int set_size(const struct row *row, uint64_t *at, const char *value, struct error *error)
+{
+	char least[32], most[32];
+	struct text text;
+
+	if (text_to_bytes(value, at, error) != 0)
+		return -1;
+	if (*at >= row->least && *at <= row->most)
+		return 0;
+	text_init(&text, least, sizeof(least));
+	text_put_bytes(&text, row->least);
+	text_init(&text, most, sizeof(most));
+	text_put_bytes(&text, row->most);
+	return error_set(error, "the number of bytes is not from %s to %s", least, most);
 }
 
 static bool is_printable(const char *value)
@@ -249,6 +294,10 @@ int config_set(const struct config_context *context, const struct row *row, void
 		return text_to_duration(value, at, error) != 0 ? -1 : check_bounds(row, *(uint64_t *)at, error);
 	case ROW_WORD:
 		return set_word(row, at, value, error);
+	case ROW_SIZE:
+		return set_size(row, at, value, error);
+	case ROW_MODE:
+		return set_mode(row, at, value, error);
 	default:
 		config_unset(row, section);
 		return set_list(context, row, at, value, error);
@@ -297,6 +346,8 @@ bool config_get(const struct row *row, const void *section, size_t item, struct 
 {
 	const void *at = member_of(row, section);
 
+	if (row->inherits && *(const uint64_t *)at == CONFIG_INHERIT)
+		return false;
 	switch (row->type) {
 	case ROW_NAME:
 	case ROW_HOST:
@@ -308,6 +359,12 @@ bool config_get(const struct row *row, const void *section, size_t item, struct 
 		return item == 0;
 	case ROW_DURATION:
 		text_put_duration(text, *(const uint64_t *)at);
+		return item == 0;
+	case ROW_SIZE:
+		text_put_bytes(text, *(const uint64_t *)at);
+		return item == 0;
+	case ROW_MODE:
+		text_printf(text, "%04llo", (unsigned long long)*(const uint64_t *)at);
 		return item == 0;
 	case ROW_WORD:
 		return item == 0 && put_word(row, *(const int *)at, text);

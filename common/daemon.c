@@ -1,6 +1,4 @@
 /* The life of a gateway: start, reload, drain, stop. */
-#include "daemon.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -12,12 +10,9 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "daemon_parts.h"
 #include "kerneltls.h"
-#include "listener.h"
-#include "notifier_log.h"
-#include "reload.h"
-#include "snapshot.h"
-#include "worker.h"
+#include "log.h"
 
 #define RATCHET_NAMES 65536
 #define NOISE_MS 60000
@@ -25,144 +20,11 @@
 #define MAIN_DESCRIPTORS 12  /* standard ones, libuv's own, those of the main loop, one for a file being read */
 #define WORKER_DESCRIPTORS 5 /* a loop, its wake-up, its signal pipe, the reserve */
 
-static const struct cci_notifier_kind *const kinds[] = {&notifier_log_kind, NULL};
-
-struct daemon {
-	enum program program;
-	const char *file;
-	uv_loop_t loop;
-	uv_signal_t hangup, terminate, interrupt;
-	uv_async_t drained;
-	uv_timer_t reload_timer, drain_timer, noise_timer;
-	struct worker_shared shared;
-	struct snapshot *snapshot;
-	struct listener_set listeners;
-	struct worker **workers;
-	unsigned worker_count;
-	atomic_uint drained_count; /* workers without a session left */
-	bool draining, loop_is_open;
-	uint64_t accepted; /* connections, when all is over */
-	int status;
-};
-
-static const char *program_name(enum program program)
-{
-	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
-}
-
-/* --- configuration --- */
-
-static void log_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
-{
-	struct logline out;
-
-	(void)context;
-	log_begin(&out, is_error ? MESSAGE_CONFIG_ERROR : MESSAGE_CONFIG_WARNING, NULL);
-	log_format(&out, "at", line > 0 ? "%s:%u" : "%s", file, line);
-	log_text(&out, "detail", text);
-	log_end(&out);
-	log_flush();
-}
-
-static void apply_limits(const struct daemon *daemon, const struct config *config)
-{
-	struct rlimit limit;
-
-	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * config->limits.connections + 64)
-		log_say(MESSAGE_CONFIG_WARNING,
-		        "connections = %llu needs twice as many descriptors, and the limit of open files is %llu: raise it "
-		        "(LimitNOFILE=, ulimit -n)",
-		        (unsigned long long)config->limits.connections, (unsigned long long)limit.rlim_cur);
-}
-
-static int open_log(const struct config *config, struct error *error)
-{
-	return log_open((enum log_sink)config->log.to, (enum level)config->log.level, program_name(config->program), error);
-}
-
 /* --- reload --- */
-
-/* All workers are ready for it, or none is. */
-static int prepare_workers(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners,
-                           struct error *error)
-{
-	for (unsigned i = 0; i < daemon->worker_count; i++) {
-		if (worker_prepare(daemon->workers[i], snapshot, listeners, error) == 0)
-			continue;
-		while (i-- > 0)
-			worker_forget(daemon->workers[i]);
-		return -1;
-	}
-	return 0;
-}
-
-/* From here on nothing fails. Our own descriptors of the old sockets go first: what a worker closes is closed then, and
- * no connection can wait there for nobody. */
-static void swap(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners)
-{
-	listener_close(&daemon->listeners);
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_use(daemon->workers[i]);
-	snapshot_release(daemon->snapshot);
-	daemon->listeners = *listeners;
-	daemon->snapshot = snapshot;
-	apply_limits(daemon, snapshot->config);
-}
-
-static struct snapshot *load_again(struct daemon *daemon, struct error *error)
-{
-	struct config *config = config_load(daemon->file, daemon->program, log_finding, NULL);
-	struct snapshot *snapshot = NULL;
-
-	if (config == NULL) {
-		error_set(error, "%s has errors", daemon->file);
-		return NULL;
-	}
-	if (reload_keep(config, daemon->snapshot->config, error) == 0)
-		snapshot = snapshot_new(config, daemon->worker_count, kinds, error);
-	if (snapshot == NULL)
-		config_free(config);
-	return snapshot;
-}
-
-static int reload(struct daemon *daemon, struct error *error)
-{
-	struct snapshot *snapshot = load_again(daemon, error);
-	struct listener_set listeners = {0};
-
-	if (snapshot == NULL)
-		return -1;
-	if (listener_open(&listeners, snapshot->config, &daemon->listeners, daemon->worker_count, error) != 0 ||
-	    prepare_workers(daemon, snapshot, &listeners, error) != 0)
-		goto err;
-	if (open_log(snapshot->config, error) == 0) {
-		swap(daemon, snapshot, &listeners);
-		return 0;
-	}
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_forget(daemon->workers[i]);
-err:
-	listener_close(&listeners);
-	snapshot_release(snapshot);
-	return -1;
-}
 
 static void on_reload(uv_timer_t *timer)
 {
-	struct daemon *daemon = timer->data;
-	struct error error;
-
-	if (daemon->draining)
-		return;
-	if (reload(daemon, &error) != 0) {
-		log_say(MESSAGE_RELOAD_FAILED, "%s", error.text);
-	} else {
-		log_say(MESSAGE_RELOADED, "%s", daemon->file);
-		listener_log(&daemon->listeners, daemon->snapshot->config);
-		tls_worker_log(daemon->snapshot->parts[0].tls);
-	}
-	log_flush();
+	daemon_reload(timer->data);
 }
 
 /* Signals that come together, or while one reload runs, are one reload: the timer is set again, not once more. */
@@ -336,15 +198,15 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		config_free(config);
 		return -1;
 	}
-	apply_limits(daemon, config);
-	daemon->snapshot = tls_init(error) == 0 ? snapshot_new(config, daemon->worker_count, kinds, error) : NULL;
+	daemon_apply_limits(daemon, config);
+	daemon->snapshot = tls_init(error) == 0 ? snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error) : NULL;
 	if (daemon->snapshot == NULL) {
 		config_free(config);
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, NULL, daemon->worker_count, error) != 0 ||
 	    open_loop(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
-	    prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
+	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_use(daemon->workers[i]);
@@ -357,7 +219,7 @@ static void say_started(const struct daemon *daemon)
 	const struct config *config = daemon->snapshot->config;
 
 	log_begin(&line, MESSAGE_STARTED, NULL);
-	log_text(&line, "program", program_name(daemon->program));
+	log_text(&line, "program", daemon_program_name(daemon->program));
 	log_text(&line, "version", GATEWAY_VERSION);
 	log_text(&line, "sysid", config->gateway.sysid);
 	log_text(&line, "config", daemon->file);
@@ -405,7 +267,7 @@ static void say_stopped(const struct daemon *daemon)
 	struct logline line;
 
 	log_begin(&line, MESSAGE_STOPPED, NULL);
-	log_text(&line, "program", program_name(daemon->program));
+	log_text(&line, "program", daemon_program_name(daemon->program));
 	log_number(&line, "accepted", daemon->accepted);
 	log_number(&line, "log_lines_lost", log_lost());
 	log_number(&line, "status", (uint64_t)daemon->status);
@@ -447,8 +309,8 @@ int daemon_run(enum program program, const char *file)
 
 	fill_standard_descriptors();
 	prepare_process();
-	config = config_load(file, program, log_finding, NULL);
-	if (config == NULL || open_log(config, &error) != 0) {
+	config = config_load(file, program, daemon_log_finding, NULL);
+	if (config == NULL || daemon_open_log(config, &error) != 0) {
 		log_say(MESSAGE_START_FAILED, "%s", config == NULL ? "the configuration has errors" : error.text);
 		log_flush();
 		config_free(config);

@@ -11,6 +11,7 @@
 
 struct dial {
 	struct dial_options options;
+	struct config_timeouts timeouts;
 	dial_done *done;
 	void *owner;
 	uv_timer_t timer;
@@ -187,7 +188,7 @@ static void start_confirm(struct dial *dial)
 		fail(dial, reason, channel_error(dial->channel));
 		return;
 	}
-	enter(dial, REASON_CONFIRM_TIMEOUT, dial->options.timeouts->confirm_ms);
+	enter(dial, REASON_CONFIRM_TIMEOUT, dial->timeouts.confirm_ms);
 	exchange_expect(dial->exchange, on_confirm);
 	exchange_receive(dial->exchange, false);
 }
@@ -236,7 +237,7 @@ static void start_tls(struct dial *dial, enum tls_start start)
 	               ? tls_client_new(dial->options.tls, dial->options.peer_number, dial->result.address, start)
 	               : NULL;
 
-	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->options.timeouts->handshake_ms);
+	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->timeouts.handshake_ms);
 	if (ssl == NULL) {
 		fail(dial, REASON_INTERNAL, "no TLS for this peer");
 		return;
@@ -303,7 +304,7 @@ static struct target_options target_options(const struct dial *dial)
 	    .addresses = &options->peer->address,
 	    .memory = options->memory,
 	    .retry_ms = options->peer->retry_ms,
-	    .connect_ms = options->timeouts->connect_ms,
+	    .connect_ms = dial->timeouts.connect_ms,
 	    .first = (dial->result.address + (dial->failed != 0)) % options->peer->address.count,
 	    .never = dial->failed,
 	};
@@ -414,7 +415,7 @@ static void send_offer(struct dial *dial)
 		fail(dial, reason, channel_error(dial->channel));
 		return;
 	}
-	enter(dial, REASON_EXCHANGE_TIMEOUT, dial->options.timeouts->exchange_ms);
+	enter(dial, REASON_EXCHANGE_TIMEOUT, dial->timeouts.exchange_ms);
 	exchange_receive(dial->exchange, false);
 }
 
@@ -462,6 +463,8 @@ struct dial *dial_start(const struct dial_options *options, dial_done *done, voi
 	if (dial == NULL)
 		return NULL;
 	dial->options = *options;
+	dial->timeouts = *options->timeouts;
+	dial->options.timeouts = NULL;
 	dial->done = done;
 	dial->owner = owner;
 	dial->direct = options->peer->security == PEER_DIRECT;

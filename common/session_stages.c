@@ -29,7 +29,7 @@ static void start_relay(struct session *session)
 	session->exchange = NULL;
 	free(session->offer);
 	session->offer = NULL;
-	session_enter(session, STAGE_RELAY, session_timeouts(session)->idle_ms);
+	session_enter(session, STAGE_RELAY, session_timeouts(session).idle_ms);
 	session->relay = relay_start(session->front, session->back, limit, &session->verdict, on_relay, session);
 	if (session->relay == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the relay");
@@ -145,7 +145,7 @@ static void start_confirm(struct session *session)
 		session_end(session, reason, channel_error(session->front));
 		return;
 	}
-	session_enter(session, STAGE_CONFIRM, session_timeouts(session)->confirm_ms);
+	session_enter(session, STAGE_CONFIRM, session_timeouts(session).confirm_ms);
 	exchange_expect(exchange, on_confirm);
 	exchange_receive(exchange, false);
 }
@@ -161,7 +161,7 @@ static void start_inside_offer(struct session *session)
 		session_end(session, REASON_NO_MEMORY, "no memory for the exchange");
 		return;
 	}
-	session_enter(session, STAGE_INSIDE_OFFER, session_timeouts(session)->exchange_ms);
+	session_enter(session, STAGE_INSIDE_OFFER, session_timeouts(session).exchange_ms);
 	exchange_receive(session->exchange, false);
 }
 
@@ -212,7 +212,7 @@ static void start_tls(struct session *session, enum tls_start start)
 		session_end(session, tls != NULL ? REASON_NO_MEMORY : REASON_DIRECT_NOT_PERMITTED, "no TLS here");
 		return;
 	}
-	session_enter(session, STAGE_HANDSHAKE, session_timeouts(session)->handshake_ms);
+	session_enter(session, STAGE_HANDSHAKE, session_timeouts(session).handshake_ms);
 	session->handshake = handshake_start(session->front, ssl, &expectation, on_handshake, session);
 	if (session->handshake == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the handshake");
@@ -377,13 +377,13 @@ void session_first_stage(struct session *session)
 		session_end(session, REASON_NO_MEMORY, "no memory for the exchange");
 		return;
 	}
-	session_enter(session, STAGE_OFFER, session_timeouts(session)->exchange_ms);
+	session_enter(session, STAGE_OFFER, session_timeouts(session).exchange_ms);
 	exchange_receive(session->exchange, true);
 }
 
 static void check_idle(struct session *session)
 {
-	uint64_t idle_ms = session_timeouts(session)->idle_ms;
+	uint64_t idle_ms = session_timeouts(session).idle_ms;
 	uint64_t now_ms = uv_now(iocontext_loop(session->host->io));
 	struct relay_count count;
 

@@ -55,7 +55,7 @@ static void connect_service(struct session *session)
 	    .addresses = &service->address,
 	    .memory = &session_part(session)->services[number],
 	    .retry_ms = service->retry_ms,
-	    .connect_ms = session_timeouts(session)->connect_ms,
+	    .connect_ms = session_timeouts(session).connect_ms,
 	};
 
 	session->target = target_start(session->host->io, &options, on_target, session);
@@ -70,6 +70,7 @@ static void connect_peer(struct session *session)
 	const struct config_peer *peer = session->peer;
 	const struct params *offer = session->offer;
 	size_t number = (size_t)(peer - config->peers);
+	struct config_timeouts timeouts = session_timeouts(session);
 	struct dial_options options = {
 	    .io = session->host->io,
 	    .peer = peer,
@@ -77,7 +78,7 @@ static void connect_peer(struct session *session)
 	    .tls = session_part(session)->tls,
 	    .memory = &session_part(session)->peers[number],
 	    .notifiers = session->snapshot->notifiers,
-	    .timeouts = session_timeouts(session),
+	    .timeouts = &timeouts,
 	    .confirm = config->tls.confirm,
 	    .min_version = config->tls.min_version,
 	    .leg = &session->record.back,

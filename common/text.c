@@ -192,20 +192,22 @@ bool name_equal(const char *a, const char *b)
 }
 
 /* One star is enough to go back to: an earlier one could match nothing that the last cannot. */
-bool name_match(const char *pattern, const char *name)
+bool text_match(const char *pattern, const char *text, enum text_case letters)
 {
 	const char *star = NULL, *resume = NULL;
 
-	while (*name != '\0') {
+	while (*text != '\0') {
+		bool same = letters == TEXT_EXACT ? *pattern == *text : lower(*pattern) == lower(*text);
+
 		if (*pattern == '*') {
 			star = pattern++;
-			resume = name;
-		} else if (*pattern == '?' || (*pattern != '\0' && lower(*pattern) == lower(*name))) {
+			resume = text;
+		} else if (*pattern == '?' || (*pattern != '\0' && same)) {
 			pattern++;
-			name++;
+			text++;
 		} else if (star != NULL) {
 			pattern = star + 1;
-			name = ++resume;
+			text = ++resume;
 		} else {
 			return false;
 		}
@@ -213,6 +215,11 @@ bool name_match(const char *pattern, const char *name)
 	while (*pattern == '*')
 		pattern++;
 	return *pattern == '\0';
+}
+
+bool name_match(const char *pattern, const char *name)
+{
+	return text_match(pattern, name, TEXT_ANY_CASE);
 }
 
 bool name_pattern_valid(const char *pattern)
@@ -293,6 +300,41 @@ static int hex_value(char c)
 	const char *at = c != '\0' ? strchr(hex_digits, lower(c)) : NULL;
 
 	return at != NULL ? (int)(at - hex_digits) : -1;
+}
+
+static const struct {
+	char letter;
+	unsigned shift;
+} byte_units[] = {{'G', 30}, {'M', 20}, {'k', 10}};
+
+int text_to_bytes(const char *text, uint64_t *bytes, struct error *error)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned shift = 0;
+	char number[24];
+
+	for (size_t i = 0; i < sizeof(byte_units) / sizeof(byte_units[0]); i++)
+		if (text[digits] == byte_units[i].letter)
+			shift = byte_units[i].shift;
+	if (digits == 0 || digits >= sizeof(number) || (text[digits] != '\0' && (shift == 0 || text[digits + 1] != '\0')))
+		return error_set(error, "\"%.64s\" is not a number of bytes: a whole number, with k, M or G behind it or none", text);
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	if (text_to_number(number, 0, UINT64_MAX >> shift, bytes, error) != 0)
+		return -1;
+	*bytes <<= shift;
+	return 0;
+}
+
+void text_put_bytes(struct text *text, uint64_t bytes)
+{
+	for (size_t i = 0; i < sizeof(byte_units) / sizeof(byte_units[0]); i++) {
+		if (bytes == 0 || (bytes & ((UINT64_C(1) << byte_units[i].shift) - 1)) != 0)
+			continue;
+		text_printf(text, "%llu%c", (unsigned long long)(bytes >> byte_units[i].shift), byte_units[i].letter);
+		return;
+	}
+	text_printf(text, "%llu", (unsigned long long)bytes);
 }
 
 int text_from_hex(const char *hex, uint8_t *bytes, size_t size)

@@ -28,6 +28,9 @@ bool config_is_set(const struct row *row, const void *section);
 /* Item number `item` of the member as text, into `text`; false where there is no such item. What is no list has one. */
 bool config_get(const struct row *row, const void *section, size_t item, struct text *text);
 
+/* config.c: a wait that is CONFIG_INHERIT becomes that of `from`. */
+void config_timeouts_inherit(struct config_timeouts *waits, const struct config_timeouts *from);
+
 /* config_check.c: what single rows cannot see: contradictions, names that do not exist, TLS without certificates. Fills in
  * what listeners inherit. */
 void config_check(struct config *config, config_report *report, void *context);

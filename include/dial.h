@@ -27,7 +27,7 @@ struct dial_options {
 	struct tls_worker *tls;                 /* borrowed; NULL: no TLS here, only PEER_NONE works */
 	struct target_memory *memory;           /* borrowed; may be NULL */
 	struct notifiers *notifiers;            /* borrowed; may be NULL */
-	const struct config_timeouts *timeouts; /* borrowed */
+	const struct config_timeouts *timeouts; /* borrowed until dial_start returns */
 	int confirm;                            /* enum confirm_mode */
 	int min_version;                        /* for parameter 7 */
 	struct leg *leg;                        /* borrowed; leg_init was called; filled in as the stages pass */

@@ -23,6 +23,9 @@ enum row_type {
 	ROW_NETWORKS,  /* struct network_list, comma separated */
 	ROW_NAMES,     /* struct text_list of CCI names */
 	ROW_PATTERNS,  /* struct text_list of name patterns */
+	ROW_IDENTITIES, /* struct text_list of patterns of names in certificates (identity.h) */
+	ROW_SIZE,      /* uint64_t bytes in [least, most], with k, M or G */
+	ROW_MODE,      /* uint64_t permission bits, octal */
 };
 
 struct row_word {
@@ -39,6 +42,7 @@ struct row {
 	uint64_t least, most;
 	const char *fallback; /* the default as the file would write it; NULL: unset */
 	bool required;
+	bool inherits; /* a number that is CONFIG_INHERIT where the file does not say it */
 	bool reloadable;
 	unsigned programs; /* enum program, or'ed */
 	const struct row_word *words;
@@ -49,12 +53,13 @@ struct row {
 struct row_section {
 	const char *name;
 	bool named;      /* [name NAME], any number of times */
+	bool required;
 	size_t size;     /* of one structure */
 	size_t offset;   /* in struct config: of the structure, or of the pointer to the array where named */
 	size_t count_offset; /* in struct config: of the size_t count, where named */
 	unsigned programs;
-	bool required;
 	const char *help;
+	void (*init)(void *structure); /* sets what has no row; NULL: zeros will do */
 };
 
 /* All rows, in the order in which --dump and the samples show them. */

@@ -89,9 +89,10 @@ void session_enter(struct session *session, enum stage stage, uint64_t deadline_
 /* session.c: microseconds since session_enter. */
 uint64_t session_stage_us(const struct session *session);
 
-static inline const struct config_timeouts *session_timeouts(const struct session *session)
+/* The waits in force: the listener's until a rule has decided. */
+static inline struct config_timeouts session_timeouts(const struct session *session)
 {
-	return &session->snapshot->config->timeouts;
+	return config_timeouts_of(session->listener, session->decision.rule);
 }
 
 static inline struct snapshot_part *session_part(const struct session *session)

@@ -67,8 +67,12 @@ bool name_valid(const char *name, size_t length);
 /* Equal without regard to ASCII case (protocol, section 1); never consults the locale. */
 bool name_equal(const char *a, const char *b);
 
-/* Does `name` match `pattern`, in which * stands for any run of characters and ? for one? No regard to case.
- * Time is bounded by the product of both lengths. */
+/* Does `text` match `pattern`, in which * stands for any run of characters and ? for one? Time is bounded by the product of
+ * both lengths. */
+enum text_case { TEXT_ANY_CASE, TEXT_EXACT };
+bool text_match(const char *pattern, const char *text, enum text_case letters);
+
+/* Does `name` match `pattern`, in which * stands for any run of characters and ? for one? No regard to case. */
 bool name_match(const char *pattern, const char *name);
 
 /* Is this a pattern of names: 1 to 64 characters of a name, * or ?. */
@@ -83,6 +87,12 @@ int text_to_duration(const char *text, uint64_t *duration_ms, struct error *erro
 
 /* The shortest text that text_to_duration reads back as `duration_ms`. */
 void text_put_duration(struct text *text, uint64_t duration_ms);
+
+/* Parse a number of bytes: decimal, with k, M or G (of 1024) behind it or none. 0 or -1 with `error`. */
+int text_to_bytes(const char *text, uint64_t *bytes, struct error *error) MUST_CHECK;
+
+/* The shortest text that text_to_bytes reads back as `bytes`. */
+void text_put_bytes(struct text *text, uint64_t bytes);
 
 /* Parse an even number of hexadecimal digits into at most `size` bytes. Bytes stored, or -1. */
 int text_from_hex(const char *hex, uint8_t *bytes, size_t size) MUST_CHECK;

@@ -1,0 +1,129 @@
+/* Another configuration for a gateway that runs: all of it, or nothing. */
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "daemon_parts.h"
+#include "log.h"
+#include "notifier_log.h"
+#include "reload.h"
+
+const struct cci_notifier_kind *const daemon_notifier_kinds[] = {&notifier_log_kind, NULL};
+
+const char *daemon_program_name(enum program program)
+{
+	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
+}
+
+/* --- configuration --- */
+
+void daemon_log_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
+{
+	struct logline out;
+
+	(void)context;
+	log_begin(&out, is_error ? MESSAGE_CONFIG_ERROR : MESSAGE_CONFIG_WARNING, NULL);
+	log_format(&out, "at", line > 0 ? "%s:%u" : "%s", file, line);
+	log_text(&out, "detail", text);
+	log_end(&out);
+	log_flush();
+}
+
+void daemon_apply_limits(const struct daemon *daemon, const struct config *config)
+{
+	struct rlimit limit;
+
+	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * config->limits.connections + 64)
+		log_say(MESSAGE_CONFIG_WARNING,
+		        "connections = %llu needs twice as many descriptors, and the limit of open files is %llu: raise it "
+		        "(LimitNOFILE=, ulimit -n)",
+		        (unsigned long long)config->limits.connections, (unsigned long long)limit.rlim_cur);
+}
+
+int daemon_open_log(const struct config *config, struct error *error)
+{
+	return log_open((enum log_sink)config->log.to, (enum level)config->log.level, daemon_program_name(config->program), error);
+}
+
+/* --- reload --- */
+
+/* All workers are ready for it, or none is. */
+int daemon_prepare_workers(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners,
+                           struct error *error)
+{
+	for (unsigned i = 0; i < daemon->worker_count; i++) {
+		if (worker_prepare(daemon->workers[i], snapshot, listeners, error) == 0)
+			continue;
+		while (i-- > 0)
+			worker_forget(daemon->workers[i]);
+		return -1;
+	}
+	return 0;
+}
+
+/* From here on nothing fails. Our own descriptors of the old sockets go first: what a worker closes is closed then, and
+ * no connection can wait there for nobody. */
+static void swap(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners)
+{
+	listener_close(&daemon->listeners);
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_use(daemon->workers[i]);
+	snapshot_release(daemon->snapshot);
+	daemon->listeners = *listeners;
+	daemon->snapshot = snapshot;
+	daemon_apply_limits(daemon, snapshot->config);
+}
+
+static struct snapshot *load_again(struct daemon *daemon, struct error *error)
+{
+	struct config *config = config_load(daemon->file, daemon->program, daemon_log_finding, NULL);
+	struct snapshot *snapshot = NULL;
+
+	if (config == NULL) {
+		error_set(error, "%s has errors", daemon->file);
+		return NULL;
+	}
+	if (reload_keep(config, daemon->snapshot->config, error) == 0)
+		snapshot = snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error);
+	if (snapshot == NULL)
+		config_free(config);
+	return snapshot;
+}
+
+static int reload(struct daemon *daemon, struct error *error)
+{
+	struct snapshot *snapshot = load_again(daemon, error);
+	struct listener_set listeners = {0};
+
+	if (snapshot == NULL)
+		return -1;
+	if (listener_open(&listeners, snapshot->config, &daemon->listeners, daemon->worker_count, error) != 0 ||
+	    daemon_prepare_workers(daemon, snapshot, &listeners, error) != 0)
+		goto err;
+	if (daemon_open_log(snapshot->config, error) == 0) {
+		swap(daemon, snapshot, &listeners);
+		return 0;
+	}
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_forget(daemon->workers[i]);
+err:
+	listener_close(&listeners);
+	snapshot_release(snapshot);
+	return -1;
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+	struct error error;
+
+	if (daemon->draining)
+		return;
+	if (reload(daemon, &error) != 0) {
+		log_say(MESSAGE_RELOAD_FAILED, "%s", error.text);
+	} else {
+		log_say(MESSAGE_RELOADED, "%s", daemon->file);
+		listener_log(&daemon->listeners, daemon->snapshot->config);
+		tls_worker_log(daemon->snapshot->parts[0].tls);
+	}
+	log_flush();
+}

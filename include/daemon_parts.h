@@ -1,0 +1,56 @@
+/*
+ * What daemon.c (start, signals, end) and daemon_reload.c (another configuration, or the same with other files) share.
+ * Nobody else includes it. Main thread only, save where it says so.
+ */
+#ifndef DAEMON_PARTS_H
+#define DAEMON_PARTS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "daemon.h"
+#include "listener.h"
+#include "snapshot.h"
+#include "worker.h"
+
+struct daemon {
+	enum program program;
+	const char *file;
+	uv_loop_t loop;
+	uv_signal_t hangup, terminate, interrupt;
+	uv_async_t drained;
+	uv_timer_t reload_timer, drain_timer, noise_timer;
+	struct worker_shared shared;
+	struct snapshot *snapshot;
+	struct listener_set listeners;
+	struct worker **workers;
+	unsigned worker_count;
+	atomic_uint drained_count; /* workers without a session left */
+	bool draining, loop_is_open;
+	uint64_t accepted; /* connections, when all is over */
+	int status;
+};
+
+const char *daemon_program_name(enum program program);
+
+/* A config_report that logs. */
+void daemon_log_finding(void *context, bool is_error, const char *file, unsigned line, const char *text);
+
+/* Open the log as `config` says. 0, or -1 with `error`. */
+int daemon_open_log(const struct config *config, struct error *error) MUST_CHECK;
+
+/* Put the limits of `config` in force; warns of too few descriptors. */
+void daemon_apply_limits(const struct daemon *daemon, const struct config *config);
+
+/* The kinds of notifiers that there are, NULL-terminated. */
+extern const struct cci_notifier_kind *const daemon_notifier_kinds[];
+
+/* All workers prepare for `snapshot` and `listeners` (worker_prepare), or none does. 0, or -1 with `error`. */
+int daemon_prepare_workers(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners,
+                           struct error *error) MUST_CHECK;
+
+/* Read the file again and use it: all of it or, after any error (which is logged), nothing. */
+void daemon_reload(struct daemon *daemon);
+
+#endif
