@@ -19,15 +19,15 @@ ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZ
 LIBS := -lssl -lcrypto -luv -linih
 
 COMMON := text identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_dump \
-          params policy confirm tlscontext tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
+          params policy route confirm tlscontext tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
           poller iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages session_target listener accept worker reload daemon daemon_reload options
+          snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base policy shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target listener accept worker daemon
+UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target listener accept worker daemon
 E2E_TESTS := exchange tls life faults command
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw

@@ -7,6 +7,8 @@ static const char usage[] =
     "    ccissl -c FILE             run until SIGTERM; SIGHUP reads FILE again\n"
     "    ccissl -c FILE --check     name every error in FILE and in what it refers to\n"
     "    ccissl -c FILE --dump      print the configuration in force, every key explained\n"
+    "    ccissl -c FILE --explain source=IP sysid=NAME [security=off] [listener=NAME] ...\n"
+    "                                 what becomes of such a connection, and which rule says so\n"
     "    ccissl --version\n"
     "    ccissl --help\n"
     "\n"

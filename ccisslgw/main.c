@@ -8,6 +8,8 @@ static const char usage[] =
     "    ccisslgw -c FILE             run until SIGTERM; SIGHUP reads FILE again\n"
     "    ccisslgw -c FILE --check     name every error in FILE and in what it refers to\n"
     "    ccisslgw -c FILE --dump      print the configuration in force, every key explained\n"
+    "    ccisslgw -c FILE --explain source=IP sysid=NAME [security=off] [listener=NAME] ...\n"
+    "                                   what becomes of such a connection, and which rule says so\n"
     "    ccisslgw connect HOST:PORT   standard input and output through the exchange and TLS\n"
     "    ccisslgw ping HOST:PORT      is a gateway there, and does it answer?\n"
     "    ccisslgw --version\n"

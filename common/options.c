@@ -8,17 +8,33 @@
 #include <uv.h>
 
 #include "daemon.h"
+#include "explain.h"
 #include "kerneltls.h"
 #include "tlscontext.h"
 
 #define EXIT_USAGE 2
 
 /* Values that no character has: getopt_long returns them beside -c and -h. */
-enum mode { MODE_RUN, MODE_FIRST = 256, MODE_CHECK = MODE_FIRST, MODE_DUMP, MODE_VERSION, MODE_HELP };
+enum mode { MODE_RUN, MODE_FIRST = 256, MODE_CHECK = MODE_FIRST, MODE_DUMP, MODE_EXPLAIN, MODE_VERSION, MODE_HELP };
 
 static const char *program_name(enum program program)
 {
 	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
+}
+
+static int usage_error(enum program program, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static int usage_error(enum program program, const char *format, ...)
+{
+	const char *name = program_name(program);
+	va_list arguments;
+
+	(void)fprintf(stderr, "%s: ", name);
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	(void)fprintf(stderr, "; see %s --help\n", name);
+	return EXIT_USAGE;
 }
 
 static void print_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
@@ -65,6 +81,20 @@ int daemon_dump(enum program program, const char *file)
 	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+int daemon_explain(enum program program, const char *file, int count, char *const *words)
+{
+	struct config *config = config_load(file, program, print_finding, NULL);
+	struct error error;
+	int result = config != NULL ? explain(config, stdout, count, words, NULL, &error) : -1;
+
+	config_free(config);
+	if (config == NULL)
+		return EXIT_FAILURE;
+	if (result != 0)
+		return usage_error(program, "--explain: %s", error.text);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int print_version(enum program program)
 {
 	(void)printf("%s %s\n%s, libuv %s, kernel TLS: %s\n", program_name(program), GATEWAY_VERSION,
@@ -72,35 +102,29 @@ static int print_version(enum program program)
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int usage_error(enum program program, const char *format, ...) PRINTF_LIKE(2, 3);
+struct request {
+	enum mode mode;
+	const char *file;
+	int word_count; /* behind the options: what --explain is asked */
+	char *const *words;
+};
 
-static int usage_error(enum program program, const char *format, ...)
+static int run_mode(enum program program, const struct request *request, const char *usage)
 {
-	const char *name = program_name(program);
-	va_list arguments;
-
-	(void)fprintf(stderr, "%s: ", name);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	(void)fprintf(stderr, "; see %s --help\n", name);
-	return EXIT_USAGE;
-}
-
-static int run_mode(enum program program, enum mode mode, const char *file, const char *usage)
-{
-	switch (mode) {
+	switch (request->mode) {
 	case MODE_CHECK:
-		return daemon_check(program, file);
+		return daemon_check(program, request->file);
 	case MODE_DUMP:
-		return daemon_dump(program, file);
+		return daemon_dump(program, request->file);
+	case MODE_EXPLAIN:
+		return daemon_explain(program, request->file, request->word_count, request->words);
 	case MODE_VERSION:
 		return print_version(program);
 	case MODE_HELP:
 		(void)fputs(usage, stdout);
 		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	default:
-		return daemon_run(program, file);
+		return daemon_run(program, request->file);
 	}
 }
 
@@ -116,18 +140,14 @@ static int bad_option(enum program program, int result, char **argv)
 	return usage_error(program, "there is no option %s", argv[optind - 1]);
 }
 
-struct request {
-	enum mode mode;
-	const char *file;
-};
-
 /* 0; or the exit status for bad usage, which has been said. */
 static int parse(enum program program, int argc, char **argv, struct request *request)
 {
 	static const struct option options[] = {
 	    {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, MODE_CHECK},
-	    {"dump", no_argument, NULL, MODE_DUMP},   {"version", no_argument, NULL, MODE_VERSION},
-	    {"help", no_argument, NULL, MODE_HELP},   {NULL, 0, NULL, 0},
+	    {"dump", no_argument, NULL, MODE_DUMP},   {"explain", no_argument, NULL, MODE_EXPLAIN},
+	    {"version", no_argument, NULL, MODE_VERSION}, {"help", no_argument, NULL, MODE_HELP},
+	    {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -142,10 +162,12 @@ static int parse(enum program program, int argc, char **argv, struct request *re
 			continue;
 		}
 		if (request->mode != MODE_RUN)
-			return usage_error(program, "only one of --check, --dump, --version and --help at a time");
+			return usage_error(program, "only one of --check, --dump, --explain, --version and --help at a time");
 		request->mode = option == 'h' ? MODE_HELP : (enum mode)option;
 	}
-	if (optind < argc)
+	request->word_count = argc - optind;
+	request->words = argv + optind;
+	if (optind < argc && request->mode != MODE_EXPLAIN)
 		return usage_error(program, "%s is not expected here", argv[optind]);
 	if (request->file == NULL && request->mode != MODE_VERSION && request->mode != MODE_HELP)
 		return usage_error(program, "no configuration: name its file, such as %s -c /etc/%s.ini", program_name(program),
@@ -158,5 +180,5 @@ int daemon_main(enum program program, const char *usage, int argc, char **argv)
 	struct request request = {.mode = MODE_RUN};
 	int status = parse(program, argc, argv, &request);
 
-	return status != 0 ? status : run_mode(program, request.mode, request.file, usage);
+	return status != 0 ? status : run_mode(program, &request, usage);
 }

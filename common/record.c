@@ -202,6 +202,10 @@ static void put_front(struct logline *line, const struct record *record)
 	else
 		log_text(line, "rule", "-");
 	log_text(line, "policy", leg->policy);
+	log_text(line, "audit_policy", record->audit);
+	log_text(line, "audit_outcome", record->audit_outcome);
+	if (record->audit_reason != REASON_NONE)
+		log_text(line, "audit_reason", reason_word(record->audit_reason));
 	log_text(line, "sysid", leg->sysid);
 	log_text(line, "target", leg->target);
 	log_text(line, "agent", leg->agent);

@@ -91,10 +91,43 @@ void session_target_there(struct session *session)
 		start_relay(session);
 }
 
+/* --- the decision --- */
+
+static struct policy_question question_of(const struct session *session)
+{
+	return (struct policy_question){
+	    .config = session->snapshot->config,
+	    .listener = session->listener,
+	    .source = &session->record.front.remote,
+	    .offer = session->offer,
+	    .secured_before = session->offer != NULL && ratchet_holds(session->host->ratchet, session->offer->sysid),
+	    .inside = session->record.front.direct,
+	};
+}
+
+static void note_decision(struct session *session)
+{
+	const struct decision *decision = &session->decision;
+	struct record *record = &session->record;
+
+	record->outcome = outcome_word(decision->outcome);
+	record->front.policy = unsecured_word(decision->policy);
+	record->front.rule = decision->rule != NULL ? decision->rule->place.name : NULL;
+	record->rule_line = decision->rule != NULL ? decision->rule->place.line : 0;
+	if (decision->audit == UNSECURED_INHERIT)
+		return;
+	record->audit = unsecured_word(decision->audit);
+	record->audit_outcome = outcome_word(decision->audit_outcome);
+	record->audit_reason = decision->audit_reason;
+}
+
 /* --- CONFIRM (protocol, section 4) --- */
 
 static void secured(struct session *session)
 {
+	/* The rule that decided inside TLS may name another service. */
+	if (session->identity_due)
+		session->postponed = session_choose_target(session);
 	if (session->decision.ratchet)
 		(void)ratchet_add(session->host->ratchet, session->offer->sysid);
 	session_connect_onward(session);
@@ -184,6 +217,8 @@ static void on_handshake(void *owner, const struct verdict *verdict, const struc
 	session->handshake = NULL;
 	leg->handshake_us = session_stage_us(session);
 	session->verdict = *verdict;
+	if (session->identity_due)
+		note_decision(session);
 	if (verdict->reason != REASON_NONE) {
 		handshake_failed(session, verdict->reason, verdict->detail);
 		return;
@@ -206,7 +241,16 @@ static void start_tls(struct session *session, enum tls_start start)
 	struct tls_worker *tls = session_part(session)->tls;
 	SSL *ssl = tls != NULL ? tls_server_new(tls, session->listener_number, start) : NULL;
 
-	expectation.client_auth = session->listener->client_auth;
+	if (start == TLS_START_DIRECT)
+		expectation.client_auth = policy_direct_client_auth(session->snapshot->config, session->listener,
+		                                                    &session->record.front.remote);
+	else
+		expectation.client_auth = session->decision.client_auth;
+	if (session->decision.identity_due) {
+		session->identity_due = true;
+		expectation.question = question_of(session);
+		expectation.decision = &session->decision;
+	}
 	expectation.confirm = session->snapshot->config->tls.confirm;
 	if (ssl == NULL) {
 		session_end(session, tls != NULL ? REASON_NO_MEMORY : REASON_DIRECT_NOT_PERMITTED, "no TLS here");
@@ -238,25 +282,16 @@ static void answer_tls(struct session *session)
 
 /* --- the OFFER --- */
 
+/* An OFFER inside TLS is judged with what the certificate says; one in the clear before that is known. */
 static void decide(struct session *session)
 {
-	struct policy_question question = {
-	    .config = session->snapshot->config,
-	    .listener = session->listener,
-	    .source = &session->record.front.remote,
-	    .offer = session->offer,
-	    .secured_before = ratchet_holds(session->host->ratchet, session->offer->sysid),
-	    .inside = session->record.front.direct,
-	};
-	struct decision *decision = &session->decision;
+	struct policy_question question = question_of(session);
 
-	policy_decide(&question, decision);
-	session->record.outcome = outcome_word(decision->outcome);
-	session->record.front.policy = unsecured_word(decision->policy);
-	if (decision->rule != NULL) {
-		session->record.front.rule = decision->rule->place.name;
-		session->record.rule_line = decision->rule->place.line;
-	}
+	if (question.inside)
+		tls_verdict_decide(channel_ssl(session->front), &question, &session->decision, &session->verdict);
+	else
+		policy_decide(&question, &session->decision);
+	note_decision(session);
 }
 
 static void obey(struct session *session)
@@ -339,21 +374,15 @@ static void on_offer(void *owner, enum reason reason)
 /* A raw TCP client says nothing: the listener's target is what it wants, and only rules on its source can match. */
 static void start_raw(struct session *session)
 {
-	struct params nothing = {.type = PARAMS_OFFER, .security = SECURITY_NONE};
-	const struct config_rule *rule;
+	struct policy_question question = question_of(session);
 	enum reason reason;
 
 	session->raw = true;
 	session->record.asked = "raw";
-	session->offer = &nothing;
-	decide(session);
-	session->offer = NULL;
-	rule = session->decision.rule;
-	session->record.outcome = outcome_word(OUTCOME_CLEAR);
-	session->decision.outcome = OUTCOME_CLEAR;
-	session->decision.ratchet = false;
-	if (rule != NULL && rule->action == ACTION_REFUSE)
-		reason = REASON_NOT_PERMITTED;
+	policy_decide_raw(&question, &session->decision);
+	note_decision(session);
+	if (session->decision.outcome == OUTCOME_REFUSE)
+		reason = session->decision.reason;
 	else if (session->quota == QUOTA_OVER)
 		reason = REASON_BUSY;
 	else if (session->host->draining)

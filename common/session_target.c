@@ -1,4 +1,5 @@
 /* Whom a session is connected to, and the connection there. */
+#include <stdio.h>
 #include <string.h>
 
 #include "session_stages.h"
@@ -118,39 +119,25 @@ void session_connect_onward(struct session *session)
 
 enum reason session_choose_target(struct session *session)
 {
-	const struct config *config = session->snapshot->config;
-	const char *wanted = session->record.front.target;
 	struct record *record = &session->record;
+	struct route_question question = {.config = session->snapshot->config,
+	                                  .listener = session->listener,
+	                                  .service = session->decision.service,
+	                                  .wanted = session->offer != NULL ? session->offer->target : "",
+	                                  .offer = session->offer};
+	struct route route;
+	enum reason reason = route_choose(&question, &route);
 
-	if (strcmp(wanted, PARAMS_PING) == 0) {
-		session->destination = TO_PING;
-		record->service_kind = "ping";
-		return REASON_NONE;
-	}
-	if (config->program == PROGRAM_CCISSLGW && wanted[0] == '\0' && session->listener->target != NULL)
-		wanted = session->listener->target;
-	if (config->program == PROGRAM_CCISSL && (wanted[0] == '\0' || name_equal(wanted, config->gateway.sysid)))
-		wanted = session->listener->service != NULL ? session->listener->service : "";
-	session->service = config_service_named(config, wanted);
-	/* A gateway's own sysid means its own service: that of this name, or the only one there is. */
-	if (session->service == NULL && config->program == PROGRAM_CCISSLGW &&
-	    name_equal(wanted, config->gateway.sysid) && config->service_count > 0)
-		session->service = &config->services[0];
-	if (session->service != NULL) {
-		session->destination = TO_SERVICE;
-		record->service = session->service->place.name;
-		record->service_kind = "service";
-		return REASON_NONE;
-	}
-	session->peer = config->program == PROGRAM_CCISSLGW ? config_peer_for(config, wanted) : NULL;
-	if (session->peer == NULL)
-		return REASON_TARGET_UNKNOWN;
+	session->destination = route.destination;
+	session->service = route.service;
+	session->peer = route.peer;
+	record->service_kind = destination_word(route.destination);
+	if (route.destination == TO_SERVICE)
+		record->service = route.service->place.name;
+	if (route.destination != TO_PEER)
+		return reason;
+	record->service = route.peer->place.name;
 	if (record->front.target[0] == '\0')
-		(void)snprintf(record->front.target, sizeof(record->front.target), "%s", wanted);
-	session->destination = TO_PEER;
-	record->service = session->peer->place.name;
-	record->service_kind = "peer";
-	if (session->offer != NULL && session->offer->has_hops && session->offer->hops == 0)
-		return REASON_HOPS_EXHAUSTED;
-	return REASON_NONE;
+		(void)snprintf(record->front.target, sizeof(record->front.target), "%s", route.target);
+	return reason;
 }

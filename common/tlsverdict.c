@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+void tls_identity_of(SSL *ssl, struct identity *identity);
+
 static void refuse(struct verdict *verdict, enum reason reason, const char *detail)
 {
 	verdict->reason = reason;
@@ -89,12 +91,33 @@ static void judge_alpn(SSL *ssl, const struct tls_expectation *expectation, stru
 	}
 }
 
+void tls_identity_of(SSL *ssl, struct identity *identity)
+{
+	(void)ssl;
+	memset(identity, 0, sizeof(*identity));
+}
+
+void tls_verdict_decide(SSL *ssl, const struct policy_question *question, struct decision *decision,
+                        struct verdict *verdict)
+{
+	struct policy_question known = *question;
+	struct identity identity;
+
+	tls_identity_of(ssl, &identity);
+	known.identity = &identity;
+	policy_decide(&known, decision);
+	if (decision->outcome == OUTCOME_REFUSE)
+		refuse(verdict, decision->reason, "a rule decided by the client's certificate");
+}
+
 void tls_verdict(SSL *ssl, const struct tls_expectation *expectation, struct verdict *verdict)
 {
 	*verdict = (struct verdict){.reason = REASON_NONE};
 	judge_alpn(ssl, expectation, verdict);
 	if (verdict->reason == REASON_NONE)
 		judge_peer(ssl, expectation, verdict);
+	if (verdict->reason == REASON_NONE && expectation->question.config != NULL)
+		tls_verdict_decide(ssl, &expectation->question, expectation->decision, verdict);
 }
 
 static enum reason verify_reason(long result)

@@ -14,7 +14,7 @@
  * when it could not start (the reason was logged), 3 when a second signal cut the drain short. */
 int daemon_run(enum program program, const char *file);
 
-/* The next three are in options.c.
+/* The next four are in options.c.
  *
  * --check: print every finding to standard error and "FILE: ok" to standard output; exit status 0 or 1. */
 int daemon_check(enum program program, const char *file);
@@ -22,7 +22,11 @@ int daemon_check(enum program program, const char *file);
 /* --dump: the effective configuration to standard output; exit status 0 or 1. */
 int daemon_dump(enum program program, const char *file);
 
-/* Options common to both programs: -c FILE, --check, --dump, --version, --help. Handles them all and returns the exit
+/* --explain: what becomes of the connection that `words` describe (explain.h), to standard output; exit status 0; 1 for errors
+ * in the file, 2 for words that are not understood. */
+int daemon_explain(enum program program, const char *file, int count, char *const *words);
+
+/* Options common to both programs: -c FILE, --check, --dump, --explain, --version, --help. Handles them all and returns the exit
  * status of the program. `usage` is printed for --help. */
 int daemon_main(enum program program, const char *usage, int argc, char **argv);
 

@@ -70,6 +70,9 @@ struct record {
 	uint8_t connection[PARAMS_CONNECTION_SIZE];
 	const char *asked;           /* borrowed word: the security offered; "raw" without an exchange, "tls" before one */
 	const char *outcome;         /* borrowed word: clear, tls, inside, refuse; NULL: never decided */
+	const char *audit;           /* borrowed word: the policy on trial; NULL: none */
+	const char *audit_outcome;   /* borrowed word: what it would have done */
+	enum reason audit_reason;    /* why it would have refused */
 	const char *service;         /* borrowed: the name of the service or peer; NULL: none */
 	const char *service_kind;    /* "service", "peer", "ping" */
 	unsigned rule_line;

@@ -14,6 +14,7 @@
 #include "policy.h"
 #include "record.h"
 #include "relay.h"
+#include "route.h"
 #include "session.h"
 
 enum stage {
@@ -25,8 +26,6 @@ enum stage {
 	STAGE_RELAY,
 	STAGE_LINGER,       /* ended and recorded; last bytes on their way */
 };
-
-enum destination { TO_NOBODY, TO_PING, TO_SERVICE, TO_PEER };
 
 struct session {
 	struct session_host *host;
@@ -40,6 +39,7 @@ struct session {
 	struct source_key source;
 	enum stage stage;
 	bool ended, agreed, raw;
+	bool identity_due; /* the decision was taken again inside TLS */
 	uv_timer_t timer;
 	struct channel *front, *back; /* owned */
 	/* At most one of these runs at a time. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "policy.h"
 #include "reason.h"
 #include "tlscontext.h"
 
@@ -46,6 +47,8 @@ struct tls_expectation {
 	bool is_server;
 	int client_auth;     /* enum client_auth, server only */
 	int confirm;         /* enum confirm_mode: with REQUIRE an upgrade without ALPN is refused */
+	struct policy_question question; /* server only: to be decided again with the identity; .config NULL: nothing is due */
+	struct decision *decision;       /* into which; borrowed until the verdict */
 };
 
 struct verdict {
@@ -56,6 +59,12 @@ struct verdict {
 
 /* Judge the finished handshake on `ssl`. */
 void tls_verdict(SSL *ssl, const struct tls_expectation *expectation, struct verdict *verdict);
+
+/* The part of the verdict that is the rules': decide `question` with the identity that the certificate on `ssl` proves, also
+ * of a resumed session. A refusal becomes the verdict's. tls_verdict calls it where a question is due; for an OFFER inside
+ * TLS the session does. */
+void tls_verdict_decide(SSL *ssl, const struct policy_question *question, struct decision *decision,
+                        struct verdict *verdict);
 
 /* Judge a handshake that failed: the most telling reason (certificate missing, untrusted, name, ALPN, no shared
  * version...) from the error queue and the verify result. */

@@ -32,6 +32,7 @@ struct world {
 	char *patterns[1], *names[1];
 	union socket_address source;
 	struct params offer;
+	const struct identity *identity;
 };
 
 static void make_world(struct world *world)
@@ -48,8 +49,13 @@ static void make_world(struct world *world)
 
 static struct decision decide(struct world *world, bool secured_before, bool inside)
 {
-	struct policy_question question = {&world->config, &world->listener, &world->source,
-	                                   &world->offer,  secured_before,   inside};
+	struct policy_question question = {.config = &world->config,
+	                                   .listener = &world->listener,
+	                                   .source = &world->source,
+	                                   .offer = &world->offer,
+	                                   .identity = world->identity,
+	                                   .secured_before = secured_before,
+	                                   .inside = inside};
 	struct decision decision;
 
 	policy_decide(&question, &decision);
@@ -128,6 +134,178 @@ START_TEST(a_version_must_be_in_common)
 }
 END_TEST
 
+/* A world with a rule for an identity, and a refusal for everybody else behind it. */
+static void make_office(struct world *world, struct identity *identity)
+{
+	make_world(world);
+	memset(identity, 0, sizeof(*identity));
+	world->config.rule_count = 2;
+	world->patterns[0] = (char *)(uintptr_t)"DNS:*.office.example";
+	world->rules[0].identity = (struct text_list){world->patterns, 1};
+	world->rules[0].service = (char *)(uintptr_t)"inner";
+	world->rules[1].action = ACTION_REFUSE;
+	world->listener.client_auth = CLIENT_AUTH_NO;
+	world->offer.security = SECURITY_ON;
+}
+
+START_TEST(an_identity_is_waited_for_inside_tls)
+{
+	struct identity identity;
+	struct decision decision;
+	struct world world;
+
+	make_office(&world, &identity);
+	decision = decide(&world, false, false);
+	ck_assert_int_eq(decision.outcome, OUTCOME_TLS);
+	ck_assert(decision.identity_due);
+	ck_assert_int_eq(decision.client_auth, CLIENT_AUTH_REQUEST);
+	world.identity = &identity;
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NOT_PERMITTED);
+	identity_add(&identity, IDENTITY_DNS, "a.office.example", 16);
+	/* Not verified: it is nobody's name. */
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NOT_PERMITTED);
+	identity.verified = true;
+	decision = decide(&world, false, false);
+	ck_assert_int_eq(decision.outcome, OUTCOME_TLS);
+	ck_assert_ptr_eq(decision.rule, &world.rules[0]);
+	ck_assert_str_eq(decision.service, "inner");
+	ck_assert(!decision.identity_due);
+}
+END_TEST
+
+START_TEST(what_goes_in_the_clear_has_no_identity)
+{
+	struct identity identity;
+	struct world world;
+
+	make_office(&world, &identity);
+	world.listener.unsecured = UNSECURED_ALLOW;
+	world.offer.security = SECURITY_OFF;
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NOT_PERMITTED);
+	world.config.rule_count = 1;
+	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_CLEAR);
+	/* The ratchet of a rule that can only match inside TLS closes the clear all the same. */
+	world.rules[0].ratchet = CHOICE_YES;
+	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_CLEAR);
+	ck_assert_int_eq(decide(&world, true, false).reason, REASON_RATCHETED);
+}
+END_TEST
+
+START_TEST(an_offer_inside_is_judged_with_its_identity)
+{
+	struct identity identity;
+	struct world world;
+
+	make_office(&world, &identity);
+	world.offer.security = SECURITY_INSIDE;
+	world.identity = &identity;
+	ck_assert_int_eq(decide(&world, false, true).reason, REASON_NOT_PERMITTED);
+	identity_add(&identity, IDENTITY_DNS, "A.Office.Example", 16);
+	identity.verified = true;
+	ck_assert_int_eq(decide(&world, false, true).outcome, OUTCOME_INSIDE);
+	world.offer.security = SECURITY_ON;
+	ck_assert_int_eq(decide(&world, false, true).reason, REASON_BAD_MESSAGE);
+}
+END_TEST
+
+START_TEST(a_rule_can_require_a_certificate)
+{
+	struct identity identity = {.verified = false};
+	struct world world;
+
+	make_world(&world);
+	world.config.rule_count = 1;
+	world.rules[0].client_auth = CLIENT_AUTH_REQUIRE;
+	world.listener.client_auth = CLIENT_AUTH_NO;
+	world.offer.security = SECURITY_INSIDE;
+	world.identity = &identity;
+	ck_assert_int_eq(decide(&world, false, true).reason, REASON_PEER_CERTIFICATE_MISSING);
+	identity.verified = true;
+	ck_assert_int_eq(decide(&world, false, true).outcome, OUTCOME_INSIDE);
+	world.identity = NULL;
+	world.offer.security = SECURITY_ON;
+	ck_assert_int_eq(decide(&world, false, false).client_auth, CLIENT_AUTH_REQUIRE);
+}
+END_TEST
+
+START_TEST(a_direct_start_asks_for_what_any_rule_may_need)
+{
+	struct identity identity;
+	struct world world;
+
+	make_office(&world, &identity);
+	ck_assert_int_eq(policy_direct_client_auth(&world.config, &world.listener, &world.source), CLIENT_AUTH_REQUEST);
+	world.listener.client_auth = CLIENT_AUTH_REQUIRE;
+	world.config.rule_count = 0;
+	ck_assert_int_eq(policy_direct_client_auth(&world.config, &world.listener, &world.source), CLIENT_AUTH_REQUIRE);
+	world.config.rule_count = 2;
+	world.rules[0].identity.count = 0;
+	world.rules[0].client_auth = CLIENT_AUTH_NO;
+	ck_assert_int_eq(policy_direct_client_auth(&world.config, &world.listener, &world.source), CLIENT_AUTH_REQUEST);
+	/* A rule for other sources is no reason to ask. */
+	ck_assert_int_eq(network_parse("192.0.2.0/24", &world.network, NULL), 0);
+	world.rules[0].source = (struct network_list){&world.network, 1};
+	ck_assert_int_eq(policy_direct_client_auth(&world.config, &world.listener, &world.source), CLIENT_AUTH_REQUIRE);
+}
+END_TEST
+
+START_TEST(a_policy_on_trial_enforces_nothing)
+{
+	struct decision decision;
+	struct world world;
+
+	make_world(&world);
+	world.listener.unsecured = UNSECURED_ALLOW;
+	world.listener.audit = UNSECURED_NEVER;
+	decision = decide(&world, false, false);
+	ck_assert_int_eq(decision.outcome, OUTCOME_CLEAR);
+	ck_assert_int_eq(decision.audit_outcome, OUTCOME_REFUSE);
+	ck_assert_int_eq(decision.audit_reason, REASON_SECURITY_REQUIRED);
+	world.offer.security = SECURITY_OFF;
+	decision = decide(&world, false, false);
+	ck_assert_int_eq(decision.outcome, OUTCOME_CLEAR);
+	ck_assert_int_eq(decision.audit_outcome, OUTCOME_TLS);
+	ck_assert_int_eq(decision.audit_reason, REASON_NONE);
+	world.config.rule_count = 1;
+	world.rules[0].audit = UNSECURED_ONLY;
+	ck_assert_int_eq(decide(&world, false, false).audit_outcome, OUTCOME_CLEAR);
+}
+END_TEST
+
+START_TEST(targets_are_matched_where_one_is_named)
+{
+	struct world world;
+
+	make_world(&world);
+	world.config.rule_count = 1;
+	world.patterns[0] = (char *)(uintptr_t)"*";
+	world.rules[0].target = (struct text_list){world.patterns, 1};
+	ck_assert_ptr_null(decide(&world, false, false).rule);
+	(void)strcpy(world.offer.target, "LEDGER");
+	ck_assert_ptr_eq(decide(&world, false, false).rule, &world.rules[0]);
+	world.patterns[0] = (char *)(uintptr_t)"PAY*";
+	ck_assert_ptr_null(decide(&world, false, false).rule);
+}
+END_TEST
+
+START_TEST(a_client_without_an_exchange_is_clear_or_refused)
+{
+	struct world world;
+	struct policy_question question = {.config = &world.config, .listener = &world.listener, .source = &world.source};
+	struct decision decision;
+
+	make_world(&world);
+	world.listener.audit = UNSECURED_NEVER;
+	policy_decide_raw(&question, &decision);
+	ck_assert_int_eq(decision.outcome, OUTCOME_CLEAR);
+	ck_assert_int_eq(decision.audit_reason, REASON_SECURITY_REQUIRED);
+	world.config.rule_count = 1;
+	world.rules[0].action = ACTION_REFUSE;
+	policy_decide_raw(&question, &decision);
+	ck_assert_int_eq(decision.reason, REASON_NOT_PERMITTED);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("policy");
@@ -138,6 +316,14 @@ Suite *module_suite(void)
 	tcase_add_test(tests, the_ratchet_closes_the_clear);
 	tcase_add_test(tests, inside_must_be_inside);
 	tcase_add_test(tests, a_version_must_be_in_common);
+	tcase_add_test(tests, an_identity_is_waited_for_inside_tls);
+	tcase_add_test(tests, what_goes_in_the_clear_has_no_identity);
+	tcase_add_test(tests, an_offer_inside_is_judged_with_its_identity);
+	tcase_add_test(tests, a_rule_can_require_a_certificate);
+	tcase_add_test(tests, a_direct_start_asks_for_what_any_rule_may_need);
+	tcase_add_test(tests, a_policy_on_trial_enforces_nothing);
+	tcase_add_test(tests, targets_are_matched_where_one_is_named);
+	tcase_add_test(tests, a_client_without_an_exchange_is_clear_or_refused);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
