@@ -8,8 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-void tls_identity_of(SSL *ssl, struct identity *identity);
-
 static void refuse(struct verdict *verdict, enum reason reason, const char *detail)
 {
 	verdict->reason = reason;
@@ -91,10 +89,56 @@ static void judge_alpn(SSL *ssl, const struct tls_expectation *expectation, stru
 	}
 }
 
+/* A name of the subject alternative names, where it is of a kind that rules know. */
+static void add_name(struct identity *identity, const GENERAL_NAME *name)
+{
+	char address[INET6_ADDRSTRLEN] = "";
+	int type;
+	const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
+	const char *bytes;
+	size_t size;
+
+	if (type != GEN_DNS && type != GEN_URI && type != GEN_EMAIL && type != GEN_IPADD)
+		return;
+	bytes = (const char *)ASN1_STRING_get0_data(value);
+	size = (size_t)ASN1_STRING_length(value);
+	if (type != GEN_IPADD)
+		identity_add(identity, type == GEN_DNS ? IDENTITY_DNS : type == GEN_URI ? IDENTITY_URI : IDENTITY_EMAIL, bytes,
+		             size);
+	else if ((size == 4 || size == 16) &&
+	         inet_ntop(size == 4 ? AF_INET : AF_INET6, bytes, address, sizeof(address)) != NULL)
+		identity_add(identity, IDENTITY_IP, address, strlen(address));
+}
+
+static void add_common_names(struct identity *identity, const X509 *certificate)
+{
+	const X509_NAME *subject = X509_get_subject_name(certificate);
+
+	for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;) {
+		unsigned char *utf8 = NULL;
+		int size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+
+		if (size > 0)
+			identity_add(identity, IDENTITY_CN, (const char *)utf8, (size_t)size);
+		OPENSSL_free(utf8);
+	}
+}
+
 void tls_identity_of(SSL *ssl, struct identity *identity)
 {
-	(void)ssl;
+	const X509 *certificate = SSL_get0_peer_certificate(ssl);
+	GENERAL_NAMES *names;
+
 	memset(identity, 0, sizeof(*identity));
+	if (certificate == NULL || SSL_get_verify_result(ssl) != X509_V_OK || (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0)
+		return;
+	identity->verified = true;
+	names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
+		add_name(identity, sk_GENERAL_NAME_value(names, i));
+	GENERAL_NAMES_free(names);
+	add_common_names(identity, certificate);
+	ERR_clear_error();
 }
 
 void tls_verdict_decide(SSL *ssl, const struct policy_question *question, struct decision *decision,

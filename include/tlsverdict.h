@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "identity.h"
 #include "policy.h"
 #include "reason.h"
 #include "tlscontext.h"
@@ -69,6 +70,10 @@ void tls_verdict_decide(SSL *ssl, const struct policy_question *question, struct
 /* Judge a handshake that failed: the most telling reason (certificate missing, untrusted, name, ALPN, no shared
  * version...) from the error queue and the verify result. */
 void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, struct verdict *verdict);
+
+/* The names that the peer's certificate proves: DNS, URI, email and IP of its subject alternative names, and the common names of
+ * its subject. Verified only where the chain was checked and holds (also at a resumed session's first handshake). */
+void tls_identity_of(SSL *ssl, struct identity *identity);
 
 void tls_facts_of(SSL *ssl, struct tls_facts *facts);
 

@@ -9,13 +9,13 @@
 
 #define MUCH 1000000
 
-static struct identity authority, server;
+static struct party authority, server;
 static SSL_CTX *server_context, *client_context;
 
 static void make_contexts(void)
 {
-	identity_make(&authority, &(struct identity_wish){.common_name = "an authority"});
-	identity_make(&server, &(struct identity_wish){.common_name = "host", .names = "DNS:host", .issuer = &authority});
+	party_make(&authority, &(struct party_wish){.common_name = "an authority"});
+	party_make(&server, &(struct party_wish){.common_name = "host", .names = "DNS:host", .issuer = &authority});
 	server_context = plain_context(true, &server, NULL);
 	client_context = plain_context(false, NULL, &authority);
 	/* As the contexts of the programs do. */
@@ -27,8 +27,8 @@ static void free_contexts(void)
 {
 	SSL_CTX_free(server_context);
 	SSL_CTX_free(client_context);
-	identity_close(&authority);
-	identity_close(&server);
+	party_close(&authority);
+	party_close(&server);
 }
 
 struct secured {

@@ -17,7 +17,7 @@ static const char *const files[] = {"ca.pem",      "server.pem",     "server.key
                                     "expired.pem", "expired.key",    "text.pem",   "empty.pem",
                                     "closed.key",  "passphrase.key", "half.pem"};
 static char folder[] = "/tmp/test-tlscontext-XXXXXX";
-static struct identity authority, server, expired, other;
+static struct party authority, server, expired, other;
 
 static const char *path_of(const char *name)
 {
@@ -50,11 +50,11 @@ static void write_with_passphrase(const char *name)
 static void make_files(void)
 {
 	ck_assert_ptr_nonnull(mkdtemp(folder));
-	identity_make(&authority, &(struct identity_wish){.common_name = "an authority"});
-	identity_make(&other, &(struct identity_wish){.common_name = "other"});
-	identity_make(&server,
-	              &(struct identity_wish){.common_name = "host", .names = "DNS:host.example", .issuer = &authority});
-	identity_make(&expired, &(struct identity_wish){.common_name = "host",
+	party_make(&authority, &(struct party_wish){.common_name = "an authority"});
+	party_make(&other, &(struct party_wish){.common_name = "other"});
+	party_make(&server,
+	              &(struct party_wish){.common_name = "host", .names = "DNS:host.example", .issuer = &authority});
+	party_make(&expired, &(struct party_wish){.common_name = "host",
 	                                                .names = "DNS:host.example",
 	                                                .from_s = -2 * DAY_S,
 	                                                .until_s = -DAY_S,
@@ -76,10 +76,10 @@ static void remove_files(void)
 	for (int i = 0; i < COUNT(files); i++)
 		unlink(path_of(files[i]));
 	rmdir(folder);
-	identity_close(&authority);
-	identity_close(&server);
-	identity_close(&expired);
-	identity_close(&other);
+	party_close(&authority);
+	party_close(&server);
+	party_close(&expired);
+	party_close(&other);
 }
 
 struct site {

@@ -10,21 +10,21 @@
 #define DAY_S (24L * 3600)
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-static struct identity authority, stranger, server;
+static struct party authority, stranger, server;
 
 static void make_identities(void)
 {
-	identity_make(&authority, &(struct identity_wish){.common_name = "an authority"});
-	identity_make(&stranger, &(struct identity_wish){.common_name = "another authority"});
-	identity_make(&server,
-	              &(struct identity_wish){.common_name = "host", .names = "DNS:host.example", .issuer = &authority});
+	party_make(&authority, &(struct party_wish){.common_name = "an authority"});
+	party_make(&stranger, &(struct party_wish){.common_name = "another authority"});
+	party_make(&server,
+	              &(struct party_wish){.common_name = "host", .names = "DNS:host.example", .issuer = &authority});
 }
 
 static void close_identities(void)
 {
-	identity_close(&authority);
-	identity_close(&stranger);
-	identity_close(&server);
+	party_close(&authority);
+	party_close(&stranger);
+	party_close(&server);
 }
 
 /* Whatever is offered. */
@@ -52,7 +52,7 @@ struct trial {
 };
 
 /* `shown` by the server, `own` (NULL: none) by the client; both trust the authority. */
-static void open_trial(struct trial *trial, const struct identity *shown, const struct identity *own)
+static void open_trial(struct trial *trial, const struct party *shown, const struct party *own)
 {
 	trial->server_context = plain_context(true, shown, &authority);
 	trial->client_context = plain_context(false, own, &authority);
@@ -133,11 +133,11 @@ static const struct {
 /* In a full handshake the library refuses; where it did not look (a resumed session), the verdict does. */
 START_TEST(the_name_must_stand_in_the_alternative_names)
 {
-	struct identity shown;
+	struct party shown;
 	struct trial trial;
 	struct verdict verdict;
 
-	identity_make(&shown, &(struct identity_wish){.common_name = names[_i].common_name,
+	party_make(&shown, &(struct party_wish){.common_name = names[_i].common_name,
 	                                              .names = names[_i].names,
 	                                              .raw_dns = names[_i].raw,
 	                                              .raw_size = names[_i].raw_size,
@@ -160,7 +160,7 @@ START_TEST(the_name_must_stand_in_the_alternative_names)
 		ck_assert_uint_eq(ERR_peek_error(), 0);
 	}
 	close_trial(&trial);
-	identity_close(&shown);
+	party_close(&shown);
 }
 END_TEST
 
@@ -180,9 +180,9 @@ END_TEST
 /* How a certificate can be bad, beside its name. */
 enum fault { GOOD, NONE, UNTRUSTED, EXPIRED, NOT_YET, WRONG_USAGE };
 
-static void make_faulty(struct identity *identity, enum fault fault, bool is_server)
+static void make_faulty(struct party *identity, enum fault fault, bool is_server)
 {
-	struct identity_wish wish = {.common_name = "party", .names = "DNS:host.example", .issuer = &authority};
+	struct party_wish wish = {.common_name = "party", .names = "DNS:host.example", .issuer = &authority};
 
 	wish.usage = is_server == (fault != WRONG_USAGE) ? "serverAuth" : "clientAuth";
 	if (fault == UNTRUSTED)
@@ -191,7 +191,7 @@ static void make_faulty(struct identity *identity, enum fault fault, bool is_ser
 		wish.from_s = -2 * DAY_S, wish.until_s = -DAY_S;
 	if (fault == NOT_YET)
 		wish.from_s = DAY_S, wish.until_s = 2 * DAY_S;
-	identity_make(identity, &wish);
+	party_make(identity, &wish);
 }
 
 /* Whether the handshake ends at the fault, or only records it (as one does that does not verify). */
@@ -200,7 +200,7 @@ START_TEST(a_server_that_cannot_be_trusted)
 	static const enum fault faults[] = {GOOD, UNTRUSTED, EXPIRED, NOT_YET, WRONG_USAGE};
 	enum fault fault = faults[_i / 2];
 	bool lenient = _i % 2 == 1;
-	struct identity shown;
+	struct party shown;
 	struct trial trial;
 	struct verdict verdict;
 	enum met met;
@@ -219,7 +219,7 @@ START_TEST(a_server_that_cannot_be_trusted)
 	ck_assert_int_eq(verdict.reason, fault == GOOD ? REASON_NONE : REASON_PEER_CERTIFICATE_UNTRUSTED);
 	ck_assert_int_eq(verdict.detail[0] == '\0', fault == GOOD);
 	close_trial(&trial);
-	identity_close(&shown);
+	party_close(&shown);
 }
 END_TEST
 
@@ -245,7 +245,7 @@ static void judge_client(int row, enum fault fault, int mode, int version)
 {
 	struct tls_expectation expectation = {.is_server = true, .client_auth = clients[row].client_auth};
 	enum reason expected = reason_of_letter(clients[row].outcomes[fault]);
-	struct identity own;
+	struct party own;
 	struct trial trial;
 	struct verdict verdict;
 	enum met met;
@@ -262,7 +262,7 @@ static void judge_client(int row, enum fault fault, int mode, int version)
 	ck_assert_msg(verdict.reason == expected, "row %d fault %d mode %d version %x: %s", row, (int)fault, mode, version,
 	              reason_word(verdict.reason));
 	close_trial(&trial);
-	identity_close(&own);
+	party_close(&own);
 }
 
 static int accept_all(int ok, X509_STORE_CTX *store)
@@ -286,7 +286,7 @@ START_TEST(what_the_library_let_pass_is_judged_again)
 {
 	struct tls_expectation expectation = {.is_server = true, .client_auth = CLIENT_AUTH_REQUIRE};
 	static const enum fault faults[] = {UNTRUSTED, EXPIRED, NOT_YET};
-	struct identity own;
+	struct party own;
 	struct trial trial;
 	struct verdict verdict;
 
@@ -303,7 +303,7 @@ START_TEST(what_the_library_let_pass_is_judged_again)
 	close_trial(&trial);
 	/* Nobody asked for one, and one is required after all. */
 	judge_client(2, NONE, SSL_VERIFY_NONE, TLS1_3_VERSION);
-	identity_close(&own);
+	party_close(&own);
 }
 END_TEST
 
@@ -441,10 +441,10 @@ START_TEST(facts_of_a_certificate)
 {
 	static const char *const common_names[] = {"a, b", "\xc3\xbc"};
 	struct tls_certificate facts;
-	struct identity identity;
+	struct party identity;
 	char many[1024] = "DNS:a0.example";
 
-	identity_make(&identity, &(struct identity_wish){.common_name = common_names[0],
+	party_make(&identity, &(struct party_wish){.common_name = common_names[0],
 	                                                 .names = "IP:127.0.0.1,IP:::1,email:a@b.c,URI:x:y,DNS:h",
 	                                                 .from_s = -10,
 	                                                 .until_s = 2 * DAY_S + 100});
@@ -452,25 +452,25 @@ START_TEST(facts_of_a_certificate)
 	ck_assert_str_eq(facts.subject, "CN=a\\, b");
 	ck_assert_str_eq(facts.names, "IP:127.0.0.1,IP:::1,email:a@b.c,URI:x:y,DNS:h");
 	ck_assert_int_eq(facts.days_left, 2);
-	identity_close(&identity);
+	party_close(&identity);
 	/* A stranger's bytes come out printable; a second ago is a day too late. */
-	identity_make(
+	party_make(
 	    &identity,
-	    &(struct identity_wish){
+	    &(struct party_wish){
 	        .common_name = common_names[1], .raw_dns = "a\0\n\"\xff", .raw_size = 5, .from_s = -100, .until_s = -10});
 	tls_certificate_of(identity.certificate, &facts);
 	ck_assert_str_eq(facts.names, "DNS:a\\x00\\x0a\\\"\\xff");
 	ck_assert_str_eq(facts.subject, "CN=\\C3\\BC");
 	ck_assert_int_eq(facts.days_left, -1);
-	identity_close(&identity);
+	party_close(&identity);
 	/* Cut, and terminated. */
 	for (int i = 1; i < 60; i++)
 		(void)snprintf(many + strlen(many), sizeof(many) - strlen(many), ",DNS:a%d.example", i);
-	identity_make(&identity, &(struct identity_wish){.common_name = "x", .names = many});
+	party_make(&identity, &(struct party_wish){.common_name = "x", .names = many});
 	tls_certificate_of(identity.certificate, &facts);
 	ck_assert_uint_eq(strlen(facts.names), sizeof(facts.names) - 1);
 	ck_assert_int_eq(strncmp(facts.names, many, 200), 0);
-	identity_close(&identity);
+	party_close(&identity);
 }
 END_TEST
 

@@ -33,7 +33,7 @@ static void add_raw_name(X509 *certificate, const char *bytes, size_t size)
 	GENERAL_NAMES_free(names);
 }
 
-static void set_times(X509 *certificate, const struct identity_wish *wish)
+static void set_times(X509 *certificate, const struct party_wish *wish)
 {
 	bool usual = wish->from_s == 0 && wish->until_s == 0;
 
@@ -41,9 +41,9 @@ static void set_times(X509 *certificate, const struct identity_wish *wish)
 	ck_assert_ptr_nonnull(X509_gmtime_adj(X509_getm_notAfter(certificate), usual ? NINETY_DAYS_S : wish->until_s));
 }
 
-void identity_make(struct identity *identity, const struct identity_wish *wish)
+void party_make(struct party *identity, const struct party_wish *wish)
 {
-	const struct identity *issuer = wish->issuer != NULL ? wish->issuer : identity;
+	const struct party *issuer = wish->issuer != NULL ? wish->issuer : identity;
 	X509 *certificate = X509_new();
 
 	identity->key = EVP_EC_gen("P-256");
@@ -66,13 +66,13 @@ void identity_make(struct identity *identity, const struct identity_wish *wish)
 	ck_assert_int_gt(X509_sign(certificate, issuer->key, EVP_sha256()), 0);
 }
 
-void identity_close(struct identity *identity)
+void party_close(struct party *identity)
 {
 	X509_free(identity->certificate);
 	EVP_PKEY_free(identity->key);
 }
 
-void identity_write(const struct identity *identity, const char *certificate, const char *key)
+void identity_write(const struct party *identity, const char *certificate, const char *key)
 {
 	FILE *stream;
 
@@ -91,7 +91,7 @@ void identity_write(const struct identity *identity, const char *certificate, co
 	}
 }
 
-SSL_CTX *plain_context(bool is_server, const struct identity *own, const struct identity *authority)
+SSL_CTX *plain_context(bool is_server, const struct party *own, const struct party *authority)
 {
 	SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
 

@@ -6,31 +6,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct identity {
+struct party {
 	X509 *certificate;
 	EVP_PKEY *key;
 };
 
-struct identity_wish {
+struct party_wish {
 	const char *common_name;
 	const char *names;   /* subjectAltName as openssl.cnf writes it; NULL: none */
 	const char *usage;   /* extendedKeyUsage; NULL: none */
 	const char *raw_dns; /* one DNS name more, of `raw_size` bytes that may be anything */
 	size_t raw_size;
 	long from_s, until_s;          /* from now on; both 0: from an hour ago for 90 days */
-	const struct identity *issuer; /* NULL: an authority, signed by itself */
+	const struct party *issuer; /* NULL: an authority, signed by itself */
 };
 
 /* Owned by the caller. A fault of the library ends the test. */
-void identity_make(struct identity *identity, const struct identity_wish *wish);
-void identity_close(struct identity *identity);
+void party_make(struct party *identity, const struct party_wish *wish);
+void party_close(struct party *identity);
 
 /* As PEM; the key's file is for its owner alone. NULL: not that one. */
-void identity_write(const struct identity *identity, const char *certificate, const char *key);
+void identity_write(const struct party *identity, const char *certificate, const char *key);
 
 /* A context that shows `own` (NULL: nothing) and verifies against `authority` (NULL: verifies nothing). TLS 1.2
  * and 1.3. */
-SSL_CTX *plain_context(bool is_server, const struct identity *own, const struct identity *authority);
+SSL_CTX *plain_context(bool is_server, const struct party *own, const struct party *authority);
 
 /* A TLS side on the socket `fd`; -1: on none yet. */
 SSL *plain_on_socket(SSL_CTX *context, bool is_server, int fd);
