@@ -23,12 +23,14 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           poller iocontext channel bio resolver \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
+COMMON += proxyheader proxyheader_write proxyin session_proxy
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
 UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target listener accept worker daemon
 E2E_TESTS := exchange rules tls life faults command
+UNIT_TESTS += proxyheader proxyin
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

@@ -88,7 +88,7 @@ static void start_session(struct door *door, int fd, const union socket_address 
 	enum quota_verdict verdict;
 
 	(void)atomic_fetch_add_explicit(&accepting->accepted, 1, memory_order_relaxed);
-	source_key_of(remote, &source);
+	quota_key_of(&door->snapshot->config->listeners[door->listener].proxy_from, remote, &source);
 	verdict = quota_enter(accepting->quota, &source);
 	if (verdict != QUOTA_OK)
 		say_over_limit(accepting, remote);

@@ -8,6 +8,7 @@
 
 #define UNIX_PREFIX "unix:"
 #define ECHO_TEXT "builtin:echo"
+#define UNIX_NETWORK "unix"
 
 /* The port after a colon; `text` empty: the default. */
 static int parse_port(const char *text, uint16_t default_port, uint16_t *port, struct error *error)
@@ -253,13 +254,17 @@ int network_parse(const char *text, struct network *network, struct error *error
 	uint64_t bits;
 
 	memset(network, 0, sizeof(*network));
+	if (strcmp(text, UNIX_NETWORK) == 0) {
+		network->family = AF_UNIX;
+		return 0;
+	}
 	if (length < sizeof(host)) {
 		memcpy(host, text, length);
 		host[length] = '\0';
 		network->family = strchr(host, ':') != NULL ? AF_INET6 : AF_INET;
 	}
 	if (network->family == 0 || inet_pton(network->family, host, network->bytes) != 1)
-		return error_set(error, "\"%.64s\" is not a network: write it as 10.20.0.0/16 or 2001:db8::/32", text);
+		return error_set(error, "\"%.64s\" is not a network: write it as 10.20.0.0/16, 2001:db8::/32 or unix", text);
 	bits = network->family == AF_INET ? 32 : 128;
 	if (slash != NULL && text_to_number(slash + 1, 0, bits, &bits, error) != 0)
 		return error_prefix(error, "prefix length of \"%.64s\"", text);
@@ -274,6 +279,10 @@ const char *network_format(const struct network *network, char *buffer)
 {
 	char host[INET6_ADDRSTRLEN] = "";
 
+	if (network->family == AF_UNIX) {
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s", UNIX_NETWORK);
+		return buffer;
+	}
 	(void)inet_ntop(network->family, network->bytes, host, sizeof(host));
 	(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s/%u", host, network->bits);
 	return buffer;
@@ -285,9 +294,19 @@ bool network_contains(const struct network *network, const union socket_address 
 	const uint8_t *bytes = address_bytes(socket, &family);
 	unsigned whole = network->bits / 8, rest = network->bits % 8;
 
-	if (bytes == NULL || family != network->family || memcmp(bytes, network->bytes, whole) != 0)
+	if (bytes == NULL)
+		return family == AF_UNIX && network->family == AF_UNIX;
+	if (family != network->family || memcmp(bytes, network->bytes, whole) != 0)
 		return false;
 	return rest == 0 || ((bytes[whole] ^ network->bytes[whole]) >> (8 - rest)) == 0;
+}
+
+bool network_list_contains(const struct network_list *networks, const union socket_address *socket)
+{
+	for (size_t i = 0; i < networks->count; i++)
+		if (network_contains(&networks->at[i], socket))
+			return true;
+	return false;
 }
 
 void source_key_of(const union socket_address *socket, struct source_key *key)

@@ -80,6 +80,16 @@ static void check_destination(struct check *check, const struct config_listener 
 		        listener->place.name);
 }
 
+/* Whom a listener believes. */
+static void check_proxy_from(struct check *check, const struct config_listener *listener)
+{
+	for (size_t i = 0; i < listener->proxy_from.count; i++)
+		if (listener->proxy_from.at[i].family != AF_UNIX && listener->proxy_from.at[i].bits == 0)
+			FINDING(check, false, "listener", &listener->place, "proxy_from",
+			        "[listener %s] proxy_from takes everybody's word: whoever connects can name any address as its own",
+			        listener->place.name);
+}
+
 static void check_addresses(struct check *check, const struct config_listener *listener)
 {
 	for (size_t i = 0; i < listener->address.count; i++) {
@@ -261,11 +271,17 @@ static void check_targets_twice(struct check *check, const struct config_peer *p
 
 static void check_service(struct check *check, const struct config_service *service)
 {
-	for (size_t i = 0; i < service->address.count; i++)
-		if (service->address.at[i].kind != ADDRESS_UNIX && service->address.at[i].kind != ADDRESS_ECHO &&
-		    service->address.at[i].port == 0)
+	for (size_t i = 0; i < service->address.count; i++) {
+		const struct address *address = &service->address.at[i];
+
+		if (address->kind != ADDRESS_UNIX && address->kind != ADDRESS_ECHO && address->port == 0)
 			FINDING(check, true, "service", &service->place, "address",
 			        "[service %s] address: port 0 cannot be connected to", service->place.name);
+		if (address->kind == ADDRESS_ECHO && service->send_proxy != SEND_PROXY_NO)
+			FINDING(check, true, "service", &service->place, "send_proxy",
+			        "[service %s] send_proxy contradicts builtin:echo, which has no use for a header: remove one",
+			        service->place.name);
+	}
 }
 
 void config_check(struct config *config, config_report *report, void *context)
@@ -277,6 +293,7 @@ void config_check(struct config *config, config_report *report, void *context)
 		inherit(&check, &config->listeners[i]);
 		check_destination(&check, &config->listeners[i]);
 		check_addresses(&check, &config->listeners[i]);
+		check_proxy_from(&check, &config->listeners[i]);
 		check_bound_twice(&check, i);
 	}
 	for (size_t i = 0; i < config->rule_count; i++)

@@ -50,7 +50,11 @@ int identity_pattern_check(const char *pattern, struct error *error)
 		                 pattern);
 	if (rest[0] == '\0' || strlen(pattern) >= IDENTITY_TEXT_SIZE)
 		return error_set(error, "\"%.64s\": the part after %s is empty or too long", pattern, kinds[kind].prefix);
-	return kind == IDENTITY_IP ? network_parse(rest, &network, error) : 0;
+	if (kind != IDENTITY_IP)
+		return 0;
+	if (network_parse(rest, &network, error) != 0)
+		return -1;
+	return network.family != AF_UNIX ? 0 : error_set(error, "\"%.64s\": no certificate holds a unix socket", pattern);
 }
 
 static bool ip_matches(const char *network_text, const char *ip)

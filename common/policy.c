@@ -38,10 +38,7 @@ static bool matches_any(const struct text_list *patterns, const char *name)
 
 static bool source_matches(const struct network_list *networks, const union socket_address *source)
 {
-	for (size_t i = 0; i < networks->count; i++)
-		if (network_contains(&networks->at[i], source))
-			return true;
-	return networks->count == 0;
+	return networks->count == 0 || network_list_contains(networks, source);
 }
 
 /* A client that names no target is matched by no pattern of one. */

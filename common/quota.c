@@ -8,6 +8,7 @@
 
 #define SHARDS 64
 #define BUCKETS 256 /* in each shard */
+#define BALANCERS 0xff /* in place of an address family */
 
 /* Lives only while its source has connections: memory is bounded by the number of connections. */
 struct source {
@@ -106,7 +107,7 @@ static enum quota_verdict enter_source(struct quota *quota, struct source *sourc
 {
 	uint64_t per_source = atomic_load(&quota->limit_per_source), limit = atomic_load(&quota->limit);
 
-	if (per_source != 0 && source->count >= per_source)
+	if (per_source != 0 && source->key.bytes[0] != BALANCERS && source->count >= per_source)
 		return enter_over(quota, source, per_source);
 	if (!add_up_to(&quota->count, limit))
 		return enter_over(quota, source, limit);
@@ -122,6 +123,13 @@ static void free_if_empty(struct source **at)
 		return;
 	*at = source->next;
 	free(source);
+}
+
+void quota_key_of(const struct network_list *balancers, const union socket_address *remote, struct source_key *key)
+{
+	source_key_of(remote, key);
+	if (network_list_contains(balancers, remote))
+		*key = (struct source_key){.bytes = {BALANCERS}};
 }
 
 enum quota_verdict quota_enter(struct quota *quota, const struct source_key *key)

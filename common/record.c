@@ -47,6 +47,8 @@ void leg_close(struct leg *leg)
 {
 	free(leg->agent);
 	leg->agent = NULL;
+	free(leg->via);
+	leg->via = NULL;
 }
 
 static void fill_tls(struct cci_event *event, const struct tls_facts *facts)
@@ -194,6 +196,8 @@ static void put_front(struct logline *line, const struct record *record)
 	if (leg->has_peer_connection)
 		log_hex(line, "client_conn", leg->peer_connection, sizeof(leg->peer_connection));
 	log_text(line, "from", socket_format(&leg->remote, text));
+	if (leg->via != NULL)
+		log_text(line, "via", socket_format(leg->via, text));
 	log_text(line, "listener", leg->listener);
 	log_text(line, "asked", record->asked);
 	log_text(line, "outcome", record->outcome);

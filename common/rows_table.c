@@ -144,7 +144,7 @@ const struct row rows[] = {
     {"listener", "unix_group", NULL, ROW_TEXT, AT(config_listener, unix_group), .reloadable = true, .programs = BOTH,
      .help = "Group of its unix sockets. Unset: that of this process."},
     {"listener", "proxy_from", NULL, ROW_NETWORKS, AT(config_listener, proxy_from), .reloadable = true, .programs = BOTH,
-     .help = "Networks of load balancers: a connection from there must begin with a PROXY header (v1 or v2), which says "
+     .help = "Networks of load balancers, or unix: a connection from there must begin with a PROXY header (v1 or v2), which says "
              "who the client is. Unset: nobody is believed."},
     {"listener", "service", NULL, ROW_NAME, AT(config_listener, service), .reloadable = true, .programs = SSL,
      .help = "The [service] for clients that name no target."},
@@ -176,7 +176,7 @@ const struct row rows[] = {
     WAIT_TABLE(LISTENER_WAIT_ROW)
 
     {"rule", "source", NULL, ROW_NETWORKS, AT(config_rule, source), .reloadable = true, .programs = BOTH,
-     .help = "Networks the client comes from, such as 10.20.0.0/16; unset: any."},
+     .help = "Networks the client comes from, such as 10.20.0.0/16, or unix; unset: any."},
     {"rule", "sysid", NULL, ROW_PATTERNS, AT(config_rule, sysid), .reloadable = true, .programs = BOTH,
      .help = "Patterns of the client's CCI name, with * and ?; unset: any. The name is the client's own claim."},
     {"rule", "listener", NULL, ROW_NAMES, AT(config_rule, listener), .reloadable = true, .programs = BOTH,

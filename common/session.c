@@ -68,11 +68,13 @@ uint64_t session_stage_us(const struct session *session)
 
 static void cancel_stages(struct session *session)
 {
+	proxyin_cancel(session->proxyin);
 	exchange_free(session->exchange);
 	handshake_cancel(session->handshake);
 	target_cancel(session->target);
 	dial_cancel(session->dial);
 	relay_free(session->relay);
+	session->proxyin = NULL;
 	session->exchange = NULL;
 	session->handshake = NULL;
 	session->target = NULL;
@@ -134,7 +136,7 @@ static void write_record(struct session *session)
 	}
 	record->duration_us = (uv_hrtime() - session->began_ns) / 1000;
 	record_write(record);
-	if (record->reason == REASON_NOT_CCI)
+	if (record->reason == REASON_NOT_CCI || record->reason == REASON_PROXY_MISSING)
 		noise_count(session->host->noise, &record->front.remote, record->reason,
 		            uv_now(iocontext_loop(session->host->io)));
 	else
@@ -270,11 +272,11 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 	session->quota = quota;
 	session->began_ns = session->stage_began_ns = uv_hrtime();
 	session->timer.data = session;
-	source_key_of(remote, &session->source);
+	quota_key_of(&session->listener->proxy_from, remote, &session->source);
 	(void)uv_timer_init(iocontext_loop(host->io), &session->timer);
 	link_session(session);
 	init_record(session, remote);
-	session_first_stage(session);
+	session_begin(session);
 	return 0;
 }
 

@@ -24,6 +24,8 @@ static void start_relay(struct session *session)
 {
 	uint64_t limit = session->destination == TO_PING ? PING_BYTES : 0;
 
+	if (!session_send_proxy(session))
+		return;
 	session->agreed = true;
 	exchange_free(session->exchange);
 	session->exchange = NULL;
@@ -426,6 +428,9 @@ static void check_idle(struct session *session)
 void session_late(struct session *session)
 {
 	switch (session->stage) {
+	case STAGE_PROXY:
+		session_proxy_late(session);
+		break;
 	case STAGE_OFFER:
 	case STAGE_INSIDE_OFFER:
 		session_refuse(session, REASON_EXCHANGE_TIMEOUT,

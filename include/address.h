@@ -65,9 +65,10 @@ socklen_t socket_length(const union socket_address *socket);
 /* Is it loopback (127/8, ::1) or a unix socket? */
 bool socket_is_local(const union socket_address *socket);
 
-/* A network in CIDR notation: 10.20.0.0/16, 2001:db8::/32; a bare address is a network of one. */
+/* A network in CIDR notation: 10.20.0.0/16, 2001:db8::/32; a bare address is a network of one. The word unix is all unix
+ * sockets. */
 struct network {
-	int family; /* AF_INET or AF_INET6 */
+	int family; /* AF_INET or AF_INET6; AF_UNIX, which says all */
 	unsigned bits;
 	uint8_t bytes[16];
 };
@@ -83,8 +84,12 @@ int network_parse(const char *text, struct network *network, struct error *error
 /* Write the network so that network_parse reads it back; `buffer` has ADDRESS_TEXT_SIZE bytes. Returns `buffer`. */
 const char *network_format(const struct network *network, char *buffer);
 
-/* Does the network contain the address? IPv4-mapped IPv6 addresses count as IPv4. A unix socket is in none. */
+/* Does the network contain the address? IPv4-mapped IPv6 addresses count as IPv4. A unix socket is in the
+ * network unix alone. */
 bool network_contains(const struct network *network, const union socket_address *socket);
+
+/* Does one of them? An empty list contains nothing. */
+bool network_list_contains(const struct network_list *networks, const union socket_address *socket);
 
 /* The key under which connections are counted per source: the whole IPv4 address, the first 64 bits of an IPv6
  * one, one key for all unix sockets. */

@@ -68,7 +68,9 @@
 	MESSAGE(END_IDLE, "CCI3036I", LEVEL_INFO, "nothing was sent for too long", "Raise idle in [timeouts] if the connection should live.") \
 	MESSAGE(END_DRAIN_EXPIRED, "CCI3037W", LEVEL_WARNING, "cut by the end of the drain time", "Raise drain in [timeouts] if connections need longer.") \
 	MESSAGE(END_NO_MEMORY, "CCI3038E", LEVEL_ERROR, "not enough memory", "Lower connections in [limits] or add memory.") \
-	MESSAGE(END_INTERNAL, "CCI3039E", LEVEL_ERROR, "an error inside the gateway", "Report it, with the lines of this connection.")
+	MESSAGE(END_INTERNAL, "CCI3039E", LEVEL_ERROR, "an error inside the gateway", "Report it, with the lines of this connection.") \
+	MESSAGE(END_PROXY_HEADER, "CCI3040W", LEVEL_WARNING, "the PROXY header is malformed or not complete", "Look at the balancer named in from: it stands in proxy_from, and what it sends breaks the PROXY protocol; see detail.") \
+	MESSAGE(END_PROXY_MISSING, "CCI3041I", LEVEL_DEBUG, "no PROXY header from a source that has to send one", "None for the health checks of a balancer; otherwise let it send the header (send-proxy), or take it out of proxy_from.")
 /* clang-format on */
 
 #endif

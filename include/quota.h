@@ -26,6 +26,10 @@ void quota_free(struct quota *quota);
 /* The bounds in force from now on (0: none). Connections that are there stay. */
 void quota_set(struct quota *quota, uint64_t connections, uint64_t per_source);
 
+/* The key under which a connection from `remote` is counted before its first byte: its source; or, where `balancers`
+ * contain it, one for all of these that is counted in all and has no bound per source. */
+void quota_key_of(const struct network_list *balancers, const union socket_address *remote, struct source_key *key);
+
 /* One more connection from `source`. QUOTA_OVER is given to at most limit/8 (16 to 1024) connections at once. */
 enum quota_verdict quota_enter(struct quota *quota, const struct source_key *source) MUST_CHECK;
 

@@ -51,6 +51,8 @@
 	REASON(IDLE, "idle", 0, END_IDLE)                                                                                 \
 	REASON(DRAIN_EXPIRED, "drain-expired", 0, END_DRAIN_EXPIRED)                                                      \
 	REASON(NO_MEMORY, "no-memory", 8, END_NO_MEMORY)                                                                  \
+	REASON(PROXY_HEADER, "proxy-header", 0, END_PROXY_HEADER)                                                         \
+	REASON(PROXY_MISSING, "proxy-missing", 0, END_PROXY_MISSING)                                                      \
 	REASON(INTERNAL, "internal", 0, END_INTERNAL)
 
 enum reason {

@@ -23,7 +23,8 @@
 struct leg {
 	enum cci_role role;
 	struct channel *channel;     /* borrowed; NULL before and after */
-	union socket_address remote, local;
+	union socket_address remote, local; /* or what a PROXY header said that they are */
+	union socket_address *via;   /* owned: the balancer that sent the header; NULL: none */
 	const char *gateway;         /* our CCI name; borrowed */
 	const char *listener;        /* or the name of the peer; borrowed; never NULL once set up */
 	const char *rule;            /* borrowed; NULL: the listener's own setting */

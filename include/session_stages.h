@@ -12,12 +12,14 @@
 #include "handshake.h"
 #include "linger.h"
 #include "policy.h"
+#include "proxyin.h"
 #include "record.h"
 #include "relay.h"
 #include "route.h"
 #include "session.h"
 
 enum stage {
+	STAGE_PROXY,        /* waiting for the PROXY header of a balancer */
 	STAGE_OFFER,        /* waiting for the OFFER, or for a ClientHello */
 	STAGE_HANDSHAKE,
 	STAGE_INSIDE_OFFER, /* the OFFER of a direct TLS start */
@@ -43,6 +45,7 @@ struct session {
 	uv_timer_t timer;
 	struct channel *front, *back; /* owned */
 	/* At most one of these runs at a time. */
+	struct proxyin *proxyin;
 	struct exchange *exchange;
 	struct handshake *handshake;
 	struct target *target;
@@ -59,7 +62,18 @@ struct session {
 	struct record record;
 };
 
-/* session_stages.c: the first stage of a connection just accepted. */
+/* session_proxy.c: a connection was accepted: session_first_stage, after a PROXY header where one is due. Then the
+ * client's address, its place in the limits and the address it came to are those of the header. */
+void session_begin(struct session *session);
+
+/* session_proxy.c: the deadline of STAGE_PROXY has passed. */
+void session_proxy_late(struct session *session);
+
+/* session_proxy.c: the connection is agreed and nothing was sent to the service yet: send the header that it wants, if
+ * any. False: that failed, and the session has ended. */
+bool session_send_proxy(struct session *session) MUST_CHECK;
+
+/* session_stages.c: the first stage of a connection whose client's address is known. */
 void session_first_stage(struct session *session);
 
 /* session_stages.c: the target is connected (or none is needed): say ACCEPT where it is still due, and relay. */

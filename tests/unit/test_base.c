@@ -142,22 +142,36 @@ static const struct {
     {"10.0.0/8", "", -1},
     {"x", "", -1},
     {"10.0.0.0/", "", -1},
+    {"unix", "unix", 1},
+    {"unix", "127.0.0.1", 0},
+    {"unix", "::", 0},
+    {"0.0.0.0/0", "unix", 0},
+    {"::/0", "unix", 0},
+    {"unix:", "", -1},
+    {"unix/0", "", -1},
 };
 
 START_TEST(networks_contain)
 {
-	struct network network;
+	struct network network, again;
+	char text[ADDRESS_TEXT_SIZE];
 	struct error error;
 	union socket_address socket = {.v6.sin6_family = AF_INET6};
 
 	ck_assert_int_eq(network_parse(networks[_i].network, &network, &error), networks[_i].contains < 0 ? -1 : 0);
 	if (networks[_i].contains < 0)
 		return;
-	if (inet_pton(AF_INET6, networks[_i].address, &socket.v6.sin6_addr) != 1) {
+	if (strcmp(networks[_i].address, "unix") == 0) {
+		socket.any.sa_family = AF_UNIX;
+	} else if (inet_pton(AF_INET6, networks[_i].address, &socket.v6.sin6_addr) != 1) {
 		socket.v4.sin_family = AF_INET;
 		ck_assert_int_eq(inet_pton(AF_INET, networks[_i].address, &socket.v4.sin_addr), 1);
 	}
 	ck_assert_int_eq(network_contains(&network, &socket), networks[_i].contains);
+	ck_assert_int_eq(network_list_contains(&(struct network_list){&network, 1}, &socket), networks[_i].contains);
+	ck_assert(!network_list_contains(&(struct network_list){&network, 0}, &socket));
+	ck_assert_int_eq(network_parse(network_format(&network, text), &again, &error), 0);
+	ck_assert_mem_eq(&network, &again, sizeof(network));
 }
 END_TEST
 

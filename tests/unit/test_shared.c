@@ -35,6 +35,36 @@ START_TEST(quota_bounds_all_and_each_source)
 }
 END_TEST
 
+/* A balancer stands for many: it counts in all, and is no source. */
+START_TEST(a_balancer_has_no_bound_of_its_own)
+{
+	struct network network;
+	struct network_list balancers = {&network, 1};
+	union socket_address balancer = {.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	union socket_address other = {.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001)}};
+	struct quota *quota = quota_new();
+	struct source_key key, plain;
+	struct error error;
+
+	ck_assert_int_eq(network_parse("127.0.0.0/8", &network, &error), 0);
+	quota_key_of(&balancers, &other, &key);
+	source_key_of(&other, &plain);
+	ck_assert_mem_eq(&key, &plain, sizeof(key));
+	quota_key_of(&balancers, &balancer, &key);
+	source_key_of(&balancer, &plain);
+	ck_assert_mem_ne(&key, &plain, sizeof(key));
+	quota_set(quota, 5, 2);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(quota_enter(quota, &key), QUOTA_OK);
+	ck_assert_int_eq(quota_enter(quota, &key), QUOTA_OVER);
+	quota_leave(quota, &key, QUOTA_OVER);
+	for (int i = 0; i < 5; i++)
+		quota_leave(quota, &key, QUOTA_OK);
+	ck_assert_uint_eq(quota_count(quota), 0);
+	quota_free(quota);
+}
+END_TEST
+
 struct crowd {
 	struct quota *quota;
 	struct ratchet *ratchet;
@@ -220,6 +250,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, quota_bounds_all_and_each_source);
+	tcase_add_test(tests, a_balancer_has_no_bound_of_its_own);
 	tcase_add_test(tests, threads_leave_nothing_behind);
 	tcase_add_test(tests, the_ratchet_forgets_the_oldest);
 	tcase_add_test(tests, hostile_values_stay_in_their_line);
