@@ -20,7 +20,7 @@ LIBS := -lssl -lcrypto -luv -linih
 
 COMMON := text identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_dump \
           params policy route confirm tlscontext tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
-          poller iocontext channel bio resolver \
+          target_memory poller iocontext channel bio resolver connector \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
 COMMON += proxyheader proxyheader_write proxyin session_proxy
@@ -28,7 +28,7 @@ CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target listener accept worker daemon
+UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target_memory connector target listener accept worker daemon
 E2E_TESTS := exchange rules tls life faults command
 UNIT_TESTS += proxyheader proxyin
 
@@ -119,7 +119,7 @@ $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(L
 
 # Tests of the connecting side meet an accepting side in a thread.
 $(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
-$(BUILD)/tests/unit_target: $(O)/tests/e2e/peer.o
+$(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
 
 # Certificates and handshakes in memory.
 $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext: $(O)/tests/unit/tlspair.o

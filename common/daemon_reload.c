@@ -87,6 +87,8 @@ static struct snapshot *load_again(struct daemon *daemon, struct error *error)
 		snapshot = snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error);
 	if (snapshot == NULL)
 		config_free(config);
+	else
+		snapshot_remember(snapshot, daemon->snapshot);
 	return snapshot;
 }
 

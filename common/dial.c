@@ -300,12 +300,12 @@ static struct target_options target_options(const struct dial *dial)
 	const struct dial_options *options = &dial->options;
 
 	return (struct target_options){
-	    .name = options->peer->place.name,
 	    .addresses = &options->peer->address,
 	    .memory = options->memory,
 	    .retry_ms = options->peer->retry_ms,
 	    .connect_ms = dial->timeouts.connect_ms,
 	    .first = (dial->result.address + (dial->failed != 0)) % options->peer->address.count,
+	    .alone = options->alone,
 	    .never = dial->failed,
 	};
 }
@@ -319,14 +319,15 @@ static bool try_next(struct dial *dial, enum reason reason, const char *detail)
 	struct leg *leg = dial->options.leg;
 	struct target_options next;
 
-	if (count > 64 || failed == UINT64_MAX >> (64 - count))
+	if (dial->options.alone || count > 64 || failed == UINT64_MAX >> (64 - count))
 		return false;
 	dial->failed = failed;
 	dial->failed_reason = reason;
 	next = target_options(dial);
 	if (!start_target(dial, &next))
 		return false;
-	target_address_failed(&next, dial->result.address, uv_now(iocontext_loop(dial->options.io)), detail);
+	target_memory_failed(next.memory, dial->result.address, uv_now(iocontext_loop(dial->options.io)), next.retry_ms,
+	                     detail);
 	(void)uv_timer_stop(&dial->timer);
 	exchange_free(dial->exchange);
 	dial->exchange = NULL;
@@ -470,6 +471,7 @@ struct dial *dial_start(const struct dial_options *options, dial_done *done, voi
 	dial->direct = options->peer->security == PEER_DIRECT;
 	dial->began_ns = uv_hrtime();
 	dial->timer.data = dial;
+	dial->result.address = options->address;
 	(void)snprintf(dial->sysid, sizeof(dial->sysid), "%s", options->sysid);
 	(void)snprintf(dial->target_name, sizeof(dial->target_name), "%s", options->target != NULL ? options->target : "");
 	(void)uv_timer_init(iocontext_loop(options->io), &dial->timer);

@@ -210,6 +210,7 @@ static void end(struct session *session, enum reason reason, const char *detail,
 	record->detail = detail;
 	write_record(session);
 	cancel_stages(session);
+	target_place_leave(&session->place);
 	record->front.channel = record->back.channel = NULL;
 	close_channels(session, said);
 }

@@ -13,11 +13,20 @@ static void not_reached(struct session *session, enum reason reason, const char 
 		session_refuse(session, reason, detail);
 }
 
+static struct target_memory *service_memory(const struct session *session)
+{
+	return session->snapshot->services[session->service - session->snapshot->config->services];
+}
+
+static struct target_memory *peer_memory(const struct session *session)
+{
+	return session->snapshot->peers[session->peer - session->snapshot->config->peers];
+}
+
 static void on_target(void *owner, enum reason reason, struct channel *channel, size_t address, const char *detail)
 {
 	struct session *session = owner;
 
-	(void)address;
 	session->target = NULL;
 	if (reason != REASON_NONE) {
 		session->record.reason_at_back = true;
@@ -25,6 +34,7 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 		return;
 	}
 	session->back = channel;
+	target_place_take(&session->place, service_memory(session), address);
 	session->record.back.listener = session->service->place.name;
 	if (channel != NULL)
 		leg_attach(&session->record.back, channel, NULL);
@@ -44,17 +54,17 @@ static void on_dial(void *owner, const struct dial_result *result)
 		return;
 	}
 	session->back = result->channel;
+	target_place_take(&session->place, peer_memory(session), result->address);
 	session_target_there(session);
 }
 
 static void connect_service(struct session *session)
 {
 	const struct config_service *service = session->service;
-	size_t number = (size_t)(service - session->snapshot->config->services);
 	struct target_options options = {
-	    .name = service->place.name,
 	    .addresses = &service->address,
-	    .memory = &session_part(session)->services[number],
+	    .memory = service_memory(session),
+	    .balance = service->balance,
 	    .retry_ms = service->retry_ms,
 	    .connect_ms = session_timeouts(session).connect_ms,
 	};
@@ -77,7 +87,7 @@ static void connect_peer(struct session *session)
 	    .peer = peer,
 	    .peer_number = number,
 	    .tls = session_part(session)->tls,
-	    .memory = &session_part(session)->peers[number],
+	    .memory = peer_memory(session),
 	    .notifiers = session->snapshot->notifiers,
 	    .timeouts = &timeouts,
 	    .confirm = config->tls.confirm,

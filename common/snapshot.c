@@ -3,43 +3,44 @@
 
 #include <stdlib.h>
 
-static int make_memories(struct target_memory **memories, size_t count)
+static struct target_memory **new_memories(size_t count)
 {
-	*memories = calloc(count + 1, sizeof(**memories));
-	return *memories != NULL ? 0 : -1;
+	return calloc(count + 1, sizeof(struct target_memory *));
 }
 
-static int make_part(struct snapshot_part *part, const struct config *config, struct error *error)
+static int make_memories(struct snapshot *snapshot, struct error *error)
 {
-	if (make_memories(&part->services, config->service_count) != 0 ||
-	    make_memories(&part->peers, config->peer_count) != 0)
-		return error_set(error, "not enough memory");
-	for (size_t i = 0; i < config->service_count; i++)
-		if (target_memory_init(&part->services[i], config->services[i].address.count) != 0)
-			return error_set(error, "not enough memory");
-	for (size_t i = 0; i < config->peer_count; i++)
-		if (target_memory_init(&part->peers[i], config->peers[i].address.count) != 0)
-			return error_set(error, "not enough memory");
-	part->tls = tls_worker_new(config, error);
-	return part->tls != NULL ? 0 : -1;
+	const struct config *config = snapshot->config;
+	bool complete;
+
+	snapshot->services = new_memories(config->service_count);
+	snapshot->peers = new_memories(config->peer_count);
+	complete = snapshot->services != NULL && snapshot->peers != NULL;
+	for (size_t i = 0; complete && i < config->service_count; i++) {
+		snapshot->services[i] = target_memory_new(config->services[i].place.name, &config->services[i].address);
+		complete = snapshot->services[i] != NULL;
+	}
+	for (size_t i = 0; complete && i < config->peer_count; i++) {
+		snapshot->peers[i] = target_memory_new(config->peers[i].place.name, &config->peers[i].address);
+		complete = snapshot->peers[i] != NULL;
+	}
+	return complete ? 0 : error_set(error, "not enough memory");
 }
 
-static void free_part(struct snapshot_part *part, const struct config *config)
+static void free_memories(struct target_memory **memories, size_t count)
 {
-	for (size_t i = 0; part->services != NULL && i < config->service_count; i++)
-		target_memory_close(&part->services[i]);
-	for (size_t i = 0; part->peers != NULL && i < config->peer_count; i++)
-		target_memory_close(&part->peers[i]);
-	free(part->services);
-	free(part->peers);
-	tls_worker_free(part->tls);
+	for (size_t i = 0; memories != NULL && i < count; i++)
+		target_memory_free(memories[i]);
+	free(memories);
 }
 
 static void free_snapshot(struct snapshot *snapshot)
 {
 	for (unsigned i = 0; snapshot->parts != NULL && i < snapshot->workers; i++)
-		free_part(&snapshot->parts[i], snapshot->config);
+		tls_worker_free(snapshot->parts[i].tls);
 	free(snapshot->parts);
+	free_memories(snapshot->services, snapshot->config->service_count);
+	free_memories(snapshot->peers, snapshot->config->peer_count);
 	notifiers_free(snapshot->notifiers);
 	free(snapshot);
 }
@@ -61,15 +62,41 @@ struct snapshot *snapshot_new(struct config *config, unsigned workers, const str
 		error_set(error, "not enough memory");
 	else
 		snapshot->notifiers = notifiers_new(config, kinds, error);
-	if (snapshot->notifiers == NULL)
+	if (snapshot->notifiers == NULL || make_memories(snapshot, error) != 0)
 		goto err;
-	for (unsigned i = 0; i < workers; i++)
-		if (make_part(&snapshot->parts[i], config, error) != 0)
+	for (unsigned i = 0; i < workers; i++) {
+		snapshot->parts[i].tls = tls_worker_new(config, error);
+		if (snapshot->parts[i].tls == NULL)
 			goto err;
+	}
 	return snapshot;
 err:
 	free_snapshot(snapshot);
 	return NULL;
+}
+
+static void remember(struct target_memory **memory, struct target_memory **before, size_t count, const char *name,
+                     const struct address_list *addresses)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!target_memory_is_for(before[i], name, addresses))
+			continue;
+		target_memory_free(*memory);
+		*memory = target_memory_share(before[i]);
+		return;
+	}
+}
+
+void snapshot_remember(struct snapshot *snapshot, const struct snapshot *before)
+{
+	const struct config *config = snapshot->config;
+
+	for (size_t i = 0; i < config->service_count; i++)
+		remember(&snapshot->services[i], before->services, before->config->service_count,
+		         config->services[i].place.name, &config->services[i].address);
+	for (size_t i = 0; i < config->peer_count; i++)
+		remember(&snapshot->peers[i], before->peers, before->config->peer_count, config->peers[i].place.name,
+		         &config->peers[i].address);
 }
 
 void snapshot_release(struct snapshot *snapshot)

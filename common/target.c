@@ -1,12 +1,9 @@
 /* Connects to the first address of a list that can be reached. */
 #include "target.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "log.h"
+#include "connector.h"
 #include "resolver.h"
 
 struct target {
@@ -17,66 +14,34 @@ struct target {
 	uv_timer_t timer;
 	struct ready start;
 	struct resolver *resolver;
-	struct channel *channel;
-	size_t at;    /* number of the address being tried */
-	size_t tried; /* how many have been */
-	bool any_age; /* all are left out: try all */
+	struct connector *connector;
+	struct target_place place; /* the attempt counts where connections do */
+	size_t at;                 /* number of the address being tried */
+	size_t next, tries;        /* in `order` */
 	bool closing;
-	union socket_address list[RESOLVER_ADDRESSES]; /* what the address stands for */
-	size_t list_count, list_at;
 	enum reason reason; /* of the last failure */
-	char detail[160];
+	char detail[ADDRESS_TEXT_SIZE + TARGET_DETAIL_SIZE];
+	size_t order[]; /* numbers of the addresses to try */
 };
-
-int target_memory_init(struct target_memory *memory, size_t count)
-{
-	memory->count = count;
-	memory->until_ms = calloc(count + 1, sizeof(*memory->until_ms));
-	return memory->until_ms != NULL ? 0 : -1;
-}
-
-void target_memory_close(struct target_memory *memory)
-{
-	free(memory->until_ms);
-	memory->until_ms = NULL;
-}
-
-void target_memory_failed(struct target_memory *memory, size_t address, uint64_t now_ms, uint64_t retry_ms)
-{
-	if (memory != NULL && address < memory->count)
-		memory->until_ms[address] = now_ms + retry_ms;
-}
 
 static uint64_t now_ms(const struct target *target)
 {
 	return uv_now(iocontext_loop(target->io));
 }
 
-static void log_change(const struct target_options *options, size_t address, enum message message, const char *detail)
-{
-	struct logline line;
-	char text[ADDRESS_TEXT_SIZE];
-
-	log_begin(&line, message, NULL);
-	log_text(&line, "name", options->name);
-	log_text(&line, "address", address_format(&options->addresses->at[address], text));
-	log_text(&line, "detail", detail);
-	log_end(&line);
-}
-
-/* Without a memory nobody knows what is new, and the owner says what came of it. */
-void target_address_failed(const struct target_options *options, size_t address, uint64_t at_ms, const char *detail)
-{
-	if (options->memory == NULL)
-		return;
-	if (options->memory->until_ms[address] == 0)
-		log_change(options, address, MESSAGE_PEER_SWITCHED, detail);
-	target_memory_failed(options->memory, address, at_ms, options->retry_ms);
-}
-
 static void timer_closed(uv_handle_t *timer)
 {
 	free(timer->data);
+}
+
+/* What is under way at one address. */
+static void cancel_attempt(struct target *target)
+{
+	resolver_cancel(target->resolver);
+	target->resolver = NULL;
+	connector_cancel(target->connector);
+	target->connector = NULL;
+	target_place_leave(&target->place);
 }
 
 static void close_all(struct target *target)
@@ -85,10 +50,7 @@ static void close_all(struct target *target)
 		return;
 	target->closing = true;
 	iocontext_unready(&target->start);
-	resolver_cancel(target->resolver);
-	target->resolver = NULL;
-	channel_close(target->channel);
-	target->channel = NULL;
+	cancel_attempt(target);
 	uv_close((uv_handle_t *)&target->timer, timer_closed);
 }
 
@@ -100,39 +62,17 @@ void target_cancel(struct target *target)
 
 static void finish(struct target *target, enum reason reason, struct channel *channel)
 {
-	target->channel = NULL;
 	close_all(target);
 	target->done(target->owner, reason, channel, target->at, target->detail);
 }
 
 static void try_address(struct target *target);
 
-static bool left_out(const struct target *target)
-{
-	const struct target_memory *memory = target->options.memory;
-
-	if (target->at < 64 && (target->options.never >> target->at & 1) != 0)
-		return true;
-	return memory != NULL && !target->any_age && memory->until_ms[target->at] > now_ms(target);
-}
-
-/* Go on with the next address that is not left out; when all are, with all. */
 static void next_address(struct target *target)
 {
-	size_t count = target->options.addresses->count;
-
-	while (target->tried < count) {
-		target->at = (target->options.first + target->tried) % count;
-		if (!left_out(target)) {
-			try_address(target);
-			return;
-		}
-		target->tried++;
-	}
-	if (!target->any_age && target->reason == REASON_NONE) {
-		target->any_age = true;
-		target->tried = 0;
-		next_address(target);
+	if (target->next < target->tries) {
+		target->at = target->order[target->next++];
+		try_address(target);
 		return;
 	}
 	if (target->reason == REASON_NONE) {
@@ -146,87 +86,38 @@ static void address_failed(struct target *target, enum reason reason, const char
 {
 	char text[ADDRESS_TEXT_SIZE];
 
-	resolver_cancel(target->resolver);
-	target->resolver = NULL;
-	channel_close(target->channel);
-	target->channel = NULL;
+	cancel_attempt(target);
 	target->reason = reason;
 	(void)snprintf(target->detail, sizeof(target->detail), "%s: %s",
 	               address_format(&target->options.addresses->at[target->at], text), detail);
-	target_address_failed(&target->options, target->at, now_ms(target), detail);
-	target->tried++;
+	target_memory_failed(target->options.memory, target->at, now_ms(target), target->options.retry_ms, detail);
 	next_address(target);
 }
 
-static void connected(struct target *target)
+static void connected(struct target *target, struct channel *channel)
 {
-	struct target_memory *memory = target->options.memory;
-
-	if (memory != NULL && memory->until_ms[target->at] != 0) {
-		memory->until_ms[target->at] = 0;
-		log_change(&target->options, target->at, MESSAGE_PEER_RETURNED, "");
-	}
+	target_memory_connected(target->options.memory, target->at);
 	target->detail[0] = '\0';
-	if (target->channel != NULL)
-		channel_watch(target->channel, NULL, NULL);
-	finish(target, REASON_NONE, target->channel);
+	finish(target, REASON_NONE, channel);
 }
 
-static void connect_next(struct target *target, const char *detail);
-
-static void on_connect(void *owner, unsigned events)
+static void on_connected(void *owner, struct channel *channel, const char *error)
 {
 	struct target *target = owner;
-	int error = channel_connect_error(target->channel);
 
-	(void)events;
-	if (error == 0) {
-		connected(target);
-		return;
-	}
-	channel_close(target->channel);
-	target->channel = NULL;
-	connect_next(target, strerrordesc_np(error));
+	target->connector = NULL;
+	if (channel != NULL)
+		connected(target, channel);
+	else
+		address_failed(target, REASON_CONNECT_REFUSED, error);
 }
 
-/* A non-blocking connect to one socket address. 0, or an errno. */
-static int connect_to(struct target *target, const union socket_address *address)
+/* The socket addresses that one configured address stands for. */
+static void connect_to(struct target *target, const union socket_address *list, size_t count)
 {
-	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int result;
-
-	if (fd < 0)
-		return errno;
-	socket_no_delay(fd, address);
-	do
-		result = connect(fd, &address->any, socket_length(address));
-	while (result != 0 && errno == EINTR);
-	if (result != 0 && errno != EINPROGRESS) {
-		result = errno;
-		close(fd);
-		return result;
-	}
-	target->channel = channel_new(target->io, fd);
-	if (target->channel == NULL) {
-		close(fd);
-		return ENOMEM;
-	}
-	channel_watch(target->channel, on_connect, target);
-	channel_want_connect(target->channel);
-	return 0;
-}
-
-/* The next of the socket addresses that one configured address stands for. */
-static void connect_next(struct target *target, const char *detail)
-{
-	while (target->list_at < target->list_count) {
-		int error = connect_to(target, &target->list[target->list_at++]);
-
-		if (error == 0)
-			return;
-		detail = strerrordesc_np(error);
-	}
-	address_failed(target, REASON_CONNECT_REFUSED, detail);
+	target->connector = connector_start(target->io, list, count, on_connected, target);
+	if (target->connector == NULL)
+		address_failed(target, REASON_NO_MEMORY, "not enough memory");
 }
 
 static void on_resolved(void *owner, const char *error, const union socket_address *list, size_t count)
@@ -234,14 +125,10 @@ static void on_resolved(void *owner, const char *error, const union socket_addre
 	struct target *target = owner;
 
 	target->resolver = NULL;
-	if (error != NULL) {
+	if (error != NULL)
 		address_failed(target, REASON_NAME_NOT_FOUND, error);
-		return;
-	}
-	memcpy(target->list, list, count * sizeof(*list));
-	target->list_count = count;
-	target->list_at = 0;
-	connect_next(target, "no address");
+	else
+		connect_to(target, list, count);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -257,30 +144,57 @@ static void try_address(struct target *target)
 	const struct address *address = &target->options.addresses->at[target->at];
 
 	if (address->kind == ADDRESS_ECHO) {
-		connected(target);
+		connected(target, NULL);
 		return;
 	}
+	target_place_take(&target->place, target->options.memory, target->at);
 	(void)uv_timer_start(&target->timer, on_timer, target->options.connect_ms, 0);
-	if (address->kind == ADDRESS_NAME) {
-		target->resolver = resolver_start(target->io, address->host, address->port, on_resolved, target);
-		if (target->resolver == NULL)
-			address_failed(target, REASON_NAME_NOT_FOUND, "the look-up cannot be started");
+	if (address->kind != ADDRESS_NAME) {
+		connect_to(target, &address->socket, 1);
 		return;
 	}
-	target->list[0] = address->socket;
-	target->list_count = 1;
-	target->list_at = 0;
-	connect_next(target, "");
+	target->resolver = resolver_start(target->io, address->host, address->port, on_resolved, target);
+	if (target->resolver == NULL)
+		address_failed(target, REASON_NAME_NOT_FOUND, "the look-up cannot be started");
+}
+
+/* Without an attempt: what the last pings found is said in place of a wait. */
+static void peer_is_down(struct target *target)
+{
+	struct target_state state;
+
+	target->at = target->options.first;
+	target_memory_state(target->options.memory, target->at, &state);
+	(void)snprintf(target->detail, sizeof(target->detail), "%s: %s: %s", state.address, reason_word(state.reason),
+	               state.detail);
+	finish(target, REASON_PEER_DOWN, NULL);
 }
 
 static void run_start(struct ready *ready)
 {
-	next_address(OWNER_OF(ready, struct target, start));
+	struct target *target = OWNER_OF(ready, struct target, start);
+	const struct target_options *options = &target->options;
+	const struct target_choice choice = {.count = options->addresses->count,
+	                                     .balance = options->balance,
+	                                     .first = options->first,
+	                                     .never = options->never,
+	                                     .now_ms = now_ms(target)};
+
+	if (options->alone) {
+		target->order[0] = options->first;
+		target->tries = 1;
+	} else if (target_memory_all_down(options->memory)) {
+		peer_is_down(target);
+		return;
+	} else {
+		target->tries = target_memory_order(options->memory, &choice, target->order);
+	}
+	next_address(target);
 }
 
 struct target *target_start(struct iocontext *io, const struct target_options *options, target_done *done, void *owner)
 {
-	struct target *target = calloc(1, sizeof(*target));
+	struct target *target = calloc(1, sizeof(*target) + options->addresses->count * sizeof(target->order[0]));
 
 	if (target == NULL)
 		return NULL;

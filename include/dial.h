@@ -26,6 +26,8 @@ struct dial_options {
 	size_t peer_number;                     /* for tls_client_new */
 	struct tls_worker *tls;                 /* borrowed; NULL: no TLS here, only PEER_NONE works */
 	struct target_memory *memory;           /* borrowed; may be NULL */
+	bool alone;                             /* only address number `address` of the peer is tried */
+	size_t address;                         /* number of the address to begin with; 0 at first */
 	struct notifiers *notifiers;            /* borrowed; may be NULL */
 	const struct config_timeouts *timeouts; /* borrowed until dial_start returns */
 	int confirm;                            /* enum confirm_mode */

@@ -23,6 +23,8 @@
 	MESSAGE(NOISE, "CCI1017I", LEVEL_INFO, "connections that did not speak the protocol", "None. Scanners do this; the line counts what came from one source since the last such line.") \
 	MESSAGE(LIMIT_REACHED, "CCI1018W", LEVEL_WARNING, "a connection limit is reached", "Raise connections or connections_per_source in [limits] if the load is wanted.") \
 	MESSAGE(NOTIFIER_ERROR, "CCI1019W", LEVEL_WARNING, "a security notifier failed", "Look at the notifier named. With on_error = continue the connection goes on.") \
+	MESSAGE(PEER_DOWN, "CCI1020E", LEVEL_ERROR, "a peer is down: none of its addresses answers *PING", "Look at the peer named. Connections to it fail at once until it answers again.") \
+	MESSAGE(PEER_UP, "CCI1021I", LEVEL_INFO, "a peer is up again", "None.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \
@@ -70,7 +72,8 @@
 	MESSAGE(END_NO_MEMORY, "CCI3038E", LEVEL_ERROR, "not enough memory", "Lower connections in [limits] or add memory.") \
 	MESSAGE(END_INTERNAL, "CCI3039E", LEVEL_ERROR, "an error inside the gateway", "Report it, with the lines of this connection.") \
 	MESSAGE(END_PROXY_HEADER, "CCI3040W", LEVEL_WARNING, "the PROXY header is malformed or not complete", "Look at the balancer named in from: it stands in proxy_from, and what it sends breaks the PROXY protocol; see detail.") \
-	MESSAGE(END_PROXY_MISSING, "CCI3041I", LEVEL_DEBUG, "no PROXY header from a source that has to send one", "None for the health checks of a balancer; otherwise let it send the header (send-proxy), or take it out of proxy_from.")
+	MESSAGE(END_PROXY_MISSING, "CCI3041I", LEVEL_DEBUG, "no PROXY header from a source that has to send one", "None for the health checks of a balancer; otherwise let it send the header (send-proxy), or take it out of proxy_from.") \
+	MESSAGE(END_PEER_DOWN, "CCI3042E", LEVEL_ERROR, "the peer is down, nothing was tried", "Look at the peer named; detail is what the last *PING found. It is asked again every health_interval.")
 /* clang-format on */
 
 #endif

@@ -53,6 +53,7 @@
 	REASON(NO_MEMORY, "no-memory", 8, END_NO_MEMORY)                                                                  \
 	REASON(PROXY_HEADER, "proxy-header", 0, END_PROXY_HEADER)                                                         \
 	REASON(PROXY_MISSING, "proxy-missing", 0, END_PROXY_MISSING)                                                      \
+	REASON(PEER_DOWN, "peer-down", 6, END_PEER_DOWN)                                                                  \
 	REASON(INTERNAL, "internal", 0, END_INTERNAL)
 
 enum reason {

@@ -51,6 +51,7 @@ struct session {
 	struct target *target;
 	struct dial *dial;
 	struct relay *relay;
+	struct target_place place; /* where `back` counts */
 	struct lingering *linger;
 	struct params *offer; /* owned; until the relay starts */
 	struct decision decision;

@@ -1,6 +1,6 @@
 /*
- * One configuration in force, with everything made from it: TLS contexts and address memories for each worker, and
- * the notifiers. Immutable, counted; a session keeps the one it started with.
+ * One configuration in force, with everything made from it: TLS contexts for each worker, the memory of addresses, and
+ * the notifiers. Immutable (but for what is remembered), counted; a session keeps the one it started with.
  */
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
@@ -17,14 +17,14 @@
 /* What one worker uses of it, and nobody else touches. */
 struct snapshot_part {
 	struct tls_worker *tls;          /* NULL where no listener and no peer can use TLS */
-	struct target_memory *services;  /* one for each service */
-	struct target_memory *peers;     /* one for each peer */
 	size_t users;                    /* how often the worker holds it */
 };
 
 struct snapshot {
 	struct config *config;       /* owned */
 	struct notifiers *notifiers; /* owned */
+	struct target_memory **services; /* one for each service; owned, maybe with other snapshots */
+	struct target_memory **peers;    /* one for each peer; the same */
 	struct snapshot_part *parts; /* one for each worker */
 	unsigned workers;
 	atomic_uint references;
@@ -33,6 +33,10 @@ struct snapshot {
 /* Make one with one reference. Owns `config` after success; after failure the caller still does. NULL with `error`. */
 struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct cci_notifier_kind *const *kinds,
                               struct error *error) MUST_CHECK;
+
+/* Share with `before` what it remembers of services and peers that have the same name and the same addresses. To be called
+ * before anybody uses `snapshot`. */
+void snapshot_remember(struct snapshot *snapshot, const struct snapshot *before);
 
 /* One reference less; the last one frees. NULL does nothing. Any thread. */
 void snapshot_release(struct snapshot *snapshot);

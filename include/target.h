@@ -1,10 +1,14 @@
 /*
- * Connects to the first address of a list that can be reached: in order, leaving out for `retry` what failed, so that
- * the primary is taken again by itself. Knows no protocol. One thread only.
+ * Connects to the first address of a list that can be reached: in order, in turn, or the one with the fewest
+ * connections; leaving out for `retry` what failed, so that the primary is taken again by itself, and what health found
+ * down. A name is looked up at each attempt, without blocking; where it has several addresses, attempts at them are
+ * staggered (RFC 8305; connector.h), all within the one deadline of the configured address. Knows no protocol. One
+ * thread only.
  */
 #ifndef TARGET_H
 #define TARGET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,47 +16,34 @@
 #include "channel.h"
 #include "compiler.h"
 #include "reason.h"
-
-/* When each address of one list may be tried again; one for each service and peer and worker, kept by the worker. */
-struct target_memory {
-	uint64_t *until_ms; /* loop time; 0: in use; owned */
-	size_t count;
-};
-
-/* For a list of `count` addresses. 0 or -1 without memory. */
-int target_memory_init(struct target_memory *memory, size_t count) MUST_CHECK;
-void target_memory_close(struct target_memory *memory);
+#include "target_memory.h"
 
 struct target_options {
-	const char *name;                     /* of the service or peer, for the log; borrowed */
 	const struct address_list *addresses; /* borrowed, must outlive the target */
-	struct target_memory *memory;         /* borrowed; NULL: remember nothing */
+	struct target_memory *memory;         /* borrowed, the same; NULL: remember nothing */
+	int balance;                          /* enum balance; BALANCE_ORDER at first */
 	uint64_t retry_ms;                    /* how long an address that failed is left out */
-	uint64_t connect_ms;                  /* deadline for each attempt, the look-up included */
-	size_t first;                         /* number of the address to begin with; 0 at first */
+	uint64_t connect_ms;                  /* deadline for each address, the look-up included */
+	size_t first;                         /* BALANCE_ORDER: number of the address to begin with; 0 at first */
+	bool alone;                           /* `first` is the only one to try, whatever is remembered of it */
 	uint64_t never;                       /* bit N: address number N is not tried at all */
 };
 
 struct target;
 
 /* REASON_NONE: connected; `channel` belongs to the owner now, `address` is the number in the list (channel is NULL for
- * ADDRESS_ECHO: the owner echoes itself). Otherwise REASON_CONNECT_TIMEOUT, _CONNECT_REFUSED, _NAME_NOT_FOUND, or
- * _NO_MEMORY of the last address tried, `detail` in words. */
+ * ADDRESS_ECHO: the owner echoes itself); an owner that wants the connection counted takes a target_place for it.
+ * Otherwise REASON_CONNECT_TIMEOUT, _CONNECT_REFUSED, _NAME_NOT_FOUND, or _NO_MEMORY of the last address tried, or
+ * REASON_PEER_DOWN without an attempt where health found all addresses down; `detail` in words, never NULL. */
 typedef void target_done(void *owner, enum reason reason, struct channel *channel, size_t address, const char *detail);
 
 /* Start. Calls `done` exactly once, never before the return, unless cancelled; the target is gone then. An address
- * that failed is skipped until `retry_ms` later; when all are, all are tried. Logs MESSAGE_PEER_SWITCHED and
- * MESSAGE_PEER_RETURNED on changes only. NULL without memory. */
+ * that failed is skipped until `retry_ms` later; when all are, all are tried (target_memory_order). Logs
+ * MESSAGE_PEER_SWITCHED and MESSAGE_PEER_RETURNED on changes only. NULL without memory. */
 struct target *target_start(struct iocontext *io, const struct target_options *options, target_done *done,
                             void *owner) MUST_CHECK;
 
 /* `done` will not be called; everything it opened is closed. NULL does nothing. */
 void target_cancel(struct target *target);
-
-/* Mark an address as failed (also from outside: a peer that connected and then did not answer), without a word. */
-void target_memory_failed(struct target_memory *memory, size_t address, uint64_t now_ms, uint64_t retry_ms);
-
-/* The same in the memory of `options`, and log MESSAGE_PEER_SWITCHED where it was in use before. */
-void target_address_failed(const struct target_options *options, size_t address, uint64_t now_ms, const char *detail);
 
 #endif

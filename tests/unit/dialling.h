@@ -18,7 +18,7 @@ struct dialling {
 	struct address addresses[DIALLING_ADDRESSES];
 	struct config_peer peer;
 	struct config_timeouts timeouts;
-	struct target_memory memory;
+	struct target_memory *memory;
 	struct tls_worker *tls;
 	struct leg leg;
 	struct dial_options options;
@@ -46,6 +46,14 @@ static inline void dialling_address(struct dialling *dialling, size_t number, co
 	dialling->peer.address.count = number + 1;
 }
 
+static inline bool dialling_left_out(const struct dialling *dialling, size_t address)
+{
+	struct target_state state;
+
+	target_memory_state(dialling->memory, address, &state);
+	return state.left_out_until_ms != 0;
+}
+
 static inline void dialling_open(struct dialling *dialling, int security, const char *ca)
 {
 	static const uint8_t connection[PARAMS_CONNECTION_SIZE] = "abcdefghijklmno";
@@ -60,7 +68,10 @@ static inline void dialling_open(struct dialling *dialling, int security, const 
 	dialling->peer.retry_ms = 60000;
 	dialling->timeouts = (struct config_timeouts){
 	    .exchange_ms = PATIENT_MS, .handshake_ms = PATIENT_MS, .confirm_ms = PATIENT_MS, .connect_ms = PATIENT_MS};
-	ck_assert_int_eq(target_memory_init(&dialling->memory, DIALLING_ADDRESSES), 0);
+	for (size_t i = 0; i < DIALLING_ADDRESSES; i++)
+		dialling_address(dialling, i, "127.0.0.1", 1);
+	dialling->memory = target_memory_new(dialling->name, &dialling->peer.address);
+	ck_assert_ptr_nonnull(dialling->memory);
 	if (security != PEER_NONE) {
 		dialling->tls =
 		    tls_worker_new_client(&tls, security == PEER_DIRECT ? TLS_START_DIRECT : TLS_START_UPGRADE, &error);
@@ -71,7 +82,7 @@ static inline void dialling_open(struct dialling *dialling, int security, const 
 	dialling->options = (struct dial_options){.io = dialling->test.io,
 	                                          .peer = &dialling->peer,
 	                                          .tls = dialling->tls,
-	                                          .memory = &dialling->memory,
+	                                          .memory = dialling->memory,
 	                                          .timeouts = &dialling->timeouts,
 	                                          .confirm = CONFIRM_PREFER,
 	                                          .min_version = 0x0303,
@@ -135,7 +146,7 @@ static inline void dialling_close(struct dialling *dialling)
 	if (dialling->tls != NULL)
 		tls_worker_leave(dialling->tls);
 	tls_worker_free(dialling->tls);
-	target_memory_close(&dialling->memory);
+	target_memory_free(dialling->memory);
 }
 
 #endif

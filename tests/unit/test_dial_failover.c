@@ -75,8 +75,8 @@ START_TEST(next_address_only_where_it_may_help)
 	ck_assert_msg(dialling.reason == row->reason, "%s: %s: %s", row->name, reason_word(dialling.reason),
 	              dialling.detail);
 	ck_assert_uint_eq(dialling.address, row->moves ? 1 : 0);
-	ck_assert_int_eq(dialling.memory.until_ms[0] != 0, row->moves);
-	ck_assert_uint_eq(dialling.memory.until_ms[1], 0);
+	ck_assert_int_eq(dialling_left_out(&dialling, 0), row->moves);
+	ck_assert(!dialling_left_out(&dialling, 1));
 	ck_assert_int_eq(dialling.leg.confirmed, row->moves && !direct);
 	if (row->moves) {
 		ck_assert(dialling.secured);
@@ -152,13 +152,13 @@ START_TEST(primary_is_taken_again_after_retry)
 	dialling_address(&dialling, 1, "127.0.0.1", second.port);
 	for (int i = 0; i < 3; i++) {
 		if (i == 2) /* as if retry had passed */
-			dialling.memory.until_ms[0] = 1;
+			target_memory_failed(dialling.memory, 0, 1, 0, "");
 		dialling_run(&dialling);
 		ck_assert_int_eq(dialling.reason, REASON_NONE);
 		ck_assert_uint_eq(dialling.address, expected[i]);
 		dialling_drop(&dialling);
 	}
-	ck_assert_uint_eq(dialling.memory.until_ms[0], 0);
+	ck_assert(!dialling_left_out(&dialling, 0));
 	dialling_close(&dialling);
 	acceptor_stop(&first);
 	acceptor_stop(&second);

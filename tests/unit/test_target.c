@@ -17,7 +17,7 @@ struct trial {
 	struct test_loop test;
 	struct address addresses[ADDRESSES];
 	struct address_list list;
-	struct target_memory memory;
+	struct target_memory *memory;
 	struct target_options options;
 	struct target *target;
 	int listening[ADDRESSES];
@@ -94,10 +94,10 @@ static void open_trial(struct trial *trial, const char *states)
 		trial->listening[i] = -1;
 	for (size_t i = 0; states[i] != '\0'; i++)
 		set_state(trial, i, states[i]);
-	ck_assert_int_eq(target_memory_init(&trial->memory, ADDRESSES), 0);
-	trial->options = (struct target_options){.name = "PAYROLL",
-	                                         .addresses = &trial->list,
-	                                         .memory = &trial->memory,
+	trial->memory = target_memory_new("PAYROLL", &trial->list);
+	ck_assert_ptr_nonnull(trial->memory);
+	trial->options = (struct target_options){.addresses = &trial->list,
+	                                         .memory = trial->memory,
 	                                         .retry_ms = 60000,
 	                                         .connect_ms = strchr(states, 'S') != NULL ? SHORT_MS : PATIENT_MS};
 }
@@ -121,10 +121,18 @@ static void run_trial(struct trial *trial)
 static void close_trial(struct trial *trial)
 {
 	test_loop_close(&trial->test);
-	target_memory_close(&trial->memory);
+	target_memory_free(trial->memory);
 	for (size_t i = 0; i < ADDRESSES; i++)
 		if (trial->listening[i] >= 0)
 			close(trial->listening[i]);
+}
+
+static bool is_left_out(const struct trial *trial, size_t address)
+{
+	struct target_state state;
+
+	target_memory_state(trial->memory, address, &state);
+	return state.left_out_until_ms != 0;
 }
 
 struct row {
@@ -179,7 +187,8 @@ START_TEST(first_that_can_be_reached)
 	trial.options.never = row->never;
 	trial.options.first = row->first;
 	for (size_t i = 0; row->marked[i] != '\0'; i++)
-		trial.memory.until_ms[i] = row->marked[i] == 'x' ? uv_now(&trial.test.loop) + 60000 : 0;
+		if (row->marked[i] == 'x')
+			target_memory_failed(trial.memory, i, uv_now(&trial.test.loop), 60000, "marked");
 	start_trial(&trial);
 	test_loop_until(&trial.test, &trial.done);
 	ck_assert_msg(trial.reason == row->reason, "%d: %s: %s", _i, reason_word(trial.reason), trial.detail);
@@ -189,7 +198,7 @@ START_TEST(first_that_can_be_reached)
 		expect_no_delay(channel_fd(trial.channel));
 	ck_assert_int_eq(trial.detail[0] != '\0', row->reason != REASON_NONE);
 	for (size_t i = 0; row->after[i] != '\0'; i++)
-		ck_assert_msg((trial.memory.until_ms[i] != 0) == (row->after[i] == 'x'), "%d: mark of %zu", _i, i);
+		ck_assert_msg(is_left_out(&trial, i) == (row->after[i] == 'x'), "%d: mark of %zu", _i, i);
 	channel_close(trial.channel);
 	close_trial(&trial);
 }
@@ -221,7 +230,7 @@ START_TEST(primary_comes_back_after_retry)
 	uv_update_time(&trial.test.loop);
 	run_trial(&trial);
 	ck_assert_uint_eq(trial.address, 0);
-	ck_assert_uint_eq(trial.memory.until_ms[0], 0);
+	ck_assert(!is_left_out(&trial, 0));
 	close_trial(&trial);
 	close(fd);
 }
@@ -258,9 +267,9 @@ START_TEST(marks_from_outside)
 	struct trial trial;
 
 	open_trial(&trial, "LL");
-	target_memory_failed(NULL, 0, 1, 1);
-	target_memory_failed(&trial.memory, ADDRESSES, 1, 1);
-	target_memory_failed(&trial.memory, 0, uv_now(&trial.test.loop), 60000);
+	target_memory_failed(NULL, 0, 1, 1, "");
+	target_memory_failed(trial.memory, ADDRESSES, 1, 1, "");
+	target_memory_failed(trial.memory, 0, uv_now(&trial.test.loop), 60000, "");
 	run_trial(&trial);
 	ck_assert_uint_eq(trial.address, 1);
 	trial.options.memory = NULL;
