@@ -241,13 +241,17 @@ static void start_tls(struct session *session, enum tls_start start)
 {
 	struct tls_expectation expectation = {.start = start, .is_server = true};
 	struct tls_worker *tls = session_part(session)->tls;
-	SSL *ssl = tls != NULL ? tls_server_new(tls, session->listener_number, start) : NULL;
+	SSL *ssl;
 
 	if (start == TLS_START_DIRECT)
 		expectation.client_auth = policy_direct_client_auth(session->snapshot->config, session->listener,
 		                                                    &session->record.front.remote);
 	else
 		expectation.client_auth = session->decision.client_auth;
+	ssl = tls != NULL ? tls_server_new(tls, &(struct tls_server_options){.listener = session->listener_number,
+	                                                                     .start = start,
+	                                                                     .client_auth = expectation.client_auth})
+	                  : NULL;
 	if (session->decision.identity_due) {
 		session->identity_due = true;
 		expectation.question = question_of(session);

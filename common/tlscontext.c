@@ -16,9 +16,11 @@
 
 #define SESSIONS_KEPT 4 /* for each peer: a TLS 1.3 session is used once */
 
+/* A listener. */
 struct server {
 	SSL_CTX *contexts[2]; /* by enum tls_start; NULL: this listener never comes to TLS */
-	bool confirm_required;
+	uint8_t policies[2][CLIENT_AUTH_REQUIRE + 1][32]; /* session id contexts, by enum tls_start and client_auth */
+	int client_auth;
 };
 
 struct kept {
@@ -88,7 +90,7 @@ static int require_alpn(SSL *ssl, int *alert, void *unused)
 
 /* What a session is bound to: one made under another policy is not taken (and its ticket not even opened). */
 static int policy_digest(const struct config *config, const struct config_listener *listener, enum tls_start start,
-                         uint8_t digest[32], struct error *error)
+                         int client_auth, uint8_t digest[32], struct error *error)
 {
 	const struct config_tls *tls = &config->tls;
 	uint8_t files[2][32];
@@ -96,12 +98,13 @@ static int policy_digest(const struct config *config, const struct config_listen
 	unsigned size = 0;
 	struct text policy;
 
-	if (tls_file_digest("[tls] ca", tls->ca, files[0], error) != 0 ||
-	    tls_file_digest("[tls] certificate", tls->certificate, files[1], error) != 0)
-		return -1;
+	if (tls_file_digest("[tls] ca", tls->ca, files[0], error) != 0)
+		return error_about(error, "ca");
+	if (tls_file_digest("[tls] certificate", tls->certificate, files[1], error) != 0)
+		return error_about(error, "certificate");
 	text_init(&policy, text, sizeof(text));
 	text_printf(&policy, "%s|%s|%d|%d|%d|%d|", config->gateway.sysid, listener->place.name, (int)start,
-	            listener->client_auth, tls->min_version, listener->unsecured);
+	            client_auth, tls->min_version, listener->unsecured);
 	text_put_hex(&policy, files[0], sizeof(files[0]));
 	text_put_hex(&policy, files[1], sizeof(files[1]));
 	if (HMAC(EVP_sha256(), secret, sizeof(secret), (const uint8_t *)text, policy.used, digest, &size) == NULL)
@@ -109,15 +112,23 @@ static int policy_digest(const struct config *config, const struct config_listen
 	return 0;
 }
 
-static int set_sessions(SSL_CTX *context, const struct config *config, const struct config_listener *listener,
-                        enum tls_start start, struct error *error)
+static int make_policies(struct server *server, const struct config *config, const struct config_listener *listener,
+                         struct error *error)
 {
-	uint8_t digest[32], keys[3][32];
+	for (int start = 0; start < 2; start++)
+		for (int auth = CLIENT_AUTH_NO; auth <= CLIENT_AUTH_REQUIRE; auth++)
+			if (policy_digest(config, listener, (enum tls_start)start, auth, server->policies[start][auth], error) != 0)
+				return -1;
+	server->client_auth = listener->client_auth != CLIENT_AUTH_INHERIT ? listener->client_auth : CLIENT_AUTH_NO;
+	return 0;
+}
+
+static int set_sessions(SSL_CTX *context, const struct config *config, const uint8_t digest[32], struct error *error)
+{
+	uint8_t keys[3][32];
 	unsigned size = 0;
 	int result = -1;
 
-	if (policy_digest(config, listener, start, digest, error) != 0)
-		return -1;
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	if (config->tls.resumption == CHOICE_NO) {
 		SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
@@ -127,15 +138,14 @@ static int set_sessions(SSL_CTX *context, const struct config *config, const str
 	for (uint8_t i = 0; i < 3; i++) {
 		uint8_t text[33];
 
-		memcpy(text, digest, sizeof(digest));
+		memcpy(text, digest, 32);
 		text[32] = i;
 		if (HMAC(EVP_sha256(), secret, sizeof(secret), text, sizeof(text), keys[i], &size) == NULL)
 			return tls_error(error, "cannot derive a ticket key");
 	}
 	/* 16 bytes of name, 32 for HMAC-SHA-256, 32 for AES-256. */
 	memmove((uint8_t *)keys + 16, keys[1], 64);
-	if (SSL_CTX_set_tlsext_ticket_keys(context, keys, 80) == 1 && SSL_CTX_set_num_tickets(context, 1) == 1 &&
-	    SSL_CTX_set_session_id_context(context, digest, sizeof(digest)) == 1)
+	if (SSL_CTX_set_tlsext_ticket_keys(context, keys, 80) == 1 && SSL_CTX_set_num_tickets(context, 1) == 1)
 		result = 0;
 	else
 		tls_error(error, "cannot set a ticket key");
@@ -156,7 +166,7 @@ static int verify_mode(int client_auth)
 }
 
 static SSL_CTX *server_context(const struct tls_worker *worker, const struct config *config,
-                               const struct config_listener *listener, enum tls_start start, struct error *error)
+                               const struct server *server, enum tls_start start, struct error *error)
 {
 	static const enum tls_start starts[] = {TLS_START_UPGRADE, TLS_START_DIRECT};
 	const struct config_tls *tls = &config->tls;
@@ -168,14 +178,14 @@ static SSL_CTX *server_context(const struct tls_worker *worker, const struct con
 	}
 	if (tls_load_settings(context, tls, error) != 0 ||
 	    tls_load_identity(context, tls->certificate, tls->private_key, error) != 0 ||
-	    set_sessions(context, config, listener, start, error) != 0)
+	    set_sessions(context, config, server->policies[start][server->client_auth], error) != 0)
 		goto err;
-	if (tls->ca != NULL && listener->client_auth != CLIENT_AUTH_NO) {
+	/* A rule may ask for a certificate where the listener does not. */
+	if (tls->ca != NULL) {
 		if (tls_load_ca(context, tls->ca, "[tls] ca", error) != 0)
 			goto err;
 		SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file_ex(tls->ca, worker->library, NULL));
 	}
-	SSL_CTX_set_verify(context, verify_mode(listener->client_auth), NULL);
 	/* The callback's argument is only read. */
 	SSL_CTX_set_alpn_select_cb(context, select_alpn, (void *)(uintptr_t)&starts[start]);
 	if (start == TLS_START_DIRECT || tls->confirm == CONFIRM_REQUIRE)
@@ -211,10 +221,13 @@ static int make_servers(struct tls_worker *worker, const struct config *config, 
 	worker->server_count = config->listener_count;
 	for (size_t i = 0; config->tls.certificate != NULL && i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
+		struct server *server = &worker->servers[i];
 
+		if (make_policies(server, config, listener, error) != 0)
+			return error_prefix(error, "[listener %s]", listener->place.name);
 		for (int start = 0; listener->exchange == EXCHANGE_CCI && start < 2; start++) {
-			worker->servers[i].contexts[start] = server_context(worker, config, listener, (enum tls_start)start, error);
-			if (worker->servers[i].contexts[start] == NULL)
+			server->contexts[start] = server_context(worker, config, server, (enum tls_start)start, error);
+			if (server->contexts[start] == NULL)
 				return error_prefix(error, "[listener %s]", listener->place.name);
 		}
 	}
@@ -372,13 +385,21 @@ void tls_worker_free(struct tls_worker *worker)
 	free(worker);
 }
 
-SSL *tls_server_new(struct tls_worker *worker, size_t listener, enum tls_start start)
+SSL *tls_server_new(struct tls_worker *worker, const struct tls_server_options *options)
 {
-	SSL_CTX *context = worker->servers[listener].contexts[start];
+	const struct server *server = &worker->servers[options->listener];
+	SSL_CTX *context = server->contexts[options->start];
+	int auth = options->client_auth != CLIENT_AUTH_INHERIT ? options->client_auth : server->client_auth;
 	SSL *ssl = context != NULL ? SSL_new(context) : NULL;
 
-	if (ssl != NULL)
-		SSL_set_accept_state(ssl);
+	if (ssl == NULL)
+		return NULL;
+	if (SSL_set_session_id_context(ssl, server->policies[options->start][auth], sizeof(server->policies[0][0])) != 1) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	SSL_set_verify(ssl, verify_mode(auth), NULL);
+	SSL_set_accept_state(ssl);
 	return ssl;
 }
 

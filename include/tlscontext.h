@@ -43,11 +43,18 @@ int tls_init(struct error *error) MUST_CHECK;
 struct tls_worker *tls_worker_new(const struct config *config, struct error *error) MUST_CHECK;
 void tls_worker_free(struct tls_worker *worker);
 
-/* A new SSL for the accepting side of a connection on listener number `listener`, or for the connecting side to peer
- * number `peer` (its address being number `address` of the peer: its host is what the certificate must say where
+/* What the accepting side of a connection is to be. */
+struct tls_server_options {
+	size_t listener; /* its number */
+	enum tls_start start;
+	int client_auth; /* enum client_auth: what this handshake asks for; INHERIT: as the listener says */
+};
+
+/* A new SSL for the accepting side of a connection, or for the connecting side to peer number `peer` (its address being number `address` of the peer: its host is what the certificate must say where
  * server_name is not set). The SSL is set to accept or connect state, with ALPN, verification and (peer) a session
- * to resume; owned by the caller. `server_name` NULL: from the configuration. NULL without memory. */
-SSL *tls_server_new(struct tls_worker *worker, size_t listener, enum tls_start start) MUST_CHECK;
+ * to resume; owned by the caller. Sessions are bound to what the handshake asked for: one made without a certificate is not
+ * resumed where one is required. NULL without memory, or (server) where the listener has no TLS. */
+SSL *tls_server_new(struct tls_worker *worker, const struct tls_server_options *options) MUST_CHECK;
 SSL *tls_client_new(struct tls_worker *worker, size_t peer, size_t address, enum tls_start start) MUST_CHECK;
 
 /* The calling thread will use `worker` no more: release what OpenSSL keeps for the thread in its library context. Has to

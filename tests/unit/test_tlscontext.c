@@ -207,10 +207,15 @@ START_TEST(settings_that_cannot_work)
 }
 END_TEST
 
+static SSL *server_side(struct tls_worker *worker, enum tls_start start)
+{
+	return tls_server_new(worker, &(struct tls_server_options){.start = start});
+}
+
 /* Both sides of one worker meet. */
 static enum met meet(struct tls_worker *worker, struct meeting *meeting, enum tls_start start)
 {
-	meeting_open(meeting, tls_client_new(worker, 0, 0, start), tls_server_new(worker, 0, start));
+	meeting_open(meeting, tls_client_new(worker, 0, 0, start), server_side(worker, start));
 	return meeting_run(meeting);
 }
 
@@ -247,7 +252,7 @@ START_TEST(versions_suites_and_options)
 	site.config.tls.min_version = _i == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
 	worker = build(&site);
 	meeting_open(&meeting, tls_client_new(worker, 0, 0, TLS_START_UPGRADE),
-	             tls_server_new(worker, 0, TLS_START_UPGRADE));
+	             server_side(worker, TLS_START_UPGRADE));
 	SSL *const both[] = {meeting.client, meeting.server};
 	for (int i = 0; i < 2; i++) {
 		STACK_OF(SSL_CIPHER) *suites = SSL_get1_supported_ciphers(both[i]);
@@ -301,7 +306,7 @@ START_TEST(sessions_are_bound_to_their_policy)
 	(void)SSL_shutdown(meeting.client);
 	meeting_close(&meeting);
 	meeting_open(&meeting, tls_client_new(first, 0, 0, TLS_START_UPGRADE),
-	             tls_server_new(second, 0, TLS_START_UPGRADE));
+	             server_side(second, TLS_START_UPGRADE));
 	ck_assert_int_eq(meeting_run(&meeting), MET_BOTH);
 	ck_assert_int_eq(SSL_session_reused(meeting.server), _i == 0);
 	meeting_close(&meeting);
@@ -309,6 +314,38 @@ START_TEST(sessions_are_bound_to_their_policy)
 	tls_worker_free(first);
 	tls_worker_leave(second);
 	tls_worker_free(second);
+	close_site(&site);
+}
+END_TEST
+
+/* A rule may ask for more, or for less, than the listener: what was made under one is not resumed under the other. */
+START_TEST(a_connection_asks_for_what_its_options_say)
+{
+	static const enum met expected[] = {MET_BOTH, MET_BOTH, MET_SERVER_FAILED};
+	struct site site;
+	struct meeting meeting;
+	struct tls_worker *worker;
+	struct error error;
+	uint8_t byte;
+
+	ck_assert_int_eq(tls_init(&error), 0);
+	make_site(&site);
+	worker = build(&site);
+	for (int auth = CLIENT_AUTH_NO; auth <= CLIENT_AUTH_REQUIRE; auth++) {
+		struct tls_server_options options = {.start = TLS_START_UPGRADE, .client_auth = auth};
+
+		/* It would show that of [tls]. */
+		meeting_open(&meeting, tls_client_new(worker, 0, 0, TLS_START_UPGRADE), tls_server_new(worker, &options));
+		SSL_certs_clear(meeting.client);
+		ck_assert_int_eq(meeting_run(&meeting), expected[auth - CLIENT_AUTH_NO]);
+		ck_assert(!SSL_session_reused(meeting.client));
+		ck_assert_int_eq(SSL_get0_peer_CA_list(meeting.client) != NULL, auth != CLIENT_AUTH_NO);
+		(void)SSL_read(meeting.client, &byte, 1);
+		(void)SSL_shutdown(meeting.client);
+		meeting_close(&meeting);
+	}
+	tls_worker_leave(worker);
+	tls_worker_free(worker);
 	close_site(&site);
 }
 END_TEST
@@ -326,6 +363,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, both_sides_meet_and_expired_ones_do_not, 0, 3);
 	tcase_add_loop_test(tests, versions_suites_and_options, 0, 2);
 	tcase_add_loop_test(tests, sessions_are_bound_to_their_policy, 0, 5);
+	tcase_add_test(tests, a_connection_asks_for_what_its_options_say);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
