@@ -23,6 +23,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           target_memory poller iocontext channel bio resolver connector \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
+COMMON += ratchet_file ratchet_keeper
 COMMON += proxyheader proxyheader_write proxyin session_proxy
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping

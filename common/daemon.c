@@ -14,10 +14,9 @@
 #include "kerneltls.h"
 #include "log.h"
 
-#define RATCHET_NAMES 65536
 #define NOISE_MS 60000
 #define EXIT_CUT 3
-#define MAIN_DESCRIPTORS 12  /* standard ones, libuv's own, those of the main loop, one for a file being read */
+#define MAIN_DESCRIPTORS 14  /* standard ones, libuv's own, those of the main loop, three for a file being written */
 #define WORKER_DESCRIPTORS 5 /* a loop, its wake-up, its signal pipe, the reserve */
 
 /* --- reload --- */
@@ -180,6 +179,21 @@ static int check_descriptors(const struct daemon *daemon, const struct config *c
 	                 (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
 }
 
+/* What was secured before the restart is known before the first connection. */
+static int open_ratchet(struct daemon *daemon, struct error *error)
+{
+	struct ratchet_keeper_options options = {
+	    .path = daemon->snapshot->config->gateway.ratchet_file,
+	    .tables = {[RATCHET_CLIENT] = daemon->shared.ratchet, [RATCHET_PEER] = daemon->shared.peer_ratchet},
+	};
+
+	daemon->ratchet_keeper = ratchet_keeper_new(&options, error);
+	if (daemon->ratchet_keeper == NULL)
+		return -1;
+	ratchet_keeper_start(daemon->ratchet_keeper, &daemon->loop);
+	return 0;
+}
+
 static int start(struct daemon *daemon, struct config *config, struct error *error)
 {
 	unsigned cores = uv_available_parallelism();
@@ -187,10 +201,12 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	daemon->worker_count = config->gateway.workers > 0 ? (unsigned)config->gateway.workers : cores;
 	daemon->shared.quota = quota_new();
 	daemon->shared.ratchet = ratchet_new(RATCHET_NAMES);
+	daemon->shared.peer_ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.noise = noise_new();
 	daemon->shared.drained = tell_drained;
 	daemon->shared.context = daemon;
-	if (daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.noise == NULL) {
+	if (daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.peer_ratchet == NULL ||
+	    daemon->shared.noise == NULL) {
 		config_free(config);
 		return error_set(error, "not enough memory");
 	}
@@ -205,7 +221,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, NULL, daemon->worker_count, error) != 0 ||
-	    open_loop(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
+	    open_loop(daemon, error) != 0 || open_ratchet(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)
@@ -254,12 +270,14 @@ static void free_daemon(struct daemon *daemon)
 	listener_close(&daemon->listeners);
 	stop_workers(daemon);
 	close_loop(daemon);
+	ratchet_keeper_free(daemon->ratchet_keeper);
 	snapshot_release(daemon->snapshot);
 	if (daemon->shared.noise != NULL)
 		noise_report(daemon->shared.noise, 0);
 	noise_free(daemon->shared.noise);
 	quota_free(daemon->shared.quota);
 	ratchet_free(daemon->shared.ratchet);
+	ratchet_free(daemon->shared.peer_ratchet);
 }
 
 static void say_stopped(const struct daemon *daemon)

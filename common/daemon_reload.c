@@ -32,6 +32,8 @@ void daemon_apply_limits(const struct daemon *daemon, const struct config *confi
 {
 	struct rlimit limit;
 
+	ratchet_set_days(daemon->shared.ratchet, config->gateway.ratchet_days);
+	ratchet_set_days(daemon->shared.peer_ratchet, config->gateway.ratchet_days);
 	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * config->limits.connections + 64)
 		log_say(MESSAGE_CONFIG_WARNING,

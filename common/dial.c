@@ -124,6 +124,10 @@ static uint64_t stage_us(const struct dial *dial)
 
 static void agreed(struct dial *dial)
 {
+	const struct dial_options *options = &dial->options;
+
+	if (dial->result.secured && options->ratchet != NULL && options->peer->ratchet == CHOICE_YES)
+		(void)ratchet_add(options->ratchet, options->peer->place.name);
 	exchange_free(dial->exchange);
 	dial->exchange = NULL;
 	finish(dial, REASON_NONE, "");
@@ -266,6 +270,15 @@ static bool keeps_offer(const struct dial *dial, const struct params *answer)
 	}
 }
 
+/* The name is ours, of the section: what the peer calls itself in the clear proves nothing. */
+static bool may_not_be_clear(const struct dial *dial, const struct params *answer)
+{
+	const struct config_peer *peer = dial->options.peer;
+
+	return answer->security == ANSWER_CLEAR && peer->ratchet == CHOICE_YES &&
+	       ratchet_holds(dial->options.ratchet, peer->place.name);
+}
+
 static void accepted(struct dial *dial, const struct params *answer)
 {
 	struct leg *leg = dial->options.leg;
@@ -370,6 +383,8 @@ static void on_answer(void *owner, enum reason reason)
 		refused(dial, answer);
 	else if (!keeps_offer(dial, answer))
 		fail(dial, REASON_PEER_BROKE_OFFER, "the answer is not one to this offer");
+	else if (may_not_be_clear(dial, answer))
+		fail(dial, REASON_PEER_RATCHETED, "it was secured before; see ratchet of this peer");
 	else
 		accepted(dial, answer);
 }

@@ -89,6 +89,7 @@ static void connect_peer(struct session *session)
 	    .tls = session_part(session)->tls,
 	    .memory = peer_memory(session),
 	    .notifiers = session->snapshot->notifiers,
+	    .ratchet = session->host->peer_ratchet,
 	    .timeouts = &timeouts,
 	    .confirm = config->tls.confirm,
 	    .min_version = config->tls.min_version,

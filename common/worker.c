@@ -142,6 +142,7 @@ static int open_handles(struct worker *worker, struct error *error)
 	                                     .number = worker->number,
 	                                     .quota = worker->shared.quota,
 	                                     .ratchet = worker->shared.ratchet,
+	                                     .peer_ratchet = worker->shared.peer_ratchet,
 	                                     .noise = worker->shared.noise,
 	                                     .emptied = on_emptied};
 	accept_init(&worker->accepting, &worker->loop, &worker->host, worker->shared.quota);

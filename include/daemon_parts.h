@@ -11,6 +11,7 @@
 
 #include "daemon.h"
 #include "listener.h"
+#include "ratchet_keeper.h"
 #include "snapshot.h"
 #include "worker.h"
 
@@ -22,6 +23,7 @@ struct daemon {
 	uv_async_t drained;
 	uv_timer_t reload_timer, drain_timer, noise_timer;
 	struct worker_shared shared;
+	struct ratchet_keeper *ratchet_keeper;
 	struct snapshot *snapshot;
 	struct listener_set listeners;
 	struct worker **workers;

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "notifier.h"
 #include "params.h"
+#include "ratchet.h"
 #include "reason.h"
 #include "record.h"
 #include "target.h"
@@ -29,6 +30,7 @@ struct dial_options {
 	bool alone;                             /* only address number `address` of the peer is tried */
 	size_t address;                         /* number of the address to begin with; 0 at first */
 	struct notifiers *notifiers;            /* borrowed; may be NULL */
+	struct ratchet *ratchet;                /* borrowed: peers that were secured; NULL: none is known */
 	const struct config_timeouts *timeouts; /* borrowed until dial_start returns */
 	int confirm;                            /* enum confirm_mode */
 	int min_version;                        /* for parameter 7 */
@@ -61,7 +63,9 @@ struct dial;
 
 /* Start. `options` is copied. `done` exactly once, never before the return, unless cancelled; the dial is gone then.
  * An address that cannot be connected, does not answer the OFFER, or answers REFUSE 8 or 9 is followed by the next; a
- * refusal for any other reason, and every fault of TLS, ends the dial. NULL without memory. */
+ * refusal for any other reason, and every fault of TLS, ends the dial. With the peer's `ratchet` an answer in the clear
+ * from a peer that was secured before ends it too (REASON_PEER_RATCHETED), and one that is secured now is remembered.
+ * NULL without memory. */
 struct dial *dial_start(const struct dial_options *options, dial_done *done, void *owner) MUST_CHECK;
 
 /* `done` will not be called; everything is closed. NULL does nothing. */

@@ -25,6 +25,11 @@
 	MESSAGE(NOTIFIER_ERROR, "CCI1019W", LEVEL_WARNING, "a security notifier failed", "Look at the notifier named. With on_error = continue the connection goes on.") \
 	MESSAGE(PEER_DOWN, "CCI1020E", LEVEL_ERROR, "a peer is down: none of its addresses answers *PING", "Look at the peer named. Connections to it fail at once until it answers again.") \
 	MESSAGE(PEER_UP, "CCI1021I", LEVEL_INFO, "a peer is up again", "None.") \
+	MESSAGE(RATCHET_READ, "CCI1030I", LEVEL_INFO, "names that were secured are known from before", "None. They may not come back in the clear where ratchet = yes.") \
+	MESSAGE(RATCHET_DAMAGED, "CCI1031E", LEVEL_ERROR, "the file of secured names is damaged", "Every intact name stays in force, and the file is written anew. Compare the one kept with what the command ratchet list prints: names that were lost are held again once they have connected secured. Then look for the cause.") \
+	MESSAGE(RATCHET_NOT_KEPT, "CCI1032E", LEVEL_ERROR, "the file of secured names cannot be kept", "Make room, or correct the permissions. Memory is right, and the file is tried again every ten seconds; a restart before that forgets what is not written.") \
+	MESSAGE(RATCHET_KEPT, "CCI1033I", LEVEL_INFO, "the file of secured names is kept again", "None.") \
+	MESSAGE(RATCHET_LIFTED, "CCI1034I", LEVEL_INFO, "a name was lifted by command and may come back in the clear", "None. It is held again once it was secured.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \
@@ -63,6 +68,7 @@
 	MESSAGE(END_NAME_NOT_FOUND, "CCI3029E", LEVEL_ERROR, "the host name of the service or peer was not found", "Correct the name or the name server.") \
 	MESSAGE(END_PEER_REFUSED, "CCI3030W", LEVEL_WARNING, "the peer refused the connection", "Look at the peer's own log; its words are shown unauthenticated where no TLS was.") \
 	MESSAGE(END_PEER_BROKE_OFFER, "CCI3031E", LEVEL_ERROR, "the peer's answer breaks what was offered", "Treat it as an attack or as a broken peer.") \
+	MESSAGE(END_PEER_RATCHETED, "CCI3045E", LEVEL_ERROR, "the peer answered in the clear, and was secured before", "Find out why the peer no longer uses TLS: someone on the way may have altered its answer. If it is meant: ccisslgw ratchet lift NAME --peer.") \
 	MESSAGE(END_HOPS_EXHAUSTED, "CCI3032W", LEVEL_WARNING, "refused: passed on too often", "Look for a ring of gateways.") \
 	MESSAGE(END_TRUNCATED, "CCI3033W", LEVEL_WARNING, "a TLS stream ended without close_notify", "The peer or someone on the way cut the stream; the data may be incomplete.") \
 	MESSAGE(END_RESET, "CCI3034I", LEVEL_INFO, "a peer reset the connection", "None, unless it is frequent.") \

@@ -44,6 +44,7 @@
 	REASON(NAME_NOT_FOUND, "name-not-found", 6, END_NAME_NOT_FOUND)                                                   \
 	REASON(PEER_REFUSED, "peer-refused", 6, END_PEER_REFUSED)                                                         \
 	REASON(PEER_BROKE_OFFER, "peer-broke-offer", 6, END_PEER_BROKE_OFFER)                                             \
+	REASON(PEER_RATCHETED, "peer-ratcheted", 6, END_PEER_RATCHETED)                                                   \
 	REASON(HOPS_EXHAUSTED, "hops-exhausted", 6, END_HOPS_EXHAUSTED)                                                   \
 	REASON(TRUNCATED, "truncated", 0, END_TRUNCATED)                                                                  \
 	REASON(RESET, "reset", 0, END_RESET)                                                                              \

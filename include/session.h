@@ -22,8 +22,9 @@ struct session;
 struct session_host {
 	struct iocontext *io;
 	unsigned number;             /* of the worker, from 0 */
-	struct quota *quota;       /* these three: borrowed, of the process */
-	struct ratchet *ratchet;
+	struct quota *quota;       /* these four: borrowed, of the process */
+	struct ratchet *ratchet;   /* clients that were secured */
+	struct ratchet *peer_ratchet;
 	struct noise *noise;
 	bool draining;               /* set by session_drain */
 	struct session *first;       /* all sessions here */

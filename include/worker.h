@@ -19,7 +19,7 @@ struct worker;
 
 struct worker_shared {
 	struct quota *quota;
-	struct ratchet *ratchet;
+	struct ratchet *ratchet, *peer_ratchet; /* clients that were secured, and peers */
 	struct noise *noise;
 	/* Called from the worker's thread when a draining worker has no session left. */
 	void (*drained)(void *context);

@@ -1,0 +1,281 @@
+/* The table of secured names and its file, kept alike: restarts, lifts, two processes, damage, a full disk. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "ratchet.h"
+#include "ratchet_file.h"
+#include "ratchet_keeper.h"
+#include "suite.h"
+
+#define DAY_S 86400u
+
+static uint64_t now_s;
+
+static uint64_t test_now_s(void)
+{
+	return now_s;
+}
+
+static struct ratchet *new_table(size_t limit)
+{
+	struct ratchet *ratchet = ratchet_new(limit);
+
+	ck_assert_ptr_nonnull(ratchet);
+	ratchet_use_clock(ratchet, test_now_s);
+	return ratchet;
+}
+
+static void setup(void)
+{
+	now_s = 1000 * DAY_S;
+}
+
+struct pair {
+	char folder[32], path[64];
+	struct ratchet *clients, *peers;
+	struct ratchet_keeper *keeper;
+};
+
+static void open_pair(struct pair *pair)
+{
+	struct ratchet_keeper_options options = {.path = pair->path};
+	struct error error;
+
+	pair->clients = options.tables[RATCHET_CLIENT] = new_table(RATCHET_NAMES);
+	pair->peers = options.tables[RATCHET_PEER] = new_table(RATCHET_NAMES);
+	pair->keeper = ratchet_keeper_new(&options, &error);
+	ck_assert_msg(pair->keeper != NULL, "%s", error.text);
+}
+
+static void make_pair(struct pair *pair)
+{
+	(void)strcpy(pair->folder, "/tmp/cci-ratchet-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(pair->folder));
+	(void)snprintf(pair->path, sizeof(pair->path), "%s/names", pair->folder);
+	open_pair(pair);
+}
+
+static void close_pair(struct pair *pair)
+{
+	ratchet_keeper_free(pair->keeper);
+	ratchet_free(pair->clients);
+	ratchet_free(pair->peers);
+}
+
+static void remove_pair(struct pair *pair)
+{
+	char path[80];
+
+	close_pair(pair);
+	(void)unlink(pair->path);
+	(void)snprintf(path, sizeof(path), "%s.damaged", pair->path);
+	(void)unlink(path);
+	ck_assert_int_eq(rmdir(pair->folder), 0);
+}
+
+static size_t names_in(const char *path)
+{
+	struct ratchet_reading reading;
+	struct error error;
+
+	ck_assert_int_eq(ratchet_file_read(path, &reading, NULL, &error), RATCHET_READ_OK);
+	free(reading.entries.at);
+	return reading.entries.count;
+}
+
+START_TEST(names_outlive_a_restart)
+{
+	struct pair pair;
+	struct stat found;
+
+	make_pair(&pair);
+	ck_assert_uint_eq(names_in(pair.path), 0);
+	ck_assert_int_eq(stat(pair.path, &found), 0);
+	ck_assert_uint_eq(found.st_mode & 07777, 0600);
+	(void)ratchet_add(pair.clients, "BR01");
+	(void)ratchet_add(pair.peers, "BR01");
+	(void)ratchet_add(pair.peers, "HOST2");
+	ratchet_keeper_turn(pair.keeper, 1000);
+	ck_assert_uint_eq(names_in(pair.path), 3);
+	(void)ratchet_add(pair.clients, "BR02"); /* written at the end */
+	close_pair(&pair);
+	open_pair(&pair);
+	ck_assert(ratchet_holds(pair.clients, "BR01") && ratchet_holds(pair.clients, "BR02"));
+	ck_assert(!ratchet_holds(pair.clients, "HOST2") && ratchet_holds(pair.peers, "HOST2"));
+	/* What is too old leaves the file too. */
+	ratchet_set_days(pair.clients, 1);
+	now_s += 2 * DAY_S;
+	ratchet_keeper_turn(pair.keeper, 2000);
+	ck_assert_uint_eq(names_in(pair.path), 2);
+	remove_pair(&pair);
+}
+END_TEST
+
+/* As the command does it: read, leave one out, write, under the lock. */
+static void lift(const char *path, const char *name)
+{
+	struct ratchet_reading reading;
+	struct ratchet_entries *entries = &reading.entries;
+	struct error error;
+	size_t kept = 0;
+
+	ck_assert_int_eq(ratchet_file_read(path, &reading, NULL, &error), RATCHET_READ_OK);
+	for (size_t i = 0; i < entries->count; i++)
+		if (strcmp(entries->at[i].name, name) != 0)
+			entries->at[kept++] = entries->at[i];
+	entries->count = kept;
+	ck_assert_int_eq(ratchet_file_write(path, entries, &error), 0);
+	free(entries->at);
+}
+
+START_TEST(a_lift_is_taken_and_nothing_else_is_lost)
+{
+	struct pair pair;
+	bool busy;
+	int lock;
+	struct error error;
+
+	make_pair(&pair);
+	(void)ratchet_add(pair.clients, "A");
+	(void)ratchet_add(pair.clients, "B");
+	ratchet_keeper_turn(pair.keeper, 1000);
+	(void)ratchet_add(pair.clients, "C");
+	lock = ratchet_file_lock(pair.path, &busy, &error);
+	ck_assert_int_ge(lock, 0);
+	lift(pair.path, "A");
+	/* While the command has the lock, the gateway neither reads nor writes. */
+	ratchet_keeper_turn(pair.keeper, 3000);
+	ck_assert_uint_eq(names_in(pair.path), 1);
+	ck_assert(ratchet_holds(pair.clients, "A"));
+	ratchet_file_unlock(lock);
+	ratchet_keeper_turn(pair.keeper, 4000);
+	ck_assert(!ratchet_holds(pair.clients, "A") && ratchet_holds(pair.clients, "B") && ratchet_holds(pair.clients, "C"));
+	ck_assert_uint_eq(names_in(pair.path), 2);
+	remove_pair(&pair);
+}
+END_TEST
+
+/* Two gateways with one file, as while a new one takes over: each keeps what the other adds. */
+START_TEST(two_processes_lose_no_name)
+{
+	struct pair old, new;
+
+	make_pair(&old);
+	new = old;
+	open_pair(&new);
+	(void)ratchet_add(old.clients, "OLD");
+	(void)ratchet_add(new.clients, "NEW");
+	ratchet_keeper_turn(old.keeper, 1000);
+	ratchet_keeper_turn(new.keeper, 1000);
+	ratchet_keeper_turn(old.keeper, 3000);
+	ck_assert(ratchet_holds(old.clients, "NEW") && ratchet_holds(new.clients, "OLD"));
+	lift(old.path, "OLD");
+	ratchet_keeper_turn(old.keeper, 5000);
+	ratchet_keeper_turn(new.keeper, 5000);
+	ck_assert(!ratchet_holds(old.clients, "OLD") && !ratchet_holds(new.clients, "OLD"));
+	close_pair(&old);
+	remove_pair(&new);
+}
+END_TEST
+
+static void damage(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "client A 1 2 00000000\n", 22), 22);
+	close(fd);
+}
+
+START_TEST(a_damaged_or_missing_file_lifts_nobody)
+{
+	struct pair pair;
+	char aside[80];
+
+	make_pair(&pair);
+	(void)snprintf(aside, sizeof(aside), "%s.damaged", pair.path);
+	(void)ratchet_add(pair.clients, "A");
+	ratchet_keeper_turn(pair.keeper, 1000);
+	damage(pair.path);
+	ratchet_keeper_turn(pair.keeper, 3000);
+	ck_assert(ratchet_holds(pair.clients, "A"));
+	ck_assert_uint_eq(names_in(pair.path), 1);
+	ck_assert_int_eq(access(aside, F_OK), 0);
+	ck_assert_int_eq(unlink(pair.path), 0);
+	ratchet_keeper_turn(pair.keeper, 5000);
+	ck_assert(ratchet_holds(pair.clients, "A"));
+	ck_assert_uint_eq(names_in(pair.path), 1);
+	/* At the start as well: the gateway goes on. */
+	damage(pair.path);
+	close_pair(&pair);
+	open_pair(&pair);
+	ck_assert_uint_eq(names_in(pair.path), 0);
+	remove_pair(&pair);
+}
+END_TEST
+
+START_TEST(a_full_disk_costs_no_name)
+{
+	struct rlimit limit = {64, RLIM_INFINITY};
+	struct pair pair;
+
+	make_pair(&pair);
+	(void)ratchet_add(pair.clients, "A_NAME_THAT_DOES_NOT_FIT_ANY_MORE");
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ratchet_keeper_turn(pair.keeper, 1000);
+	ck_assert_uint_eq(names_in(pair.path), 0); /* the old file, whole */
+	ck_assert(ratchet_holds(pair.clients, "A_NAME_THAT_DOES_NOT_FIT_ANY_MORE"));
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ratchet_keeper_turn(pair.keeper, 2000); /* too soon */
+	ck_assert_uint_eq(names_in(pair.path), 0);
+	ratchet_keeper_turn(pair.keeper, 12000);
+	ck_assert_uint_eq(names_in(pair.path), 1);
+	remove_pair(&pair);
+}
+END_TEST
+
+static const struct hopeless {
+	const char *path, *words;
+} hopeless[] = {
+    {"/no-such-folder/names", "ratchet_file: the directory /no-such-folder: No such file or directory"},
+    {"/proc/names", "ratchet_file: /proc/names cannot be written: "},
+    {"/tmp", "ratchet_file: /tmp is not a regular file"},
+};
+
+START_TEST(a_file_that_cannot_be_kept_is_an_error_at_the_start)
+{
+	struct ratchet_keeper_options options = {.path = hopeless[_i].path};
+	struct error error;
+
+	options.tables[RATCHET_CLIENT] = new_table(1);
+	options.tables[RATCHET_PEER] = new_table(1);
+	ck_assert_ptr_null(ratchet_keeper_new(&options, &error));
+	ck_assert_msg(strncmp(error.text, hopeless[_i].words, strlen(hopeless[_i].words)) == 0, "%s", error.text);
+	ratchet_free(options.tables[RATCHET_CLIENT]);
+	ratchet_free(options.tables[RATCHET_PEER]);
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("ratchet_keeper");
+	TCase *tests = tcase_create("ratchet_keeper");
+
+	tcase_set_timeout(tests, 30);
+	tcase_add_checked_fixture(tests, setup, NULL);
+	tcase_add_test(tests, names_outlive_a_restart);
+	tcase_add_test(tests, a_lift_is_taken_and_nothing_else_is_lost);
+	tcase_add_test(tests, two_processes_lose_no_name);
+	tcase_add_test(tests, a_damaged_or_missing_file_lifts_nobody);
+	tcase_add_test(tests, a_full_disk_costs_no_name);
+	tcase_add_loop_test(tests, a_file_that_cannot_be_kept_is_an_error_at_the_start, 0, 3);
+	suite_add_tcase(suite, tests);
+	return suite;
+}
