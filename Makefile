@@ -16,7 +16,7 @@ HARDENING := -fstack-protector-strong -fPIE $(if $(SANITIZE),,-U_FORTIFY_SOURCE 
 SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) $(SANITIZERS) $(CFLAGS)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
-LIBS := -lssl -lcrypto -luv -linih
+LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd
 
 COMMON := text identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_dump \
           params policy route confirm tlscontext tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
@@ -25,6 +25,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
 COMMON += ratchet_file ratchet_keeper
 COMMON += proxyheader proxyheader_write proxyin session_proxy
+COMMON += privileges
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
@@ -32,6 +33,8 @@ CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccis
 UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target_memory connector target listener accept worker daemon
 E2E_TESTS := exchange rules tls life faults command
 UNIT_TESTS += proxyheader proxyin
+UNIT_TESTS += privileges
+E2E_TESTS += privileges
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

@@ -13,6 +13,7 @@
 #include "daemon_parts.h"
 #include "kerneltls.h"
 #include "log.h"
+#include "privileges.h"
 
 #define NOISE_MS 60000
 #define EXIT_CUT 3
@@ -221,7 +222,8 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, NULL, daemon->worker_count, error) != 0 ||
-	    open_loop(daemon, error) != 0 || open_ratchet(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
+	    open_loop(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
+	    start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)

@@ -10,6 +10,7 @@
 #include "daemon.h"
 #include "explain.h"
 #include "kerneltls.h"
+#include "privileges.h"
 #include "tlscontext.h"
 
 #define EXIT_USAGE 2
@@ -62,7 +63,9 @@ static bool tls_is_fine(const struct config *config)
 int daemon_check(enum program program, const char *file)
 {
 	struct config *config = config_load(file, program, print_finding, NULL);
-	bool fine = config != NULL && tls_is_fine(config);
+	bool fine = config != NULL && privileges_check(config, print_finding, NULL) == 0;
+
+	fine = config != NULL && tls_is_fine(config) && fine;
 
 	config_free(config);
 	if (fine)

@@ -10,6 +10,7 @@
 #include "accept.h"
 #include "iocontext.h"
 #include "log.h"
+#include "privileges.h"
 #include "session.h"
 
 enum command { COMMAND_NONE, COMMAND_PREPARE, COMMAND_USE, COMMAND_FORGET, COMMAND_DRAIN, COMMAND_CUT, COMMAND_STOP };
@@ -119,6 +120,7 @@ static void *run(void *argument)
 
 	(void)snprintf(name, sizeof(name), "worker %u", worker->number % 1000);
 	(void)pthread_setname_np(pthread_self(), name);
+	privileges_drop_thread();
 	while (iocontext_turn(worker->io, log_delay_ms()))
 		log_flush_due();
 	log_flush();

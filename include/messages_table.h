@@ -30,6 +30,8 @@
 	MESSAGE(RATCHET_NOT_KEPT, "CCI1032E", LEVEL_ERROR, "the file of secured names cannot be kept", "Make room, or correct the permissions. Memory is right, and the file is tried again every ten seconds; a restart before that forgets what is not written.") \
 	MESSAGE(RATCHET_KEPT, "CCI1033I", LEVEL_INFO, "the file of secured names is kept again", "None.") \
 	MESSAGE(RATCHET_LIFTED, "CCI1034I", LEVEL_INFO, "a name was lifted by command and may come back in the clear", "None. It is held again once it was secured.") \
+	MESSAGE(RUNS_AS, "CCI1040I", LEVEL_INFO, "runs as", "None. user and keep_capabilities in [gateway] decide it.") \
+	MESSAGE(STAYS_ROOT, "CCI1041W", LEVEL_WARNING, "stays root, as it was told", "Name another user in [gateway], or none, unless this is meant.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \

@@ -1,0 +1,498 @@
+/* Another user after the start, without a way back. */
+#include "privileges.h"
+
+#include <cap-ng.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "log.h"
+
+/* Whom the process becomes. */
+struct account {
+	char name[64];    /* of the password file, or the number as it was given */
+	bool has_entry;   /* the password file knows it */
+	uid_t uid;
+	gid_t gid;
+	const char *why;
+};
+
+/* --- names --- */
+
+static bool is_number(const char *text, unsigned *number)
+{
+	uint64_t value;
+	struct error ignored;
+
+	/* The last one means "leave as it is" to the kernel. */
+	if (text_to_number(text, 0, UINT32_MAX - 1, &value, &ignored) != 0)
+		return false;
+	*number = (unsigned)value;
+	return true;
+}
+
+static void take_entry(struct account *account, const struct passwd *entry)
+{
+	account->has_entry = true;
+	(void)snprintf(account->name, sizeof(account->name), "%s", entry->pw_name);
+	account->uid = entry->pw_uid;
+	account->gid = entry->pw_gid;
+}
+
+static int find_default(struct account *account, struct error *error)
+{
+	const struct passwd *entry = getpwnam("ccissl");
+
+	account->why = "user is not set: ccissl is there";
+	if (entry == NULL) {
+		entry = getpwnam("nobody");
+		account->why = "user is not set, and there is no user ccissl";
+	}
+	if (entry == NULL) {
+		error_set(error, "[gateway] user is not set, and there is neither a user ccissl nor nobody: make the first (useradd "
+		                 "--system ccissl), or set user");
+		return error_about(error, "user");
+	}
+	take_entry(account, entry);
+	return 0;
+}
+
+static int find_user(const struct config *config, struct account *account, struct error *error)
+{
+	const char *user = config->gateway.user;
+	const struct passwd *entry;
+	unsigned number;
+
+	if (user == NULL)
+		return find_default(account, error);
+	account->why = "user";
+	entry = getpwnam(user);
+	if (entry == NULL && is_number(user, &number)) {
+		(void)snprintf(account->name, sizeof(account->name), "%s", user);
+		account->uid = (uid_t)number;
+		entry = getpwuid(account->uid);
+		if (entry == NULL && config->gateway.group == NULL) {
+			error_set(error, "[gateway] user = %s has no entry that names its group: set group too", user);
+			return error_about(error, "user");
+		}
+		if (entry == NULL)
+			return 0;
+	}
+	if (entry == NULL) {
+		error_set(error, "[gateway] user = %s: there is no such user: make it (useradd --system %s), or name another", user,
+		          user);
+		return error_about(error, "user");
+	}
+	take_entry(account, entry);
+	return 0;
+}
+
+static int find_group(const struct config *config, struct account *account, struct error *error)
+{
+	const char *group = config->gateway.group;
+	const struct group *entry = group != NULL ? getgrnam(group) : NULL;
+	unsigned number;
+
+	if (entry != NULL) {
+		account->gid = entry->gr_gid;
+	} else if (group != NULL) {
+		if (!is_number(group, &number)) {
+			error_set(error, "[gateway] group = %s: there is no such group: make it (groupadd --system %s), or name another",
+			          group, group);
+			return error_about(error, "group");
+		}
+		account->gid = (gid_t)number;
+	}
+	return 0;
+}
+
+static int check_chroot(const struct config *config, struct error *error)
+{
+	const char *path = config->gateway.chroot;
+	struct stat status;
+
+	if (path == NULL)
+		return 0;
+	if (stat(path, &status) != 0)
+		error_set(error, "[gateway] chroot = %s: %s: make this directory", path, strerrordesc_np(errno));
+	else if (!S_ISDIR(status.st_mode))
+		error_set(error, "[gateway] chroot = %s is not a directory", path);
+	else
+		return 0;
+	return error_about(error, "chroot");
+}
+
+/* Started by somebody else than root: nobody can be asked for but who it is. */
+static int check_own(const struct config *config, const struct account *account, struct error *error)
+{
+	const struct config_gateway *gateway = &config->gateway;
+
+	if (gateway->user != NULL && account->uid != geteuid()) {
+		error_set(error, "[gateway] user = %s: only root can become another user: start it as root, start it as %s, or "
+		                 "remove user", gateway->user, gateway->user);
+		return error_about(error, "user");
+	}
+	if (gateway->group != NULL && account->gid != getegid()) {
+		error_set(error, "[gateway] group = %s: only root can take another group: start it as root, or remove group",
+		          gateway->group);
+		return error_about(error, "group");
+	}
+	if (gateway->chroot != NULL) {
+		error_set(error, "[gateway] chroot needs root: start it as root, or remove chroot");
+		return error_about(error, "chroot");
+	}
+	return 0;
+}
+
+static unsigned line_of(const struct config *config, const struct error *error)
+{
+	return error->key != NULL ? config_line_of(config, "gateway", NULL, error->key) : 0;
+}
+
+int privileges_check(const struct config *config, config_report *report, void *context)
+{
+	struct account account = {.name = ""};
+	struct error error = {.key = NULL};
+	bool fine = true;
+
+	if (config->gateway.user != NULL && find_user(config, &account, &error) != 0) {
+		report(context, true, config->file, line_of(config, &error), error.text);
+		fine = false;
+	}
+	if (find_group(config, &account, &error) != 0) {
+		report(context, true, config->file, line_of(config, &error), error.text);
+		fine = false;
+	}
+	if (check_chroot(config, &error) != 0) {
+		report(context, true, config->file, line_of(config, &error), error.text);
+		fine = false;
+	}
+	return fine ? 0 : -1;
+}
+
+/* --- capabilities --- */
+
+/* Certificates, keys and ports of root's at a reload; the owner of unix sockets made then. */
+static bool is_kept(const struct config *config, unsigned capability)
+{
+	if (config->gateway.keep_capabilities != CHOICE_YES)
+		return false;
+	if (capability == CAP_DAC_READ_SEARCH || capability == CAP_NET_BIND_SERVICE)
+		return true;
+	for (size_t i = 0; capability == CAP_CHOWN && i < config->listener_count; i++)
+		if (config->listeners[i].unix_owner != NULL || config->listeners[i].unix_group != NULL)
+			return true;
+	return false;
+}
+
+/* Empty the bounding set, of this thread and all to come. What is kept becomes inheritable before, as only so a program
+ * started later can be given it. Where this is not permitted, PR_SET_NO_NEW_PRIVS still sees to it that no exec gains. */
+static void drop_bounds(const struct config *config)
+{
+	(void)capng_get_caps_process();
+	for (unsigned i = 0; i <= CAP_LAST_CAP; i++)
+		if (is_kept(config, i) && capng_have_capability(CAPNG_PERMITTED, i) == 1)
+			(void)capng_update(CAPNG_ADD, CAPNG_INHERITABLE, i);
+	(void)capng_apply(CAPNG_SELECT_CAPS);
+	capng_clear(CAPNG_SELECT_BOUNDS);
+	(void)capng_apply(CAPNG_SELECT_BOUNDS);
+}
+
+/* Number of capabilities kept, their names in `names`; or -1. */
+static int keep_some(const struct config *config, struct text *names, struct error *error)
+{
+	unsigned kept[CAP_LAST_CAP + 1] = {0}; /* the sets that hold it */
+	int count = 0;
+
+	if (capng_get_caps_process() != 0)
+		return error_set(error, "the capabilities of this process cannot be read: %s", strerrordesc_np(errno));
+	for (unsigned i = 0; i <= CAP_LAST_CAP; i++)
+		if (is_kept(config, i) && capng_have_capability(CAPNG_PERMITTED, i) == 1)
+			kept[i] = CAPNG_EFFECTIVE | CAPNG_PERMITTED |
+			          (capng_have_capability(CAPNG_INHERITABLE, i) == 1 ? CAPNG_INHERITABLE : 0u);
+	capng_clear(CAPNG_SELECT_CAPS);
+	for (unsigned i = 0; i <= CAP_LAST_CAP; i++) {
+		if (kept[i] == 0)
+			continue;
+		(void)capng_update(CAPNG_ADD, (capng_type_t)kept[i], i);
+		text_printf(names, "%s%s", count++ > 0 ? "," : "", capng_capability_to_name(i));
+	}
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return error_set(error, "capabilities cannot be given up: %s", strerrordesc_np(errno));
+	return count;
+}
+
+void privileges_drop_thread(void)
+{
+	if (geteuid() == 0)
+		return;
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
+	capng_clear(CAPNG_SELECT_CAPS);
+	/* Giving up cannot be refused. */
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		abort();
+}
+
+void privileges_pass_on(bool on)
+{
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
+	if (!on || geteuid() == 0 || capng_get_caps_process() != 0)
+		return;
+	for (unsigned i = 0; i <= CAP_LAST_CAP; i++)
+		if (capng_have_capability(CAPNG_PERMITTED, i) == 1)
+			(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (unsigned long)i, 0L, 0L);
+}
+
+/* --- threads of libuv's pool --- */
+
+static void do_nothing(uv_work_t *work)
+{
+	(void)work;
+}
+
+static void *start_pool(void *unused)
+{
+	uv_work_t work;
+	uv_loop_t loop;
+
+	(void)unused;
+	privileges_drop_thread();
+	if (uv_loop_init(&loop) != 0)
+		return NULL;
+	if (uv_queue_work(&loop, &work, do_nothing, NULL) == 0)
+		(void)uv_run(&loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&loop);
+	return NULL;
+}
+
+/* The pool looks up names for the workers. Its threads inherit from whoever uses it first: that is to be a thread that has
+ * nothing. */
+static int start_pool_without(struct error *error)
+{
+	pthread_t thread;
+	int result = pthread_create(&thread, NULL, start_pool, NULL);
+
+	if (result != 0)
+		return error_set(error, "cannot start a thread: %s", strerrordesc_np(result));
+	(void)pthread_join(thread, NULL);
+	return 0;
+}
+
+/* --- files that are written later --- */
+
+/* Links are not followed and files with several names not taken: in a folder of the user's they may lead anywhere. */
+static int hand_over(const char *path, const char *key, const struct account *account, struct error *error)
+{
+	struct stat status;
+	int result = 0;
+	int fd = path != NULL ? open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return path == NULL || errno == ENOENT ? 0 : error_set(error, "%s = %s: %s", key, path, strerrordesc_np(errno));
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1)
+		result = error_set(error, "%s = %s is not a regular file of one name: move it away", key, path);
+	else if (status.st_uid != account->uid && fchown(fd, account->uid, account->gid) != 0)
+		result = error_set(error, "%s = %s cannot be given to user %s: %s", key, path, account->name, strerrordesc_np(errno));
+	close(fd);
+	return result;
+}
+
+/* A file that is replaced as a whole needs a folder in which the user may write. */
+static int check_folder(const char *path, const char *key, const struct account *account, struct error *error)
+{
+	char folder[4096];
+	char *slash;
+
+	if (path == NULL)
+		return 0;
+	(void)snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash == NULL)
+		return 0;
+	slash[slash == folder] = '\0';
+	if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
+		return 0;
+	return error_set(error, "%s = %s: user %s cannot write in %s (%s): make it, and give it to the user (chown %s %s)", key,
+	                 path, account->name, folder, strerrordesc_np(errno), account->name, folder);
+}
+
+/* --- the change --- */
+
+static int leave_root(const struct config *config, const struct account *account, struct error *error)
+{
+	const char *root = config->gateway.chroot;
+	int groups = account->has_entry ? initgroups(account->name, account->gid) : setgroups(0, NULL);
+
+	if (groups != 0)
+		return error_set(error, "the groups of user %s cannot be taken: %s", account->name, strerrordesc_np(errno));
+	if (root != NULL && (chroot(root) != 0 || chdir("/") != 0))
+		return error_set(error, "chroot to %s: %s", root, strerrordesc_np(errno));
+	if (hand_over(config->gateway.ratchet_file, "ratchet_file", account, error) != 0 ||
+	    hand_over(config->tls.insecure_key_log, "insecure_key_log", account, error) != 0)
+		return -1;
+	if (account->uid == 0)
+		return setresgid(account->gid, account->gid, account->gid) == 0
+		           ? 0
+		           : error_set(error, "group %u cannot be taken: %s", (unsigned)account->gid, strerrordesc_np(errno));
+	drop_bounds(config);
+	/* Capabilities that are kept must outlive the change; of this thread alone. */
+	(void)prctl(PR_SET_KEEPCAPS, 1L, 0L, 0L, 0L);
+	if (setresgid(account->gid, account->gid, account->gid) != 0 ||
+	    setresuid(account->uid, account->uid, account->uid) != 0)
+		return error_set(error, "cannot become user %s: %s", account->name, strerrordesc_np(errno));
+	(void)prctl(PR_SET_KEEPCAPS, 0L, 0L, 0L, 0L);
+	return check_folder(config->gateway.ratchet_file, "ratchet_file", account, error);
+}
+
+/* "Uid:\t1\t1\t1\t1" or Gid in the status of a thread: are all four this one? */
+static bool are_all(const char *status, const char *key, unsigned long id)
+{
+	const char *at = strstr(status, key);
+	char *end;
+
+	if (at == NULL)
+		return false;
+	at += strlen(key);
+	for (int i = 0; i < 4; i++) {
+		if (strtoul(at, &end, 10) != id || end == at)
+			return false;
+		at = end;
+	}
+	return true;
+}
+
+static bool thread_changed(int tasks, const char *name, const struct account *account)
+{
+	char path[300], status[4096];
+	ssize_t got;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/status", name);
+	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT; /* it has ended */
+	got = read(fd, status, sizeof(status) - 1);
+	close(fd);
+	if (got <= 0)
+		return false;
+	status[got] = '\0';
+	return are_all(status, "\nUid:", account->uid) && are_all(status, "\nGid:", account->gid);
+}
+
+/* `tasks` was opened before chroot; -1: no /proc here. Closes it. */
+static bool all_changed(int tasks, const struct account *account)
+{
+	DIR *folder = tasks >= 0 ? fdopendir(tasks) : NULL;
+	bool changed = true;
+
+	if (folder == NULL) {
+		if (tasks >= 0)
+			close(tasks);
+		return true;
+	}
+	for (const struct dirent *entry; changed && (entry = readdir(folder)) != NULL;)
+		if (entry->d_name[0] != '.')
+			changed = thread_changed(dirfd(folder), entry->d_name, account);
+	(void)closedir(folder);
+	return changed;
+}
+
+static int make_sure(int tasks, const struct account *account, struct error *error)
+{
+	uid_t real, effective, saved;
+	bool changed = all_changed(tasks, account);
+
+	if (account->uid == 0)
+		return 0;
+	if (!changed || getresuid(&real, &effective, &saved) != 0 || real != account->uid || effective != account->uid ||
+	    saved != account->uid)
+		return error_set(error, "a thread has not become user %s", account->name);
+	if (setresuid(0, 0, 0) == 0 || setuid(0) == 0)
+		return error_set(error, "the way back to root is open after the change to user %s", account->name);
+	return 0;
+}
+
+static void say_who(const struct config *config, const struct account *account, const char *capabilities)
+{
+	struct logline line;
+
+	log_begin(&line, geteuid() == 0 ? MESSAGE_STAYS_ROOT : MESSAGE_RUNS_AS, NULL);
+	log_text(&line, "user", account->name);
+	log_number(&line, "uid", geteuid());
+	log_number(&line, "gid", getegid());
+	log_text(&line, "because", account->why);
+	log_text(&line, "chroot", config->gateway.chroot);
+	log_text(&line, "capabilities", capabilities[0] != '\0' ? capabilities : "none");
+	log_end(&line);
+}
+
+static int become(const struct config *config, struct account *account, struct error *error)
+{
+	int tasks;
+
+	if (find_user(config, account, error) != 0 || find_group(config, account, error) != 0 ||
+	    check_chroot(config, error) != 0)
+		return -1;
+	tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (leave_root(config, account, error) == 0)
+		return make_sure(tasks, account, error);
+	if (tasks >= 0)
+		close(tasks);
+	return -1;
+}
+
+/* Who it is stays; the configuration may only ask for that. */
+static int remain(const struct config *config, struct account *account, struct error *error)
+{
+	account->uid = geteuid();
+	account->gid = getegid();
+	(void)snprintf(account->name, sizeof(account->name), "%u", (unsigned)account->uid);
+	account->why = "not started as root";
+	if ((config->gateway.user != NULL && find_user(config, account, error) != 0) ||
+	    (config->gateway.group != NULL && find_group(config, account, error) != 0))
+		return -1;
+	return check_own(config, account, error);
+}
+
+static int change(const struct config *config, struct error *error)
+{
+	struct account account = {.name = ""};
+	char buffer[512];
+	struct text capabilities;
+	int kept;
+
+	text_init(&capabilities, buffer, sizeof(buffer));
+	if ((geteuid() == 0 ? become(config, &account, error) : remain(config, &account, error)) != 0)
+		return -1;
+	if (account.uid == 0) {
+		text_puts(&capabilities, "all");
+	} else {
+		(void)prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+		kept = keep_some(config, &capabilities, error);
+		if (kept < 0 || (kept > 0 && start_pool_without(error) != 0))
+			return -1;
+	}
+	say_who(config, &account, buffer);
+	return 0;
+}
+
+int privileges_drop(const struct config *config, struct error *error)
+{
+	error->key = NULL;
+	if (change(config, error) == 0)
+		return 0;
+	if (line_of(config, error) > 0)
+		return error_prefix(error, "%s:%u", config->file, line_of(config, error));
+	return -1;
+}
