@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "policy.h"
+#include "ratchet.h"
+#include "ratchet_file.h"
 #include "route.h"
 
 /* The connection asked about. */
@@ -313,6 +315,33 @@ static void decide(struct answer *answer)
 		refuse(answer, REASON_DIRECT_NOT_PERMITTED);
 }
 
+int explain_ratcheted_in_file(const struct config *config, const char *sysid, bool *held, struct error *error)
+{
+	const char *path = config->gateway.ratchet_file;
+	struct ratchet *ratchet = NULL;
+	struct ratchet_reading reading;
+	struct ratchet_news news = {.kind = RATCHET_CLIENT};
+	int result = 0;
+
+	*held = false;
+	if (path == NULL)
+		return 0;
+	if (ratchet_file_read(path, &reading, NULL, error) == RATCHET_READ_FAILED)
+		return error_prefix(error, "ratchet_file = %s", path);
+	news.at = reading.entries.at;
+	news.count = reading.entries.count;
+	ratchet = ratchet_new(reading.entries.count + 1);
+	if (ratchet != NULL)
+		ratchet_set_days(ratchet, config->gateway.ratchet_days);
+	if (ratchet == NULL || ratchet_merge(ratchet, &news) != 0)
+		result = error_set(error, "not enough memory");
+	else
+		*held = ratchet_holds(ratchet, sysid);
+	ratchet_free(ratchet);
+	free(reading.entries.at);
+	return result;
+}
+
 int explain(const struct config *config, FILE *stream, int count, char *const *words, explain_ratcheted *ratcheted,
             struct error *error)
 {
@@ -325,7 +354,7 @@ int explain(const struct config *config, FILE *stream, int count, char *const *w
 		return -1;
 	if (!described.has_ratcheted && ratcheted != NULL &&
 	    ratcheted(config, described.offer.sysid, &described.ratcheted, error) != 0)
-		return -1;
+		return -2;
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct answer answer = {.config = config,
 		                        .listener = &config->listeners[i],

@@ -88,13 +88,17 @@ int daemon_explain(enum program program, const char *file, int count, char *cons
 {
 	struct config *config = config_load(file, program, print_finding, NULL);
 	struct error error;
-	int result = config != NULL ? explain(config, stdout, count, words, NULL, &error) : -1;
+	int result = config != NULL ? explain(config, stdout, count, words, explain_ratcheted_in_file, &error) : -1;
 
 	config_free(config);
 	if (config == NULL)
 		return EXIT_FAILURE;
-	if (result != 0)
+	if (result == -1)
 		return usage_error(program, "--explain: %s", error.text);
+	if (result != 0) {
+		(void)fprintf(stderr, "%s: %s\n", file, error.text);
+		return EXIT_FAILURE;
+	}
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

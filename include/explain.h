@@ -22,10 +22,14 @@
  *   tls=VERSION         1.2 or 1.3: the highest it speaks (parameter 7); not said: it does not say
  *   identity=NAME,...   names of its verified certificate, such as DNS:a.example,CN:b; not said: it has none
  *   ratcheted=yes|no    has the name been secured before? not said: `ratcheted` is asked, NULL meaning no
- * 0, or -1 with `error` for a word that is not understood.
+ * 0; with `error`: -1 for a word that is not understood, -2 where `ratcheted` failed.
  */
 typedef int explain_ratcheted(const struct config *config, const char *sysid, bool *held, struct error *error);
 int explain(const struct config *config, FILE *stream, int count, char *const *words, explain_ratcheted *ratcheted,
             struct error *error) MUST_CHECK;
+
+/* An explain_ratcheted that looks into the ratchet_file of `config`; without one nothing is held. What of a damaged file can be
+ * read counts. */
+int explain_ratcheted_in_file(const struct config *config, const char *sysid, bool *held, struct error *error) MUST_CHECK;
 
 #endif

@@ -223,6 +223,41 @@ static const char *const policies[] = {"never", "nonssl", "allow", "only"};
 static const char *const offers[] = {"none", "off", "on", "required"};
 static const char *const names[] = {"PC1", "EVIL9", "OLDPC"};
 
+static const char ratcheted[] = "[gateway]\nsysid = HOST1\nworkers = 1\nratchet_file = names\n"
+                                "[listener l]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = allow\n"
+                                "ratchet = yes\n[service s]\naddress = builtin:echo\n" TLS_SECTION;
+
+static void explain(const struct gateway *gateway, const char *sysid, int security, int promise[2]);
+
+START_TEST(a_name_in_the_ratchet_file_is_known_to_explain)
+{
+	struct gateway gateway;
+	struct peer_tls tls = tls_of(false, NULL);
+	int fd, promise[2];
+	char names_file[128];
+	SSL *ssl;
+
+	gateway_start(&gateway, "ccissl", ratcheted);
+	explain(&gateway, "PC1", 0, promise);
+	ck_assert_int_eq(promise[0], 2);
+	fd = peer_connect(gateway.ports[0]);
+	ssl = secured(fd, false, &tls, "PC1");
+	ck_assert(ssl != NULL && echoes(fd, ssl));
+	peer_free(fd, ssl);
+	for (int i = 0; i < 500 && promise[0] == 2; i++) {
+		usleep(10000);
+		explain(&gateway, "PC1", 0, promise);
+	}
+	ck_assert_int_eq(promise[0], 3);
+	explain(&gateway, "PC2", 0, promise);
+	ck_assert_int_eq(promise[0], 2);
+	(void)snprintf(names_file, sizeof(names_file), "%s/names", gateway.folder);
+	gateway_stop(&gateway);
+	ck_assert_int_eq(unlink(names_file), 0);
+	(void)rmdir(gateway.folder);
+}
+END_TEST
+
 /* The first line that --explain prints, as the type and security of the answer that it promises. */
 static void explain(const struct gateway *gateway, const char *sysid, int security, int promise[2])
 {
@@ -307,6 +342,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, a_rule_requires_a_certificate, 0, 2);
 	tcase_add_test(tests, a_policy_on_trial_is_recorded_and_enforces_nothing);
 	tcase_add_loop_test(tests, what_is_explained_is_what_happens, 0, 4);
+	tcase_add_test(tests, a_name_in_the_ratchet_file_is_known_to_explain);
 	tcase_add_loop_test(tests, explain_is_a_command, 0, sizeof(usages) / sizeof(usages[0]));
 	suite_add_tcase(suite, tests);
 	return suite;
