@@ -204,10 +204,6 @@ void policy_decide_raw(const struct policy_question *question, struct decision *
 	raw.inside = raw.secured_before = false;
 	policy_decide(&raw, decision);
 	decision->ratchet = false;
-	if (is_refusal(decision->rule))
-		return;
-	decision->outcome = OUTCOME_CLEAR;
-	decision->reason = REASON_NONE;
 }
 
 int policy_direct_client_auth(const struct config *config, const struct config_listener *listener,

@@ -51,8 +51,7 @@ enum outcome policy_cell(enum unsecured policy, enum params_security offered, en
 void policy_decide(const struct policy_question *question, struct decision *decision);
 
 /* The same for a client without an exchange (exchange = none), which says nothing: only rules on its source and listener can
- * match, clear is all there is, and the policy on trial judges it as one that cannot do TLS. offer and identity are not
- * looked at. */
+ * match, and it is judged as one that cannot do TLS: clear or refused. offer and identity are not looked at. */
 void policy_decide_raw(const struct policy_question *question, struct decision *decision);
 
 /* What the handshake of a direct start asks for: its OFFER comes later, so any rule for this source and listener counts. NO

@@ -295,11 +295,15 @@ START_TEST(a_client_without_an_exchange_is_clear_or_refused)
 	struct decision decision;
 
 	make_world(&world);
+	world.listener.unsecured = UNSECURED_ONLY;
 	world.listener.audit = UNSECURED_NEVER;
 	policy_decide_raw(&question, &decision);
 	ck_assert_int_eq(decision.outcome, OUTCOME_CLEAR);
 	ck_assert_int_eq(decision.audit_reason, REASON_SECURITY_REQUIRED);
 	world.config.rule_count = 1;
+	world.rules[0].unsecured = UNSECURED_NEVER;
+	policy_decide_raw(&question, &decision);
+	ck_assert_int_eq(decision.reason, REASON_SECURITY_REQUIRED);
 	world.rules[0].action = ACTION_REFUSE;
 	policy_decide_raw(&question, &decision);
 	ck_assert_int_eq(decision.reason, REASON_NOT_PERMITTED);
