@@ -89,25 +89,41 @@ static void judge_alpn(SSL *ssl, const struct tls_expectation *expectation, stru
 	}
 }
 
-/* A name of the subject alternative names, where it is of a kind that rules know. */
-static void add_name(struct identity *identity, const GENERAL_NAME *name)
+/* A subject alternative name of a kind that is known here. */
+struct san {
+	enum identity_kind kind;
+	const char *bytes; /* borrowed */
+	size_t size;
+	char address[INET6_ADDRSTRLEN]; /* what `bytes` points to, where it is an IP address */
+};
+
+static bool san_of(const GENERAL_NAME *name, struct san *san)
 {
-	char address[INET6_ADDRSTRLEN] = "";
 	int type;
 	const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
-	const char *bytes;
-	size_t size;
 
 	if (type != GEN_DNS && type != GEN_URI && type != GEN_EMAIL && type != GEN_IPADD)
-		return;
-	bytes = (const char *)ASN1_STRING_get0_data(value);
-	size = (size_t)ASN1_STRING_length(value);
+		return false;
+	san->kind = type == GEN_DNS ? IDENTITY_DNS : type == GEN_URI ? IDENTITY_URI : IDENTITY_EMAIL;
+	san->bytes = (const char *)ASN1_STRING_get0_data(value);
+	san->size = (size_t)ASN1_STRING_length(value);
 	if (type != GEN_IPADD)
-		identity_add(identity, type == GEN_DNS ? IDENTITY_DNS : type == GEN_URI ? IDENTITY_URI : IDENTITY_EMAIL, bytes,
-		             size);
-	else if ((size == 4 || size == 16) &&
-	         inet_ntop(size == 4 ? AF_INET : AF_INET6, bytes, address, sizeof(address)) != NULL)
-		identity_add(identity, IDENTITY_IP, address, strlen(address));
+		return true;
+	if ((san->size != 4 && san->size != 16) ||
+	    inet_ntop(san->size == 4 ? AF_INET : AF_INET6, san->bytes, san->address, sizeof(san->address)) == NULL)
+		return false;
+	san->kind = IDENTITY_IP;
+	san->bytes = san->address;
+	san->size = strlen(san->address);
+	return true;
+}
+
+static void add_name(struct identity *identity, const GENERAL_NAME *name)
+{
+	struct san san;
+
+	if (san_of(name, &san))
+		identity_add(identity, san.kind, san.bytes, san.size);
 }
 
 static void add_common_names(struct identity *identity, const X509 *certificate)
@@ -204,24 +220,14 @@ void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, str
 
 static void put_name(struct text *text, const GENERAL_NAME *name)
 {
-	char address[INET6_ADDRSTRLEN] = "";
-	int type;
-	const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
-	const char *bytes;
-	size_t size;
+	static const char *const words[] = {"DNS:", "URI:", "email:", "IP:"};
+	struct san san;
 
-	if (type != GEN_DNS && type != GEN_URI && type != GEN_EMAIL && type != GEN_IPADD)
+	if (!san_of(name, &san))
 		return;
-	bytes = (const char *)ASN1_STRING_get0_data(value);
-	size = (size_t)ASN1_STRING_length(value);
 	text_puts(text, text->used > 0 ? "," : "");
-	if (type == GEN_IPADD) {
-		(void)inet_ntop(size == 4 ? AF_INET : AF_INET6, bytes, address, size == 4 || size == 16 ? sizeof(address) : 0);
-		text_printf(text, "IP:%s", address);
-		return;
-	}
-	text_puts(text, type == GEN_DNS ? "DNS:" : type == GEN_URI ? "URI:" : "email:");
-	text_put_escaped(text, bytes, size);
+	text_puts(text, words[san.kind]);
+	text_put_escaped(text, san.bytes, san.size);
 }
 
 static void put_names(const X509 *certificate, char *buffer, size_t size)
