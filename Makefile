@@ -35,6 +35,7 @@ E2E_TESTS := exchange rules tls life faults command
 UNIT_TESTS += proxyheader proxyin
 UNIT_TESTS += privileges
 E2E_TESTS += privileges
+E2E_TESTS += proxy proxy_send
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

@@ -20,10 +20,11 @@ static void finish(struct proxyin *proxyin, enum reason reason, const struct pro
 
 static void ended(struct proxyin *proxyin, enum channel_status status)
 {
-	if (status != CHANNEL_EOF)
-		finish(proxyin, REASON_RESET, NULL, channel_error(proxyin->channel));
-	else if (proxyin->used == 0)
+	/* Health checks of balancers may end by a reset. */
+	if (proxyin->used == 0)
 		finish(proxyin, REASON_PROXY_MISSING, NULL, "closed without a byte");
+	else if (status != CHANNEL_EOF)
+		finish(proxyin, REASON_RESET, NULL, channel_error(proxyin->channel));
 	else
 		finish(proxyin, REASON_PROXY_HEADER, NULL, "closed in the middle of the PROXY header");
 }

@@ -356,12 +356,14 @@ static void start_direct(struct session *session)
 static void on_offer(void *owner, enum reason reason)
 {
 	struct session *session = owner;
+	bool silent = !exchange_has_bytes(session->exchange) && !session->record.front.direct;
 
 	if (reason == REASON_NONE && exchange_is_tls(session->exchange)) {
 		start_direct(session);
 		return;
 	}
-	if (reason == REASON_CLOSED_EARLY && !exchange_has_bytes(session->exchange) && !session->record.front.direct)
+	/* Health checks of balancers end by a reset. */
+	if (silent && (reason == REASON_CLOSED_EARLY || reason == REASON_RESET))
 		session_end(session, REASON_NOT_CCI, "closed without a byte");
 	else if (reason == REASON_NONE && exchange_received(session->exchange)->type != PARAMS_OFFER)
 		session_refuse(session, REASON_BAD_MESSAGE, "not an OFFER");

@@ -17,7 +17,7 @@ struct proxyin;
 
 /* REASON_NONE: `header` (borrowed until the return) is whole. Otherwise NULL, with words in `detail` (never NULL):
  * REASON_PROXY_MISSING where nothing came before the end, or something that is no header; REASON_PROXY_HEADER where it
- * is malformed or ends in the middle; REASON_RESET. The stage is gone after the return. */
+ * is malformed or ends in the middle, REASON_RESET where it is broken off there. The stage is gone after the return. */
 typedef void proxyin_done(void *owner, enum reason reason, const struct proxy_header *header, const char *detail);
 
 /* Start on `channel` (borrowed; its watcher until the end). `done` is called exactly once, never before the return,

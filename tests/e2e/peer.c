@@ -57,6 +57,21 @@ int peer_connect(int port)
 	return fd;
 }
 
+int peer_connect_from(const char *source, int port)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET}, address = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && (inet_pton(AF_INET, source, &from.sin_addr) != 1 ||
+	                bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0 ||
+	                connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)) {
+		close(fd);
+		return -1;
+	}
+	set_timeouts(fd);
+	return fd;
+}
+
 int peer_accept(int listening)
 {
 	int fd = accept(listening, NULL, NULL);
@@ -210,6 +225,8 @@ SSL *peer_tls_client(int fd, const struct peer_tls *tls)
 		wire_name(wire, tls->alpn);
 		SSL_set_alpn_protos(ssl, wire, 1u + wire[0]);
 	}
+	if (tls->server_name != NULL)
+		SSL_set_tlsext_host_name(ssl, tls->server_name);
 	if (tls->session != NULL)
 		SSL_set_session(ssl, tls->session);
 	SSL_set_fd(ssl, fd);

@@ -16,6 +16,9 @@ int peer_listen(int *port);
 /* Connected to 127.0.0.1:port, or -1; reads and writes give up after 10 seconds. */
 int peer_connect(int port);
 
+/* The same from this IPv4 address. */
+int peer_connect_from(const char *source, int port);
+
 /* Accept one, as peer_connect would. */
 int peer_accept(int listening);
 
@@ -45,6 +48,7 @@ struct peer_tls {
 	const char *key;
 	int max_version;         /* 0: the newest */
 	SSL_SESSION *session;    /* to resume; NULL: none */
+	const char *server_name; /* asked for (SNI); NULL: none */
 };
 
 /* A TLS client on `fd`; NULL when the handshake fails. */
