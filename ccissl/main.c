@@ -9,6 +9,7 @@ static const char usage[] =
     "    ccissl -c FILE --dump      print the configuration in force, every key explained\n"
     "    ccissl -c FILE --explain source=IP sysid=NAME [security=off] [listener=NAME] ...\n"
     "                                 what becomes of such a connection, and which rule says so\n"
+    "    ccissl ratchet --help      the names that were secured: list them, lift one\n"
     "    ccissl --version\n"
     "    ccissl --help\n"
     "\n"

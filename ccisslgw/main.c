@@ -12,6 +12,7 @@ static const char usage[] =
     "                                   what becomes of such a connection, and which rule says so\n"
     "    ccisslgw connect HOST:PORT   standard input and output through the exchange and TLS\n"
     "    ccisslgw ping HOST:PORT      is a gateway there, and does it answer?\n"
+    "    ccisslgw ratchet --help      the names that were secured: list them, lift one\n"
     "    ccisslgw --version\n"
     "    ccisslgw --help              (also: ccisslgw connect --help, ccisslgw ping --help)\n"
     "\n"

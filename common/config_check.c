@@ -239,6 +239,10 @@ static void check_peer(struct check *check, const struct config_peer *peer)
 	if (config_service_named(config, peer->place.name) != NULL)
 		FINDING(check, true, "peer", &peer->place, "", "[peer %s] and [service %s] have the same name: rename one",
 		        peer->place.name, peer->place.name);
+	if (peer->ratchet == CHOICE_YES && peer->security == PEER_NONE)
+		FINDING(check, true, "peer", &peer->place, "ratchet",
+		        "[peer %s] ratchet = yes contradicts security = none, which can never be secured: remove one of them",
+		        peer->place.name);
 	for (size_t i = 0; i < peer->address.count; i++) {
 		if (peer->address.at[i].kind == ADDRESS_ECHO)
 			FINDING(check, true, "peer", &peer->place, "address",

@@ -11,6 +11,7 @@
 #include "explain.h"
 #include "kerneltls.h"
 #include "privileges.h"
+#include "ratchet_command.h"
 #include "tlscontext.h"
 
 #define EXIT_USAGE 2
@@ -60,13 +61,23 @@ static bool tls_is_fine(const struct config *config)
 	return worker != NULL;
 }
 
+static bool ratchet_is_fine(const struct config *config)
+{
+	struct error error;
+
+	if (ratchet_command_check(config, &error) == 0)
+		return true;
+	print_finding(NULL, true, config->file, config_line_of(config, "gateway", NULL, error.key), error.text);
+	return false;
+}
+
 int daemon_check(enum program program, const char *file)
 {
 	struct config *config = config_load(file, program, print_finding, NULL);
 	bool fine = config != NULL && privileges_check(config, print_finding, NULL) == 0;
 
 	fine = config != NULL && tls_is_fine(config) && fine;
-
+	fine = config != NULL && ratchet_is_fine(config) && fine;
 	config_free(config);
 	if (fine)
 		(void)printf("%s: ok\n", file);
@@ -185,7 +196,10 @@ static int parse(enum program program, int argc, char **argv, struct request *re
 int daemon_main(enum program program, const char *usage, int argc, char **argv)
 {
 	struct request request = {.mode = MODE_RUN};
-	int status = parse(program, argc, argv, &request);
+	int status;
 
+	if (argc > 1 && strcmp(argv[1], "ratchet") == 0)
+		return ratchet_command(program, print_finding, argc - 1, argv + 1);
+	status = parse(program, argc, argv, &request);
 	return status != 0 ? status : run_mode(program, &request, usage);
 }

@@ -263,6 +263,26 @@ START_TEST(a_file_that_cannot_be_kept_is_an_error_at_the_start)
 }
 END_TEST
 
+/* Root may do everything, so it becomes somebody else here. */
+START_TEST(permission_is_checked_before_it_is_needed)
+{
+	char folder[] = "/tmp/cci-ratchet-XXXXXX", path[64], words[160];
+	struct error error;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s/names", folder);
+	ck_assert_int_eq(ratchet_file_check(path, &error), 0);
+	ck_assert_int_eq(chmod(folder, 0555), 0);
+	if (geteuid() == 0)
+		ck_assert_int_eq(seteuid(65534), 0);
+	ck_assert_int_eq(ratchet_file_check(path, &error), -1);
+	(void)snprintf(words, sizeof(words), "%s cannot be written: its directory: Permission denied", path);
+	ck_assert_str_eq(error.text, words);
+	ck_assert_int_eq(seteuid(getuid()), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("ratchet_keeper");
@@ -275,6 +295,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, two_processes_lose_no_name);
 	tcase_add_test(tests, a_damaged_or_missing_file_lifts_nobody);
 	tcase_add_test(tests, a_full_disk_costs_no_name);
+	tcase_add_test(tests, permission_is_checked_before_it_is_needed);
 	tcase_add_loop_test(tests, a_file_that_cannot_be_kept_is_an_error_at_the_start, 0, 3);
 	suite_add_tcase(suite, tests);
 	return suite;
