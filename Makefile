@@ -25,7 +25,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
 COMMON += ratchet_file ratchet_keeper ratchet_command
 COMMON += proxyheader proxyheader_write proxyin session_proxy
-COMMON += privileges
+COMMON += privileges service daemon_service
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
@@ -36,6 +36,8 @@ UNIT_TESTS += proxyheader proxyin
 UNIT_TESTS += privileges
 E2E_TESTS += privileges
 E2E_TESTS += proxy proxy_send
+UNIT_TESTS += privileges service
+E2E_TESTS += privileges service
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
@@ -87,6 +89,10 @@ clean:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(DESTDIR)$(PREFIX)/share/doc/ccissl
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	for unit in ccissl.service ccisslgw.service ccissl.socket; do \
+	    sed 's|/usr/local/sbin|$(PREFIX)/sbin|' etc/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; done
+	install -m 644 etc/systemd/ccissl.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ccissl.conf
 	install -m 644 include/cci/notifier.h $(DESTDIR)$(PREFIX)/include/cci
 	install -m 644 README.md docs/protocol.md docs/messages.md etc/ccissl.ini etc/ccisslgw.ini \
 	    $(DESTDIR)$(PREFIX)/share/doc/ccissl

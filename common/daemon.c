@@ -92,6 +92,7 @@ static void on_stop(uv_signal_t *handle, int number)
 	listener_close(&daemon->listeners);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_drain(daemon->workers[i]);
+	service_stopping(&daemon->service, drain_ms);
 	(void)uv_timer_start(&daemon->drain_timer, on_drain_over, drain_ms, 0);
 }
 
@@ -118,6 +119,7 @@ static int open_loop(struct daemon *daemon, struct error *error)
 	(void)uv_timer_init(loop, &daemon->reload_timer);
 	(void)uv_timer_init(loop, &daemon->drain_timer);
 	(void)uv_timer_init(loop, &daemon->noise_timer);
+	daemon_open_service(daemon);
 	daemon->drained.data = daemon->hangup.data = daemon->terminate.data = daemon->interrupt.data = daemon;
 	daemon->reload_timer.data = daemon->drain_timer.data = daemon->noise_timer.data = daemon;
 	if (uv_signal_start(&daemon->hangup, on_hangup, SIGHUP) != 0 ||
@@ -343,6 +345,7 @@ int daemon_run(enum program program, const char *file)
 		return EXIT_FAILURE;
 	}
 	say_started(&daemon);
+	service_ready(&daemon.service);
 	(void)uv_run(&daemon.loop, UV_RUN_DEFAULT);
 	free_daemon(&daemon);
 	say_stopped(&daemon);

@@ -122,6 +122,7 @@ void daemon_reload(struct daemon *daemon)
 
 	if (daemon->draining)
 		return;
+	service_reloading(&daemon->service);
 	if (reload(daemon, &error) != 0) {
 		log_say(MESSAGE_RELOAD_FAILED, "%s", error.text);
 	} else {
@@ -129,5 +130,6 @@ void daemon_reload(struct daemon *daemon)
 		listener_log(&daemon->listeners, daemon->snapshot->config);
 		tls_worker_log(daemon->snapshot->parts[0].tls);
 	}
+	service_reloaded(&daemon->service);
 	log_flush();
 }

@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct worker {
 	struct session_host host;
 	struct accepting accepting;
 	bool draining, drained, stopping;
+	atomic_uint asked, answered; /* is it alive? */
 	/* The command at hand; the main thread gives one at a time and waits until it was taken. */
 	pthread_mutex_t lock;
 	pthread_cond_t taken;
@@ -95,6 +97,7 @@ static void on_wake(uv_async_t *wake)
 {
 	struct worker *worker = wake->data;
 
+	atomic_store(&worker->answered, atomic_load(&worker->asked));
 	(void)pthread_mutex_lock(&worker->lock);
 	obey(worker, worker->command);
 	worker->command = COMMAND_NONE;
@@ -234,6 +237,17 @@ void worker_drain(struct worker *worker)
 void worker_cut(struct worker *worker)
 {
 	give(worker, COMMAND_CUT);
+}
+
+bool worker_alive(struct worker *worker)
+{
+	bool answered = atomic_load(&worker->answered) == atomic_load(&worker->asked);
+
+	/* One question at a time: the answer to an old one is no sign of life now, but that it came is. */
+	if (answered)
+		(void)atomic_fetch_add(&worker->asked, 1);
+	(void)uv_async_send(&worker->wake);
+	return answered;
 }
 
 uint64_t worker_accepted(const struct worker *worker)

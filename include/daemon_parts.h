@@ -12,6 +12,7 @@
 #include "daemon.h"
 #include "listener.h"
 #include "ratchet_keeper.h"
+#include "service.h"
 #include "snapshot.h"
 #include "worker.h"
 
@@ -22,6 +23,8 @@ struct daemon {
 	uv_signal_t hangup, terminate, interrupt;
 	uv_async_t drained;
 	uv_timer_t reload_timer, drain_timer, noise_timer;
+	struct service service;
+	bool stuck_said; /* a worker that does not answer was logged */
 	struct worker_shared shared;
 	struct ratchet_keeper *ratchet_keeper;
 	struct snapshot *snapshot;
@@ -51,6 +54,9 @@ extern const struct cci_notifier_kind *const daemon_notifier_kinds[];
 /* All workers prepare for `snapshot` and `listeners` (worker_prepare), or none does. 0, or -1 with `error`. */
 int daemon_prepare_workers(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners,
                            struct error *error) MUST_CHECK;
+
+/* daemon_service.c: make ready to tell the service manager how this gateway goes. */
+void daemon_open_service(struct daemon *daemon);
 
 /* Read the file again and use it: all of it or, after any error (which is logged), nothing. */
 void daemon_reload(struct daemon *daemon);

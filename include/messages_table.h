@@ -32,6 +32,9 @@
 	MESSAGE(RATCHET_LIFTED, "CCI1034I", LEVEL_INFO, "a name was lifted by command and may come back in the clear", "None. It is held again once it was secured.") \
 	MESSAGE(RUNS_AS, "CCI1040I", LEVEL_INFO, "runs as", "None. user and keep_capabilities in [gateway] decide it.") \
 	MESSAGE(STAYS_ROOT, "CCI1041W", LEVEL_WARNING, "stays root, as it was told", "Name another user in [gateway], or none, unless this is meant.") \
+	MESSAGE(MANAGER_UNHEARD, "CCI1042W", LEVEL_WARNING, "the service manager cannot be told how it goes", "Make its socket (NOTIFY_SOCKET) reachable: with chroot, use RootDirectory= of the unit instead.") \
+	MESSAGE(WORKER_STUCK, "CCI1043E", LEVEL_ERROR, "a thread does not answer", "None, if it answers again; a watchdog (WatchdogSec= of the unit) restarts the service. Report it.") \
+	MESSAGE(WORKER_ANSWERS, "CCI1044I", LEVEL_INFO, "all threads answer again", "None.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \

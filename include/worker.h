@@ -49,6 +49,9 @@ void worker_drain(struct worker *worker);
 /* End all sessions with REASON_DRAIN_EXPIRED. */
 void worker_cut(struct worker *worker);
 
+/* Has the thread come by since this was asked last (true at first)? Asks it again; never waits. Main thread only. */
+bool worker_alive(struct worker *worker);
+
 /* Connections accepted so far, those that were turned away included. Any thread. */
 uint64_t worker_accepted(const struct worker *worker);
 

@@ -142,6 +142,43 @@ START_TEST(root_is_left_for_good)
 }
 END_TEST
 
+/* As a unit of systemd starts it: another user, and capabilities that outlive exec. One of them is none of ours. */
+static int as_unit(const struct config *config)
+{
+	struct error error;
+
+	capng_clear(CAPNG_SELECT_CAPS);
+	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE,
+	                  CAP_NET_RAW, -1) != 0 ||
+	    capng_change_id(65534, 65534, CAPNG_DROP_SUPP_GRP) != 0)
+		return 1;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (long)CAP_NET_RAW, 0L, 0L) != 0 || privileges_drop(config, &error) != 0)
+		return 2;
+	(void)capng_get_caps_process();
+	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_DAC_READ_SEARCH) != 1 ||
+	    capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_BIND_SERVICE) != 1)
+		return 3;
+	if (capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW) == 1 ||
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, (long)CAP_NET_RAW, 0L, 0L) != 0)
+		return 4;
+	privileges_pass_on(true);
+	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, (long)CAP_NET_BIND_SERVICE, 0L, 0L) == 1 ? 0 : 5;
+}
+
+START_TEST(what_a_unit_gives_is_kept_by_the_main_thread)
+{
+	struct config *config = load("");
+	int status = 0;
+	pid_t child = geteuid() == 0 ? fork() : -1;
+
+	if (child == 0)
+		_exit(as_unit(config));
+	ck_assert(child < 0 || waitpid(child, &status, 0) == child);
+	ck_assert_int_eq(status, 0);
+	config_free(config);
+}
+END_TEST
+
 /* Number 0: the change is refused, with this text in the error. */
 static int as_nobody(const struct config *config, const char *says)
 {
@@ -186,6 +223,7 @@ Suite *module_suite(void)
 
 	tcase_add_loop_test(tests, what_does_not_exist_is_named_with_its_line, 0, (int)(sizeof(rows) / sizeof(rows[0])));
 	tcase_add_loop_test(tests, root_is_left_for_good, 0, (int)(sizeof(changes) / sizeof(changes[0])));
+	tcase_add_test(tests, what_a_unit_gives_is_kept_by_the_main_thread);
 	tcase_add_loop_test(tests, who_is_not_root_can_only_stay, 0, 5);
 	suite_add_tcase(suite, tests);
 	return suite;
