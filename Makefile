@@ -23,6 +23,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           target_memory poller iocontext channel bio resolver connector \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
+COMMON += health
 COMMON += ratchet_file ratchet_keeper ratchet_command
 COMMON += proxyheader proxyheader_write proxyin session_proxy
 COMMON += privileges service daemon_service
@@ -32,6 +33,8 @@ CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccis
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
 UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target_memory connector target listener accept worker daemon
 E2E_TESTS := exchange rules tls life faults command ratchet
+UNIT_TESTS += health
+E2E_TESTS += peers
 UNIT_TESTS += proxyheader proxyin
 UNIT_TESTS += privileges
 E2E_TESTS += privileges
@@ -129,7 +132,7 @@ $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(L
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm $(LIBS)
 
 # Tests of the connecting side meet an accepting side in a thread.
-$(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
+$(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover $(BUILD)/tests/unit_health: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
 $(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
 
 # Certificates and handshakes in memory.

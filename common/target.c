@@ -165,8 +165,8 @@ static void peer_is_down(struct target *target)
 
 	target->at = target->options.first;
 	target_memory_state(target->options.memory, target->at, &state);
-	(void)snprintf(target->detail, sizeof(target->detail), "%s: %s: %s", state.address, reason_word(state.reason),
-	               state.detail);
+	(void)snprintf(target->detail, sizeof(target->detail), "the last ping of %s found %s: %s", state.address,
+	               reason_word(state.reason), state.detail);
 	finish(target, REASON_PEER_DOWN, NULL);
 }
 

@@ -242,7 +242,10 @@ struct target_change target_memory_found(struct target_memory *memory, size_t ad
 	else if (change.all)
 		change.lasted_ms = finding->now_ms - memory->all_down_since_ms;
 	(void)pthread_mutex_unlock(&memory->lock);
-	if (health == TARGET_UP)
+	/* Its health leaves it out, not a time: what is noted is that it was said. */
+	if (health == TARGET_DOWN && change.address && !all)
+		target_memory_failed(memory, address, finding->now_ms, 0, finding->detail);
+	else if (health == TARGET_UP)
 		target_memory_connected(memory, address);
 	return change;
 }

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "accept.h"
+#include "health.h"
 #include "iocontext.h"
 #include "log.h"
 #include "privileges.h"
@@ -25,6 +26,7 @@ struct worker {
 	struct iocontext *io;
 	struct session_host host;
 	struct accepting accepting;
+	struct health *health; /* of worker 0 alone; NULL: nobody is asked */
 	bool draining, drained, stopping;
 	atomic_uint asked, answered; /* is it alive? */
 	/* The command at hand; the main thread gives one at a time and waits until it was taken. */
@@ -49,10 +51,26 @@ static void on_emptied(struct session_host *host)
 	say_drained(OWNER_OF(host, struct worker, host));
 }
 
+static void stop_health(struct worker *worker)
+{
+	health_stop(worker->health);
+	worker->health = NULL;
+}
+
+/* One worker asks peers for their health; what it finds, all know. */
+static void use(struct worker *worker)
+{
+	accept_use(&worker->accepting);
+	stop_health(worker);
+	if (worker->number == 0)
+		worker->health = health_start(worker->io, worker->new_snapshot, worker->number);
+}
+
 /* What is in the backlog gets its REFUSE, as session_drain came first. */
 static void drain(struct worker *worker)
 {
 	worker->draining = true;
+	stop_health(worker);
 	session_drain(&worker->host);
 	accept_use(&worker->accepting);
 	say_drained(worker);
@@ -61,6 +79,7 @@ static void drain(struct worker *worker)
 static void close_handles(struct worker *worker)
 {
 	worker->stopping = true;
+	stop_health(worker);
 	session_drain(&worker->host);
 	accept_close(&worker->accepting);
 	session_end_all(&worker->host, REASON_DRAIN_EXPIRED);
@@ -74,7 +93,7 @@ static void obey(struct worker *worker, enum command command)
 		worker->result = accept_prepare(&worker->accepting, worker->new_snapshot, worker->new_listeners);
 		break;
 	case COMMAND_USE:
-		accept_use(&worker->accepting);
+		use(worker);
 		break;
 	case COMMAND_FORGET:
 		accept_forget(&worker->accepting);

@@ -86,7 +86,8 @@ struct target_change {
 	uint64_t lasted_ms; /* where not all are down any more: how long they were */
 };
 
-/* Note a finding. An address that is up is not left out any more. Logs nothing. */
+/* Note a finding. An address that is up is not left out any more. Where others are left, MESSAGE_PEER_SWITCHED and
+ * MESSAGE_PEER_RETURNED are logged as above; that all are down, or not any more, is the caller's to say. */
 struct target_change target_memory_found(struct target_memory *memory, size_t address,
                                          const struct target_finding *finding);
 
