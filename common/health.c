@@ -29,6 +29,7 @@ struct health {
 	struct iocontext *io;
 	struct snapshot *snapshot; /* one use */
 	unsigned worker;
+	struct ratchet *ratchet; /* borrowed */
 	size_t count, open; /* of probes, and of their timers that are not closed */
 	struct probe probes[];
 };
@@ -174,6 +175,7 @@ static void start_ping(struct probe *probe)
 	    .tls = snapshot->parts[probe->health->worker].tls,
 	    .alone = true,
 	    .address = probe->address,
+	    .ratchet = probe->health->ratchet,
 	    .timeouts = &config->timeouts,
 	    .confirm = config->tls.confirm,
 	    .min_version = config->tls.min_version,
@@ -239,7 +241,7 @@ static void open_probes(struct health *health, size_t peer_number)
 	}
 }
 
-struct health *health_start(struct iocontext *io, struct snapshot *snapshot, unsigned worker)
+struct health *health_start(struct iocontext *io, struct snapshot *snapshot, unsigned worker, struct ratchet *ratchet)
 {
 	size_t count = count_probes(snapshot);
 	struct health *health = count > 0 ? calloc(1, sizeof(*health) + count * sizeof(health->probes[0])) : NULL;
@@ -252,6 +254,7 @@ struct health *health_start(struct iocontext *io, struct snapshot *snapshot, uns
 	health->io = io;
 	health->snapshot = snapshot_use(snapshot, worker);
 	health->worker = worker;
+	health->ratchet = ratchet;
 	for (size_t i = 0; i < snapshot->config->peer_count; i++)
 		if (snapshot->config->peers[i].health_interval_ms > 0)
 			open_probes(health, i);

@@ -63,7 +63,7 @@ static void use(struct worker *worker)
 	accept_use(&worker->accepting);
 	stop_health(worker);
 	if (worker->number == 0)
-		worker->health = health_start(worker->io, worker->new_snapshot, worker->number);
+		worker->health = health_start(worker->io, worker->new_snapshot, worker->number, worker->shared.peer_ratchet);
 }
 
 /* What is in the backlog gets its REFUSE, as session_drain came first. */

@@ -9,15 +9,18 @@
 
 #include "compiler.h"
 #include "iocontext.h"
+#include "ratchet.h"
 #include "snapshot.h"
 
 struct health;
 
 /* Ask from now on for the peers of `snapshot` (it is used as worker number `worker`, by whose thread this is called,
- * until all is over); what is remembered of peers that are not asked any more is forgotten. Each address is asked at
+ * until all is over); what is remembered of peers that are not asked any more is forgotten. `ratchet` is that of peers:
+ * borrowed; NULL: none. Each address is asked at
  * once, and then health_interval, give or take health_jitter, after each answer. NULL: there is nobody to ask, or no
  * memory (which is logged). */
-struct health *health_start(struct iocontext *io, struct snapshot *snapshot, unsigned worker) MUST_CHECK;
+struct health *health_start(struct iocontext *io, struct snapshot *snapshot, unsigned worker,
+                            struct ratchet *ratchet) MUST_CHECK;
 
 /* Ask no more; what runs is closed. The memory goes by itself, in later turns of the loop. What was found stays. NULL does
  * nothing. */

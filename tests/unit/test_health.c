@@ -68,7 +68,7 @@ static void open_trial(struct trial *trial, const char *addresses, const char *s
 	ck_assert_int_eq(tls_init(&error), 0);
 	test_loop_open(&trial->test);
 	trial->snapshot = make_snapshot(addresses, security, rest);
-	trial->health = health_start(trial->test.io, trial->snapshot, 0);
+	trial->health = health_start(trial->test.io, trial->snapshot, 0, NULL);
 }
 
 static void close_trial(struct trial *trial)
@@ -268,7 +268,7 @@ START_TEST(off_asks_nobody_and_forgets)
 	ck_assert_ptr_null(trial.health);
 	(void)target_memory_found(trial.snapshot->peers[0], 0, &down);
 	ck_assert(target_memory_all_down(trial.snapshot->peers[0]));
-	ck_assert_ptr_null(health_start(trial.test.io, trial.snapshot, 0));
+	ck_assert_ptr_null(health_start(trial.test.io, trial.snapshot, 0, NULL));
 	ck_assert_int_eq(health_of(&trial, 0, &state), TARGET_UNKNOWN);
 	close_trial(&trial);
 }
