@@ -23,6 +23,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           target_memory poller iocontext channel bio resolver connector \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
+COMMON += account config_check_listen listener_unix listener_inherit
 COMMON += health
 COMMON += ratchet_file ratchet_keeper ratchet_command
 COMMON += proxyheader proxyheader_write proxyin session_proxy
@@ -33,6 +34,7 @@ CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccis
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
 UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target_memory connector target listener accept worker daemon
 E2E_TESTS := exchange rules tls life faults command ratchet
+UNIT_TESTS += listener_unix listener_inherit
 UNIT_TESTS += health
 E2E_TESTS += peers
 UNIT_TESTS += proxyheader proxyin

@@ -21,7 +21,9 @@ struct door {
 	struct accepting *accepting;
 	struct snapshot *snapshot; /* one reference */
 	size_t listener;
-	int fd; /* owned */
+	int fd;      /* owned */
+	bool shared; /* other workers accept from the same socket */
+	bool local;  /* a unix socket */
 	struct door *next;
 };
 
@@ -80,6 +82,16 @@ static void reset_and_close(int fd)
 	close(fd);
 }
 
+/* Who is at the other end of a unix socket: the kernel knows, whatever name that end has. */
+static void identify_local(int fd, union socket_address *remote)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+		socket_set_credentials(remote, peer.uid, (unsigned long)peer.pid);
+}
+
 /* Hand one connection over, or turn it away. */
 static void start_session(struct door *door, int fd, const union socket_address *remote)
 {
@@ -108,10 +120,16 @@ static int open_reserve(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* Nothing more comes from it until it is opened. */
+static void close_door(struct door *door)
+{
+	poller_change(poller_of(door->accepting), &door->watch, 0);
+}
+
 static void pause_accepting(struct accepting *accepting)
 {
 	for (struct door *door = accepting->doors; door != NULL; door = door->next)
-		poller_change(poller_of(accepting), &door->watch, 0);
+		close_door(door);
 	if (!accepting->closing)
 		(void)uv_timer_start(&accepting->pause, on_pause_over, PAUSE_MS, 0);
 }
@@ -146,6 +164,8 @@ static void accept_some(struct door *door, int most)
 		memset(&remote, 0, sizeof(remote));
 		fd = accept4(door->fd, &remote.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
+			if (door->local)
+				identify_local(fd, &remote);
 			start_session(door, fd, &remote);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			out_of_descriptors(door, errno);
@@ -168,9 +188,13 @@ static void on_connection(struct watch *watch, uint32_t events)
 		accept_some(door, BATCH);
 }
 
+/* A connection to a socket that several wait for wakes one of them. */
 static void open_door(struct door *door)
 {
-	poller_change(poller_of(door->accepting), &door->watch, EPOLLIN);
+	if (door->shared)
+		poller_exclusive(poller_of(door->accepting), &door->watch);
+	else
+		poller_change(poller_of(door->accepting), &door->watch, EPOLLIN);
 }
 
 static void on_pause_over(uv_timer_t *timer)
@@ -198,15 +222,16 @@ static void close_doors(struct door *door, bool serve)
 
 	for (; door != NULL; door = next) {
 		next = door->next;
+		/* Other descriptors of the same socket live on: the listener's own, and the next snapshot's. Where one of several
+		 * is woken, this must be the one no more before the last look: or what comes between would wake nobody. */
+		poller_retire(poller_of(door->accepting), &door->watch, true, free_door);
 		if (serve)
 			accept_some(door, BACKLOG_MOST);
-		/* Other descriptors of the same socket live on: the listener's own, and the next snapshot's. */
-		poller_retire(poller_of(door->accepting), &door->watch, true, free_door);
 		close(door->fd);
 	}
 }
 
-static struct door *make_door(struct accepting *accepting, struct snapshot *snapshot, size_t listener, int fd)
+static struct door *make_door(struct accepting *accepting, int fd)
 {
 	struct door *door = calloc(1, sizeof(*door));
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -220,8 +245,6 @@ static struct door *make_door(struct accepting *accepting, struct snapshot *snap
 		return NULL;
 	}
 	door->accepting = accepting;
-	door->snapshot = snapshot_use(snapshot, accepting->host->number);
-	door->listener = listener;
 	door->fd = copy;
 	return door;
 }
@@ -238,18 +261,38 @@ void accept_init(struct accepting *accepting, uv_loop_t *loop, struct session_ho
 	accepting->reserve = open_reserve();
 }
 
+/* Doors for those sockets of listener number `at` that this worker serves. */
+static int prepare_listener(struct accepting *accepting, struct snapshot *snapshot, const struct listener_set *set,
+                            size_t at)
+{
+	const struct listener *listener = &set->at[at];
+	unsigned worker = accepting->host->number;
+
+	for (unsigned i = 0; i < listener->sockets; i++) {
+		struct door *door;
+
+		if (!listener_serves(listener, worker, set->workers, i))
+			continue;
+		door = make_door(accepting, listener->fds[i]);
+		if (door == NULL)
+			return -1;
+		door->snapshot = snapshot_use(snapshot, worker);
+		door->listener = set->owner[at];
+		door->shared = listener_is_shared(listener, set->workers);
+		door->local = listener->bound.any.sa_family == AF_UNIX;
+		door->next = accepting->prepared;
+		accepting->prepared = door;
+	}
+	return 0;
+}
+
 int accept_prepare(struct accepting *accepting, struct snapshot *snapshot, const struct listener_set *listeners)
 {
 	for (size_t i = 0; i < listeners->count; i++) {
-		int fd = listeners->at[i].fds[accepting->host->number];
-		struct door *door = make_door(accepting, snapshot, listeners->owner[i], fd);
-
-		if (door == NULL) {
-			accept_forget(accepting);
-			return -1;
-		}
-		door->next = accepting->prepared;
-		accepting->prepared = door;
+		if (prepare_listener(accepting, snapshot, listeners, i) == 0)
+			continue;
+		accept_forget(accepting);
+		return -1;
 	}
 	return 0;
 }

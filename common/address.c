@@ -2,12 +2,14 @@
 #include "address.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
 #define UNIX_PREFIX "unix:"
 #define ECHO_TEXT "builtin:echo"
+#define PASSED_PREFIX "systemd:"
 #define UNIX_NETWORK "unix"
 
 /* The port after a colon; `text` empty: the default. */
@@ -78,11 +80,46 @@ static int parse_unix(const char *path, struct address *address, struct error *e
 	return 0;
 }
 
+/* As the service manager takes it: printable, without a colon (sd_listen_fds_with_names(3)). */
+static int parse_passed(const char *name, struct address *address, struct error *error)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length >= sizeof(address->host) || strchr(name, ':') != NULL)
+		return error_set(error, "\"systemd:%.64s\" needs the FileDescriptorName= of a socket unit: 1 to %zu characters, no colon",
+		                 name, sizeof(address->host) - 1);
+	address->kind = ADDRESS_PASSED;
+	memcpy(address->host, name, length + 1);
+	return 0;
+}
+
+/* An interface by name or number, of a link-local address; NULL: none was given. */
+static int set_scope(struct address *address, const char *scope, struct error *error)
+{
+	struct sockaddr_in6 *v6 = &address->socket.v6;
+	bool local = v6->sin6_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
+	uint64_t number;
+
+	if (!local && scope != NULL)
+		return error_set(error, "\"%%%.32s\": only a link-local address (fe80::/10) has an interface", scope);
+	if (!local)
+		return 0;
+	if (scope == NULL)
+		return error_set(error, "a link-local address needs its interface: [%s%%eth0]:PORT", address->host);
+	v6->sin6_scope_id = if_nametoindex(scope);
+	if (v6->sin6_scope_id == 0 && text_to_number(scope, 1, INT32_MAX, &number, error) == 0)
+		v6->sin6_scope_id = (uint32_t)number;
+	if (v6->sin6_scope_id == 0)
+		return error_set(error, "there is no network interface \"%.32s\": take one that `ip link` shows", scope);
+	return 0;
+}
+
 static int parse_bracketed(const char *text, uint16_t default_port, struct address *address, struct error *error)
 {
-	char host[INET6_ADDRSTRLEN];
+	char host[INET6_ADDRSTRLEN + IF_NAMESIZE];
 	const char *end = strchr(text, ']');
 	size_t length = end != NULL ? (size_t)(end - text - 1) : 0;
+	char *scope;
 	uint16_t port;
 
 	if (end == NULL || length == 0 || length >= sizeof(host) || (end[1] != '\0' && end[1] != ':'))
@@ -91,9 +128,12 @@ static int parse_bracketed(const char *text, uint16_t default_port, struct addre
 	host[length] = '\0';
 	if (parse_port(end[1] == ':' ? end + 2 : NULL, default_port, &port, error) != 0)
 		return -1;
+	scope = strchr(host, '%');
+	if (scope != NULL)
+		*scope++ = '\0';
 	if (strchr(host, ':') == NULL || set_ip(address, host, port) != 0)
 		return error_set(error, "\"%.64s\" is not an IPv6 address", host);
-	return 0;
+	return set_scope(address, scope, error);
 }
 
 int address_parse(const char *text, uint16_t default_port, struct address *address, struct error *error)
@@ -112,6 +152,8 @@ int address_parse(const char *text, uint16_t default_port, struct address *addre
 		return error_set(error, "\"%.64s\" is not known: the one builtin service is builtin:echo", text);
 	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
 		return parse_unix(text + strlen(UNIX_PREFIX), address, error);
+	if (strncmp(text, PASSED_PREFIX, strlen(PASSED_PREFIX)) == 0)
+		return parse_passed(text + strlen(PASSED_PREFIX), address, error);
 	if (text[0] == '[')
 		return parse_bracketed(text, default_port, address, error);
 	if (strchr(text, ':') != colon)
@@ -138,6 +180,9 @@ const char *address_format(const struct address *address, char *buffer)
 	switch (address->kind) {
 	case ADDRESS_ECHO:
 		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s", ECHO_TEXT);
+		return buffer;
+	case ADDRESS_PASSED:
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, PASSED_PREFIX "%s", address->host);
 		return buffer;
 	case ADDRESS_NAME:
 		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "%s:%u", address->host, address->port);
@@ -168,33 +213,64 @@ static void format_v4(const uint8_t *address, uint16_t port, char *buffer)
 	text_put_number(&text, ntohs(port), 1);
 }
 
+static void format_v6(const struct sockaddr_in6 *address, char *buffer)
+{
+	char host[INET6_ADDRSTRLEN] = "", name[IF_NAMESIZE], scope[IF_NAMESIZE + 1] = "";
+
+	(void)inet_ntop(AF_INET6, &address->sin6_addr, host, sizeof(host));
+	if (address->sin6_scope_id != 0 && if_indextoname(address->sin6_scope_id, name) != NULL)
+		(void)snprintf(scope, sizeof(scope), "%%%s", name);
+	else if (address->sin6_scope_id != 0)
+		(void)snprintf(scope, sizeof(scope), "%%%u", address->sin6_scope_id);
+	(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "[%s%s]:%u", host, scope, ntohs(address->sin6_port));
+}
+
+static void format_unix(const struct sockaddr_un *address, char *buffer)
+{
+	if (address->sun_path[0] != '\0')
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, UNIX_PREFIX "%.107s", address->sun_path);
+	else if (address->sun_path[1] != '\0')
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, UNIX_PREFIX "%.106s", address->sun_path + 1);
+	else
+		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "unix");
+}
+
 const char *socket_format(const union socket_address *socket, char *buffer)
 {
-	char host[INET6_ADDRSTRLEN] = "";
-
 	switch (socket->any.sa_family) {
 	case AF_INET:
 		format_v4((const uint8_t *)&socket->v4.sin_addr, socket->v4.sin_port, buffer);
 		break;
 	case AF_INET6:
-		if (mapped(socket) != NULL) {
+		if (mapped(socket) != NULL)
 			format_v4(mapped(socket), socket->v6.sin6_port, buffer);
-			break;
-		}
-		(void)inet_ntop(AF_INET6, &socket->v6.sin6_addr, host, sizeof(host));
-		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(socket->v6.sin6_port));
+		else
+			format_v6(&socket->v6, buffer);
 		break;
 	case AF_UNIX:
-		if (socket->local.sun_path[0] != '\0')
-			(void)snprintf(buffer, ADDRESS_TEXT_SIZE, UNIX_PREFIX "%.107s", socket->local.sun_path);
-		else
-			(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "unix");
+		format_unix(&socket->local, buffer);
 		break;
 	default:
 		(void)snprintf(buffer, ADDRESS_TEXT_SIZE, "unknown");
 		break;
 	}
 	return buffer;
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+	if (a->kind != b->kind || a->port != b->port)
+		return false;
+	if (a->kind == ADDRESS_IP || a->kind == ADDRESS_UNIX)
+		return a->socket_length == b->socket_length && memcmp(&a->socket, &b->socket, a->socket_length) == 0;
+	return strcmp(a->host, b->host) == 0;
+}
+
+void socket_set_credentials(union socket_address *socket, unsigned long uid, unsigned long pid)
+{
+	memset(socket, 0, sizeof(*socket));
+	socket->local.sun_family = AF_UNIX;
+	(void)snprintf(socket->local.sun_path + 1, sizeof(socket->local.sun_path) - 1, "uid=%lu,pid=%lu", uid, pid);
 }
 
 socklen_t socket_length(const union socket_address *socket)

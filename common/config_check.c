@@ -90,48 +90,6 @@ static void check_proxy_from(struct check *check, const struct config_listener *
 			        listener->place.name);
 }
 
-static void check_addresses(struct check *check, const struct config_listener *listener)
-{
-	for (size_t i = 0; i < listener->address.count; i++) {
-		const struct address *address = &listener->address.at[i];
-
-		if (address->kind != ADDRESS_IP)
-			FINDING(check, true, "listener", &listener->place, "address",
-			        "[listener %s] address: a listener needs an IP address and a port, such as 127.0.0.1:1202",
-			        listener->place.name);
-		else if (listener->unsecured == UNSECURED_ONLY && !socket_is_local(&address->socket))
-			FINDING(check, false, "listener", &listener->place, "address",
-			        "[listener %s] takes only clear connections on an address that is not loopback",
-			        listener->place.name);
-	}
-}
-
-static bool same_socket(const struct address *a, const struct address *b)
-{
-	return a->kind == ADDRESS_IP && b->kind == ADDRESS_IP && a->port != 0 && a->socket_length == b->socket_length &&
-	       memcmp(&a->socket, &b->socket, a->socket_length) == 0;
-}
-
-/* Is the same address bound by an earlier item? */
-static void check_bound_twice(struct check *check, size_t number)
-{
-	const struct config_listener *listener = &check->config->listeners[number];
-	char text[ADDRESS_TEXT_SIZE];
-
-	for (size_t i = 0; i < listener->address.count; i++) {
-		for (size_t other = 0; other <= number; other++) {
-			const struct address_list *list = &check->config->listeners[other].address;
-			size_t most = other == number ? i : list->count;
-
-			for (size_t j = 0; j < most; j++)
-				if (same_socket(&listener->address.at[i], &list->at[j]))
-					FINDING(check, true, "listener", &listener->place, "address",
-					        "[listener %s] address %s is taken by [listener %s] already", listener->place.name,
-					        address_format(&list->at[j], text), check->config->listeners[other].place.name);
-		}
-	}
-}
-
 static void check_rule_settings(struct check *check, const struct config_rule *rule);
 
 static void check_rule(struct check *check, const struct config_rule *rule, bool *all_matched)
@@ -247,7 +205,10 @@ static void check_peer(struct check *check, const struct config_peer *peer)
 		if (peer->address.at[i].kind == ADDRESS_ECHO)
 			FINDING(check, true, "peer", &peer->place, "address",
 			        "[peer %s] address: builtin:echo is a service, not a gateway", peer->place.name);
-		if (peer->address.at[i].kind != ADDRESS_ECHO && peer->address.at[i].kind != ADDRESS_UNIX &&
+		if (peer->address.at[i].kind == ADDRESS_PASSED)
+			FINDING(check, true, "peer", &peer->place, "address",
+			        "[peer %s] address: systemd: names sockets to listen on, not a gateway", peer->place.name);
+		if ((peer->address.at[i].kind == ADDRESS_IP || peer->address.at[i].kind == ADDRESS_NAME) &&
 		    peer->address.at[i].port == 0)
 			FINDING(check, true, "peer", &peer->place, "address", "[peer %s] address: port 0 cannot be connected to",
 			        peer->place.name);
@@ -296,10 +257,9 @@ void config_check(struct config *config, config_report *report, void *context)
 	for (size_t i = 0; i < config->listener_count; i++) {
 		inherit(&check, &config->listeners[i]);
 		check_destination(&check, &config->listeners[i]);
-		check_addresses(&check, &config->listeners[i]);
 		check_proxy_from(&check, &config->listeners[i]);
-		check_bound_twice(&check, i);
 	}
+	config_check_listen(config, report, context);
 	for (size_t i = 0; i < config->rule_count; i++)
 		check_rule(&check, &config->rules[i], &all_matched);
 	for (size_t i = 0; i < config->service_count; i++)

@@ -12,6 +12,7 @@
 
 #include "daemon_parts.h"
 #include "kerneltls.h"
+#include "listener_inherit.h"
 #include "log.h"
 #include "privileges.h"
 
@@ -89,6 +90,7 @@ static void on_stop(uv_signal_t *handle, int number)
 	log_say(MESSAGE_DRAINING, "%s", number == SIGINT ? "SIGINT" : "SIGTERM");
 	log_flush();
 	/* Ours first: then nothing listens any more when the workers have closed theirs. */
+	listener_remove_files(&daemon->listeners, NULL);
 	listener_close(&daemon->listeners);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_drain(daemon->workers[i]);
@@ -223,7 +225,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		config_free(config);
 		return -1;
 	}
-	if (listener_open(&daemon->listeners, config, NULL, daemon->worker_count, error) != 0 ||
+	if (listener_open(&daemon->listeners, config, &daemon->inherited, &daemon->passed, daemon->worker_count, error) != 0 ||
 	    open_loop(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
 	    start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
@@ -249,6 +251,7 @@ static void say_started(const struct daemon *daemon)
 	log_end(&line);
 	tls_worker_log(daemon->snapshot->parts[0].tls);
 	listener_log(&daemon->listeners, config);
+	listener_warn_unused(&daemon->passed, config);
 	log_flush();
 }
 
@@ -271,7 +274,10 @@ static void stop_workers(struct daemon *daemon)
 
 static void free_daemon(struct daemon *daemon)
 {
+	listener_remove_files(&daemon->listeners, &daemon->inherited);
 	listener_close(&daemon->listeners);
+	listener_close(&daemon->inherited);
+	listener_close(&daemon->passed);
 	stop_workers(daemon);
 	close_loop(daemon);
 	ratchet_keeper_free(daemon->ratchet_keeper);
@@ -332,7 +338,7 @@ int daemon_run(enum program program, const char *file)
 	fill_standard_descriptors();
 	prepare_process();
 	config = config_load(file, program, daemon_log_finding, NULL);
-	if (config == NULL || daemon_open_log(config, &error) != 0) {
+	if (config == NULL || daemon_open_log(config, &error) != 0 || listener_take_passed(&daemon.passed, &error) != 0) {
 		log_say(MESSAGE_START_FAILED, "%s", config == NULL ? "the configuration has errors" : error.text);
 		log_flush();
 		config_free(config);

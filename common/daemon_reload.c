@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "daemon_parts.h"
+#include "listener_inherit.h"
 #include "log.h"
 #include "notifier_log.h"
 #include "reload.h"
@@ -67,11 +68,14 @@ int daemon_prepare_workers(struct daemon *daemon, struct snapshot *snapshot, con
  * no connection can wait there for nobody. */
 static void swap(struct daemon *daemon, struct snapshot *snapshot, const struct listener_set *listeners)
 {
+	listener_remove_files(&daemon->listeners, listeners);
 	listener_close(&daemon->listeners);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_use(daemon->workers[i]);
 	snapshot_release(daemon->snapshot);
 	daemon->listeners = *listeners;
+	listener_permit(listeners, snapshot->config);
+	listener_warn_unused(&daemon->passed, snapshot->config);
 	daemon->snapshot = snapshot;
 	daemon_apply_limits(daemon, snapshot->config);
 }
@@ -101,7 +105,7 @@ static int reload(struct daemon *daemon, struct error *error)
 
 	if (snapshot == NULL)
 		return -1;
-	if (listener_open(&listeners, snapshot->config, &daemon->listeners, daemon->worker_count, error) != 0 ||
+	if (listener_open(&listeners, snapshot->config, &daemon->listeners, &daemon->passed, daemon->worker_count, error) != 0 ||
 	    daemon_prepare_workers(daemon, snapshot, &listeners, error) != 0)
 		goto err;
 	if (daemon_open_log(snapshot->config, error) == 0) {
@@ -111,6 +115,7 @@ static int reload(struct daemon *daemon, struct error *error)
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_forget(daemon->workers[i]);
 err:
+	listener_remove_files(&listeners, &daemon->listeners);
 	listener_close(&listeners);
 	snapshot_release(snapshot);
 	return -1;

@@ -1,4 +1,4 @@
-/* Listening sockets: one for each address and worker, opened all or none. */
+/* Listening sockets, opened all or none. */
 #include "listener.h"
 
 #include <errno.h>
@@ -7,10 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "listener_inherit.h"
+#include "listener_unix.h"
 #include "log.h"
-
-/* Bursts of reconnecting clients wait here; the kernel cuts it at net.core.somaxconn. */
-#define BACKLOG 4096
 
 static int fault(struct error *error, const struct address *address, const char *what)
 {
@@ -37,19 +36,21 @@ static int fault(struct error *error, const struct address *address, const char 
 }
 
 /* A bound socket; with `shared`, other sockets of ours may bind the same address. -1 with `error`. */
-static int bind_one(const struct address *asked, const union socket_address *where, bool shared, struct error *error)
+static int bind_one(const struct listener *listener, const union socket_address *where, bool shared,
+                    struct error *error)
 {
-	int on = 1;
+	int on = 1, v6_only = !listener->dual_stack;
 	int fd = socket(where->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
-		return fault(error, asked, "socket");
+		return fault(error, &listener->asked, "socket");
 	socket_no_delay(fd, where);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
-	    (where->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
+	    (where->any.sa_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) != 0) ||
 	    bind(fd, &where->any, socket_length(where)) != 0) {
-		fault(error, asked, "bind");
+		fault(error, &listener->asked, "bind");
 		close(fd);
 		return -1;
 	}
@@ -62,7 +63,7 @@ static int bind_one(const struct address *asked, const union socket_address *whe
 static int probe(struct listener *listener, struct error *error)
 {
 	socklen_t size = sizeof(listener->bound);
-	int fd = bind_one(&listener->asked, &listener->asked.socket, false, error);
+	int fd = bind_one(listener, &listener->asked.socket, false, error);
 
 	if (fd < 0)
 		return -1;
@@ -77,18 +78,18 @@ static int probe(struct listener *listener, struct error *error)
 /* All are bound before the first listens: the kernel spreads connections over those that listen. */
 static int open_sockets(struct listener *listener, struct error *error)
 {
-	for (unsigned i = 0; i < listener->workers; i++) {
-		listener->fds[i] = bind_one(&listener->asked, &listener->bound, true, error);
+	for (unsigned i = 0; i < listener->sockets; i++) {
+		listener->fds[i] = bind_one(listener, &listener->bound, true, error);
 		if (listener->fds[i] < 0)
 			return -1;
 	}
-	for (unsigned i = 0; i < listener->workers; i++)
-		if (listen(listener->fds[i], BACKLOG) != 0)
+	for (unsigned i = 0; i < listener->sockets; i++)
+		if (listen(listener->fds[i], LISTENER_BACKLOG) != 0)
 			return fault(error, &listener->asked, "listen");
 	return 0;
 }
 
-static int open_new(struct listener *listener, struct error *error)
+static int open_ip(struct listener *listener, struct error *error)
 {
 	int first = probe(listener, error);
 	int result = first >= 0 ? open_sockets(listener, error) : -1;
@@ -98,88 +99,143 @@ static int open_new(struct listener *listener, struct error *error)
 	return result;
 }
 
-static bool same_address(const struct address *a, const struct address *b)
-{
-	return a->socket_length == b->socket_length && memcmp(&a->socket, &b->socket, a->socket_length) == 0;
-}
-
-/* The old one of the address that number `at` of `set` asks for. Port 0 may be asked for several times: the first takes
- * the first, and so on. */
-static const struct listener *find_old(const struct listener_set *old, const struct listener_set *set, size_t at)
+/* The old one of the address that comes next in `set`. Port 0 may be asked for several times: the first takes the first,
+ * and so on. */
+static const struct listener *find_old(const struct listener_set *old, const struct listener_set *set,
+                                       const struct address *asked)
 {
 	size_t skip = 0;
 
-	for (size_t i = 0; i < at; i++)
-		skip += same_address(&set->at[i].asked, &set->at[at].asked);
+	for (size_t i = 0; i < set->count; i++)
+		skip += address_equal(&set->at[i].asked, asked);
 	for (size_t i = 0; old != NULL && i < old->count; i++)
-		if (same_address(&old->at[i].asked, &set->at[at].asked) && skip-- == 0)
+		if (address_equal(&old->at[i].asked, asked) && skip-- == 0)
 			return &old->at[i];
 	return NULL;
 }
 
-static int share_old(struct listener *listener, const struct listener *old, struct error *error)
+int listener_share(struct listener *to, const struct listener *from, struct error *error)
 {
-	listener->bound = old->bound;
-	for (unsigned i = 0; i < listener->workers; i++) {
-		listener->fds[i] = fcntl(old->fds[i], F_DUPFD_CLOEXEC, 0);
-		if (listener->fds[i] < 0)
-			return fault(error, &listener->asked, "dup");
+	to->bound = from->bound;
+	to->device = from->device;
+	to->inode = from->inode;
+	for (unsigned i = 0; i < from->sockets; i++) {
+		to->fds[i] = fcntl(from->fds[i], F_DUPFD_CLOEXEC, 0);
+		if (to->fds[i] < 0)
+			return fault(error, &to->asked, "dup");
 	}
 	return 0;
 }
 
-static int open_one(struct listener_set *set, const struct address *asked, const struct listener_set *old,
-                    unsigned workers, struct error *error)
+struct listener *listener_add(struct listener_set *set, const struct address *asked, size_t owner, unsigned sockets,
+                              struct error *error)
 {
-	struct listener *listener = &set->at[set->count];
-	const struct listener *same;
+	struct listener *at = realloc(set->at, (set->count + 1) * sizeof(*at)), *listener;
+	size_t *owners;
 
+	if (at == NULL)
+		goto err;
+	set->at = at;
+	owners = realloc(set->owner, (set->count + 1) * sizeof(*owners));
+	if (owners == NULL)
+		goto err;
+	set->owner = owners;
+	listener = &set->at[set->count];
+	memset(listener, 0, sizeof(*listener));
 	listener->asked = *asked;
-	same = find_old(old, set, set->count++);
-	listener->workers = workers;
-	listener->fds = malloc(workers * sizeof(*listener->fds));
+	listener->sockets = sockets;
+	listener->fds = malloc(sockets * sizeof(*listener->fds));
 	if (listener->fds == NULL)
-		return error_set(error, "not enough memory");
-	for (unsigned i = 0; i < workers; i++)
+		goto err;
+	for (unsigned i = 0; i < sockets; i++)
 		listener->fds[i] = -1;
-	return same != NULL ? share_old(listener, same, error) : open_new(listener, error);
+	set->owner[set->count++] = owner;
+	return listener;
+err:
+	error_set(error, "not enough memory");
+	return NULL;
+}
+
+/* What listener_open opens from. */
+struct sources {
+	const struct config *config;
+	const struct listener_set *old, *passed;
+};
+
+static int open_one(struct listener_set *set, const struct sources *from, size_t owner, const struct address *asked,
+                    struct error *error)
+{
+	const struct config_listener *section = &from->config->listeners[owner];
+	const struct listener *same = find_old(from->old, set, asked);
+	struct listener *listener;
+	unsigned sockets = asked->kind == ADDRESS_UNIX ? 1 : set->workers;
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (asked->kind == ADDRESS_PASSED)
+		return listener_open_passed(set, asked, owner, from->passed, error);
+	listener = listener_add(set, asked, owner, same != NULL ? same->sockets : sockets, error);
+	if (listener == NULL)
+		return -1;
+	listener->dual_stack = asked->socket.any.sa_family == AF_INET6 && section->dual_stack == CHOICE_YES;
+	if (same != NULL && same->dual_stack != listener->dual_stack)
+		return error_set(error, "%s: dual_stack cannot change while it is listened on: restart",
+		                 address_format(asked, text));
+	if (same != NULL)
+		return listener_share(listener, same, error);
+	return asked->kind == ADDRESS_UNIX ? listener_unix_open(listener, section, error) : open_ip(listener, error);
 }
 
 int listener_open(struct listener_set *set, const struct config *config, const struct listener_set *old,
-                  unsigned workers, struct error *error)
+                  const struct listener_set *passed, unsigned workers, struct error *error)
 {
-	size_t count = 0;
+	struct sources from = {config, old, passed};
 
 	memset(set, 0, sizeof(*set));
-	for (size_t i = 0; i < config->listener_count; i++)
-		count += config->listeners[i].address.count;
-	set->at = calloc(count + 1, sizeof(*set->at));
-	set->owner = calloc(count + 1, sizeof(*set->owner));
-	if (set->at == NULL || set->owner == NULL) {
-		error_set(error, "not enough memory");
-		goto err;
-	}
+	set->workers = workers;
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *section = &config->listeners[i];
 
 		for (size_t j = 0; j < section->address.count; j++) {
-			set->owner[set->count] = i;
-			if (open_one(set, &section->address.at[j], old, workers, error) == 0)
+			if (open_one(set, &from, i, &section->address.at[j], error) == 0)
 				continue;
 			error_prefix(error, "%s:%u: [listener %s] address", config->file, section->place.line, section->place.name);
-			goto err;
+			listener_remove_files(set, old);
+			listener_close(set);
+			return -1;
 		}
 	}
 	return 0;
-err:
-	listener_close(set);
-	return -1;
+}
+
+bool listener_serves(const struct listener *listener, unsigned worker, unsigned workers, unsigned socket)
+{
+	return listener->sockets >= workers ? socket % workers == worker : worker % listener->sockets == socket;
+}
+
+bool listener_is_shared(const struct listener *listener, unsigned workers)
+{
+	return listener->sockets < workers;
+}
+
+static bool has_same(const struct listener_set *set, const struct listener *listener)
+{
+	for (size_t i = 0; set != NULL && i < set->count; i++)
+		if (address_equal(&set->at[i].asked, &listener->asked))
+			return true;
+	return false;
+}
+
+void listener_remove_files(const struct listener_set *set, const struct listener_set *kept)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->at[i].asked.kind == ADDRESS_UNIX && !has_same(kept, &set->at[i]))
+			listener_unix_remove(&set->at[i]);
 }
 
 void listener_close(struct listener_set *set)
 {
-	for (size_t i = 0; set->at != NULL && i < set->count; i++) {
-		for (unsigned j = 0; set->at[i].fds != NULL && j < set->at[i].workers; j++)
+	for (size_t i = 0; i < set->count; i++) {
+		for (unsigned j = 0; j < set->at[i].sockets; j++)
 			if (set->at[i].fds[j] >= 0)
 				close(set->at[i].fds[j]);
 		free(set->at[i].fds);
@@ -187,6 +243,16 @@ void listener_close(struct listener_set *set)
 	free(set->at);
 	free(set->owner);
 	memset(set, 0, sizeof(*set));
+}
+
+void listener_permit(const struct listener_set *set, const struct config *config)
+{
+	struct error error;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (set->at[i].asked.kind == ADDRESS_UNIX &&
+		    listener_unix_permit(&set->at[i], &config->listeners[set->owner[i]], &error) != 0)
+			log_say(MESSAGE_CONFIG_WARNING, "%s", error.text);
 }
 
 void listener_log(const struct listener_set *set, const struct config *config)

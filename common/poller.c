@@ -82,7 +82,19 @@ int poller_add(struct poller *poller, struct watch *watch, int fd, uint32_t even
 
 void poller_change(struct poller *poller, struct watch *watch, uint32_t events)
 {
-	(void)control(poller, EPOLL_CTL_MOD, watch, events);
+	if (watch->exclusive)
+		(void)control(poller, EPOLL_CTL_DEL, watch, 0);
+	(void)control(poller, watch->exclusive ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watch, events);
+	watch->exclusive = false;
+}
+
+/* An exclusive registration cannot be changed, only made anew. */
+void poller_exclusive(struct poller *poller, struct watch *watch)
+{
+	(void)control(poller, EPOLL_CTL_DEL, watch, 0);
+	if (control(poller, EPOLL_CTL_ADD, watch, EPOLLIN | EPOLLEXCLUSIVE) != 0)
+		(void)control(poller, EPOLL_CTL_ADD, watch, EPOLLIN);
+	watch->exclusive = true;
 }
 
 void poller_retire(struct poller *poller, struct watch *watch, bool shared, void (*release)(struct watch *watch))

@@ -134,7 +134,8 @@ const struct row rows[] = {
      .words = words_level, .help = "The least important level that is written: error, warning, info or debug."},
 
     {"listener", "address", NULL, ROW_ADDRESSES, AT(config_listener, address), .required = true, .reloadable = true,
-     .programs = BOTH, .help = "Where to listen: IP:PORT, [IPv6]:PORT; several by commas. Port 0 takes any free one."},
+     .programs = BOTH, .help = "Where to listen: IP:PORT, [IPv6]:PORT, unix:/PATH, or systemd:NAME for sockets that a socket unit passes under "
+     "this FileDescriptorName; several by commas. Port 0 takes any free one."},
     {"listener", "dual_stack", NULL, ROW_WORD, AT(config_listener, dual_stack), .fallback = "no", .reloadable = true, .programs = BOTH,
      .words = words_choice, .help = "Does an IPv6 address such as [::] take IPv4 connections too? no: IPv6 alone."},
     {"listener", "unix_mode", NULL, ROW_MODE, AT(config_listener, unix_mode), 0, 0777, "0660", .reloadable = true, .programs = BOTH,

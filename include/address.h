@@ -1,5 +1,5 @@
 /*
- * Addresses as users write them and as the kernel takes them: IP, host name, unix socket, builtin service; and
+ * Addresses as users write them and as the kernel takes them: IP, host name, unix socket, builtin service, passed; and
  * networks in CIDR notation. Resolves nothing and opens nothing.
  */
 #ifndef ADDRESS_H
@@ -21,10 +21,11 @@
 #define HOST_NAME_SIZE 254
 
 enum address_kind {
-	ADDRESS_IP,   /* 127.0.0.1:1202 or [::1]:1202; `socket` is ready for connect or bind */
+	ADDRESS_IP,   /* 127.0.0.1:1202, [::1]:1202 or [fe80::1%eth0]:1202; `socket` is ready for connect or bind */
 	ADDRESS_NAME, /* host.example:1202; `host` and `port` */
 	ADDRESS_UNIX, /* unix:/run/payroll.sock; `socket` is ready */
 	ADDRESS_ECHO, /* builtin:echo */
+	ADDRESS_PASSED, /* systemd:web: sockets that whoever started the process has opened; the name is in `host` */
 };
 
 /* Any socket address the gateway meets, without the padding of sockaddr_storage. */
@@ -49,15 +50,22 @@ struct address_list {
 };
 
 /* Parse one address. `default_port` is taken where the text has none; 0 means a port is required. A bare IPv6
- * address needs brackets. 0, or -1 with `error` that says what was meant. */
+ * address needs brackets; a link-local one needs the interface (which has to exist). 0, or -1 with `error` that says what
+ * was meant. */
 int address_parse(const char *text, uint16_t default_port, struct address *address, struct error *error) MUST_CHECK;
 
 /* Write the address so that address_parse reads it back. `buffer` has ADDRESS_TEXT_SIZE bytes. Returns `buffer`. */
 const char *address_format(const struct address *address, char *buffer);
 
-/* Write a kernel address: 127.0.0.1:5, [::1]:5, unix:/path, or "unix" for an unnamed one. IPv4-mapped IPv6 is
- * written as IPv4. `buffer` has ADDRESS_TEXT_SIZE bytes. Returns `buffer`. */
+/* Write a kernel address: 127.0.0.1:5, [::1]:5, unix:/path, unix:uid=0,pid=12 (socket_set_credentials), or "unix" for an
+ * unnamed one. IPv4-mapped IPv6 is written as IPv4. `buffer` has ADDRESS_TEXT_SIZE bytes. Returns `buffer`. */
 const char *socket_format(const union socket_address *socket, char *buffer);
+
+/* Are they the same, as they would be bound or looked up? Names are compared byte by byte. */
+bool address_equal(const struct address *a, const struct address *b);
+
+/* Make `socket` the address of the process that the kernel says is at the other end of a unix socket. */
+void socket_set_credentials(union socket_address *socket, unsigned long uid, unsigned long pid);
 
 /* Bytes that bind and connect want for this family. */
 socklen_t socket_length(const union socket_address *socket);

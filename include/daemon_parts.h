@@ -29,6 +29,8 @@ struct daemon {
 	struct ratchet_keeper *ratchet_keeper;
 	struct snapshot *snapshot;
 	struct listener_set listeners;
+	struct listener_set passed;    /* by the service manager; kept for reloads and the next process */
+	struct listener_set inherited; /* from the process before; until the start is over */
 	struct worker **workers;
 	unsigned worker_count;
 	atomic_uint drained_count; /* workers without a session left */

@@ -22,7 +22,7 @@ struct watch {
 	void (*release)(struct watch *watch);
 	struct watch *next_retired;
 	int fd;
-	bool retired;
+	bool retired, exclusive;
 };
 
 /* Around `loop` (borrowed; must outlive). NULL without memory or descriptors. */
@@ -36,6 +36,11 @@ int poller_add(struct poller *poller, struct watch *watch, int fd, uint32_t even
 
 /* Watch for other events from now on. Cannot fail: the descriptor is registered. */
 void poller_change(struct poller *poller, struct watch *watch, uint32_t events);
+
+/* Watch for EPOLLIN from now on; where several instances watch one listening socket so, a connection wakes one of them.
+ * After that only poller_change to 0, this again, and poller_retire. Where the kernel has no memory for it, it is watched
+ * in the usual way. */
+void poller_exclusive(struct poller *poller, struct watch *watch);
 
 /* No event comes any more; `release` is called when the turn ends (events at hand may still point to the watch). The
  * caller closes the descriptor now; one that is open elsewhere too (dup) is `shared` and unregistered first. */

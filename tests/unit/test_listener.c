@@ -1,50 +1,19 @@
 /* Listening sockets: ports, conflicts, reloads, all or nothing. */
 #include <check.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "listener.h"
+#include "listeners.h"
 #include "suite.h"
-
-#define SERVICE "[gateway]\nsysid = H\n[service s]\naddress = builtin:echo\n"
-#define LISTENER(name, address) \
-	"[listener " name "]\naddress = " address "\nservice = s\nunsecured_connections = only\n"
-
-static void report(void *context, bool is_error, const char *file, unsigned line, const char *text)
-{
-	(void)context;
-	ck_assert_msg(!is_error, "%s:%u: %s", file, line, text);
-}
-
-static struct config *load(const char *text)
-{
-	FILE *stream = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
-	struct config *config = config_load_stream(stream, "test.ini", PROGRAM_CCISSL, report, NULL);
-
-	(void)fclose(stream);
-	ck_assert_ptr_nonnull(config);
-	return config;
-}
 
 static unsigned port_of(const struct listener *listener)
 {
 	return ntohs(listener->bound.v4.sin_port);
-}
-
-/* Is somebody listening there? */
-static bool answers(const struct listener *listener)
-{
-	int fd = socket(listener->bound.any.sa_family, SOCK_STREAM, 0);
-	bool result = connect(fd, &listener->bound.any, socket_length(&listener->bound)) == 0;
-
-	close(fd);
-	return result;
 }
 
 static bool has_ipv6(void)
@@ -56,25 +25,6 @@ static bool has_ipv6(void)
 	if (fd >= 0)
 		close(fd);
 	return result;
-}
-
-static int open_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (readdir(folder) != NULL)
-		count++;
-	(void)closedir(folder);
-	return count;
-}
-
-static struct error error;
-
-static void open_set(struct listener_set *set, const struct config *config, const struct listener_set *old,
-                     unsigned workers)
-{
-	ck_assert_msg(listener_open(set, config, old, workers, &error) == 0, "%s", error.text);
 }
 
 START_TEST(each_worker_has_a_socket_on_the_port_that_was_found)
@@ -142,7 +92,7 @@ START_TEST(an_address_in_use_is_an_error_that_names_it)
 	               port_of(&first.at[0]));
 	config = load(text);
 	before = open_descriptors();
-	ck_assert_int_eq(listener_open(&second, config, NULL, 2, &error), -1);
+	ck_assert_int_eq(listener_open(&second, config, NULL, NULL, 2, &error), -1);
 	(void)snprintf(expected, sizeof(expected), "%s:%u is in use", others[_i], port_of(&first.at[0]));
 	ck_assert_msg(strstr(error.text, expected) != NULL, "%s", error.text);
 	ck_assert_msg(strstr(error.text, "test.ini:9: [listener b]") != NULL, "%s", error.text);
@@ -159,7 +109,7 @@ START_TEST(an_address_that_is_not_ours_is_an_error_with_a_remedy)
 	struct config *config = load(SERVICE LISTENER("a", "192.0.2.1:1202"));
 	struct listener_set set;
 
-	ck_assert_int_eq(listener_open(&set, config, NULL, 1, &error), -1);
+	ck_assert_int_eq(listener_open(&set, config, NULL, NULL, 1, &error), -1);
 	ck_assert_msg(strstr(error.text, "192.0.2.1:1202 is no address of this machine") != NULL, "%s", error.text);
 	config_free(config);
 }
@@ -222,14 +172,14 @@ START_TEST(without_descriptors_nothing_is_left_open)
 	int before = open_descriptors();
 
 	leave_descriptors(_i);
-	ck_assert_int_eq(listener_open(&set, config, NULL, 3, &error), -1);
+	ck_assert_int_eq(listener_open(&set, config, NULL, NULL, 3, &error), -1);
 	ck_assert_msg(strstr(error.text, "limit of open files") != NULL, "%s", error.text);
 	restore_descriptors();
 	ck_assert_int_eq(open_descriptors(), before);
 	open_set(&set, config, NULL, 3);
 	before = open_descriptors();
 	leave_descriptors(_i);
-	ck_assert_int_eq(listener_open(&again, config, &set, 3, &error), -1);
+	ck_assert_int_eq(listener_open(&again, config, &set, NULL, 3, &error), -1);
 	restore_descriptors();
 	ck_assert_int_eq(open_descriptors(), before);
 	ck_assert(answers(&set.at[0]) && answers(&set.at[1]));

@@ -45,7 +45,7 @@ START_TEST(the_backlog_of_a_socket_that_goes_is_served_by_the_old_snapshot)
 
 	(void)sem_init(&gate, 0, 0);
 	start(&fixture, 1);
-	ck_assert_int_eq(listener_open(&listeners, next->config, NULL, 1, &error), 0);
+	ck_assert_int_eq(listener_open(&listeners, next->config, NULL, NULL, 1, &error), 0);
 	ck_assert_int_eq(worker_prepare(fixture.workers[0], next, &listeners, &error), 0);
 	atomic_store(&new_snapshot, next);
 	atomic_store(&gated, true);
@@ -82,7 +82,7 @@ START_TEST(what_is_forgotten_changes_nothing)
 	start(&fixture, 2);
 	before = open_descriptors();
 	next = make_snapshot(2);
-	ck_assert_int_eq(listener_open(&listeners, next->config, &fixture.listeners, 2, &error), 0);
+	ck_assert_int_eq(listener_open(&listeners, next->config, &fixture.listeners, NULL, 2, &error), 0);
 	atomic_store(&new_snapshot, next);
 	ck_assert_int_eq(worker_prepare(fixture.workers[0], next, &listeners, &error), 0);
 	/* Room for one of the two. */

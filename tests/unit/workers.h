@@ -95,7 +95,7 @@ static inline void start(struct fixture *fixture, unsigned count)
 	                                         .context = &drained};
 	fixture->snapshot = make_snapshot(count);
 	fixture->descriptors = open_descriptors();
-	ck_assert_int_eq(listener_open(&fixture->listeners, fixture->snapshot->config, NULL, count, &error), 0);
+	ck_assert_int_eq(listener_open(&fixture->listeners, fixture->snapshot->config, NULL, NULL, count, &error), 0);
 	for (unsigned i = 0; i < count; i++) {
 		fixture->workers[i] = worker_start(i, &fixture->shared, &error);
 		ck_assert_msg(fixture->workers[i] != NULL, "%s", error.text);
