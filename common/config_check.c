@@ -2,35 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_values.h"
+#include "config_check.h"
 
-/* What a finding is about. */
-struct config_at {
-	const char *section;
-	const struct config_place *place;
-	const char *key;
-};
-
-struct check {
-	struct config *config;
-	config_report *report;
-	void *context;
-};
-
-/* At the line of the key where the file has it, or of its section. */
-static void finding(struct check *check, bool is_error, const struct config_at *at, const struct error *error)
+void config_finding(struct check *check, bool is_error, const struct config_at *at, const struct error *error)
 {
 	unsigned line = config_line_of(check->config, at->section, at->place->name, at->key);
 
 	check->report(check->context, is_error, check->config->file, line != 0 ? line : at->place->line, error->text);
 }
-
-#define FINDING(check, is_error, section, place, key, ...)                         \
-	do {                                                                           \
-		struct error what;                                                         \
-		error_set(&what, __VA_ARGS__);                                             \
-		finding(check, is_error, &(struct config_at){section, place, key}, &what); \
-	} while (0)
 
 /* What a listener does not say it takes from its policy and from [tls]. */
 static void inherit(struct check *check, struct config_listener *listener)
@@ -142,51 +121,6 @@ static void check_rule_settings(struct check *check, const struct config_rule *r
 		        rule->place.name, rule->service, rule->service);
 }
 
-/* Can this rule bring a connection of this listener to TLS? */
-static bool rule_can_tls(const struct config_rule *rule, const struct config_listener *listener)
-{
-	bool here = rule->listener.count == 0;
-
-	for (size_t i = 0; i < rule->listener.count; i++)
-		here = here || name_equal(rule->listener.at[i], listener->place.name);
-	return here && rule->action == ACTION_ACCEPT && rule->unsecured != UNSECURED_INHERIT &&
-	       rule->unsecured != UNSECURED_ONLY;
-}
-
-/* Can this listener come to a TLS handshake? */
-static bool listener_can_tls(const struct config *config, const struct config_listener *listener)
-{
-	bool can = listener->unsecured != UNSECURED_ONLY;
-
-	for (size_t i = 0; i < config->rule_count; i++)
-		can = can || rule_can_tls(&config->rules[i], listener);
-	return can && listener->exchange == EXCHANGE_CCI;
-}
-
-static void check_tls(struct check *check)
-{
-	const struct config *config = check->config;
-	const struct config_tls *tls = &config->tls;
-	struct config_place place = {NULL, tls->line};
-
-	if ((tls->certificate == NULL) != (tls->private_key == NULL))
-		FINDING(check, true, "tls", &place, "certificate",
-		        "[tls] certificate and private_key belong together: give both");
-	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct config_listener *listener = &config->listeners[i];
-
-		if (!listener_can_tls(config, listener))
-			continue;
-		if (tls->certificate == NULL)
-			FINDING(check, true, "listener", &listener->place, "unsecured_connections",
-			        "[listener %s] can turn connections to TLS, and [tls] has no certificate and private_key",
-			        listener->place.name);
-		if (listener->client_auth != CLIENT_AUTH_NO && listener->client_auth != CLIENT_AUTH_INHERIT && tls->ca == NULL)
-			FINDING(check, true, "listener", &listener->place, "client_auth",
-			        "[listener %s] client_auth needs ca in [tls] to check certificates against", listener->place.name);
-	}
-}
-
 static void check_peer(struct check *check, const struct config_peer *peer)
 {
 	const struct config *config = check->config;
@@ -268,5 +202,5 @@ void config_check(struct config *config, config_report *report, void *context)
 		check_peer(&check, &config->peers[i]);
 		check_targets_twice(&check, &config->peers[i]);
 	}
-	check_tls(&check);
+	config_check_tls(&check);
 }

@@ -48,6 +48,11 @@ static void print_finding(void *context, bool is_error, const char *file, unsign
 		(void)fprintf(stderr, "%s: %s%s\n", file, is_error ? "" : "warning: ", text);
 }
 
+static unsigned line_of(const struct config *config, const struct error *error)
+{
+	return error->key != NULL && error->section != NULL ? config_line_of(config, error->section, error->name, error->key) : 0;
+}
+
 /* Also loads what the file names: a certificate that is missing is found here, and not at the restart. */
 static bool tls_is_fine(const struct config *config)
 {
@@ -55,8 +60,7 @@ static bool tls_is_fine(const struct config *config)
 	struct tls_worker *worker = tls_init(&error) == 0 ? tls_worker_new(config, &error) : NULL;
 
 	if (worker == NULL)
-		print_finding(NULL, true, config->file, error.key != NULL ? config_line_of(config, "tls", NULL, error.key) : 0,
-		              error.text);
+		print_finding(NULL, true, config->file, line_of(config, &error), error.text);
 	tls_worker_free(worker);
 	return worker != NULL;
 }

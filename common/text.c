@@ -12,7 +12,7 @@ int error_set(struct error *error, const char *format, ...)
 
 	if (error == NULL)
 		return -1;
-	error->key = NULL;
+	error->key = error->section = error->name = NULL;
 	va_start(arguments, format);
 	(void)vsnprintf(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
@@ -21,8 +21,16 @@ int error_set(struct error *error, const char *format, ...)
 
 int error_about(struct error *error, const char *key)
 {
-	if (error != NULL)
-		error->key = key;
+	return error_at(error, NULL, NULL, key);
+}
+
+int error_at(struct error *error, const char *section, const char *name, const char *key)
+{
+	if (error == NULL)
+		return -1;
+	error->section = section;
+	error->name = name;
+	error->key = key;
 	return -1;
 }
 

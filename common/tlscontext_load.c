@@ -1,16 +1,16 @@
-/* Files and settings into an SSL_CTX, and the rehearsal that finds what does not work together. */
+/* Settings into an SSL_CTX, the key log, and the rehearsal that finds what does not work together. */
 #include "tlscontext_load.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/conf.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "tlsworker.h"
 
 #define READ_AHEAD_SIZE (34 * 1024) /* two records with one read of the socket; more only leaves the cache (measured) */
 #define REHEARSAL_STEPS 16
@@ -52,13 +52,15 @@ static void tune(SSL_CTX *context)
 {
 	SSL_CTX_set_read_ahead(context, 1);
 	SSL_CTX_set_default_read_buffer_len(context, READ_AHEAD_SIZE);
-	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* The chain stands in the certificate's file: OpenSSL would otherwise look for one in each handshake. */
+	SSL_CTX_set_mode(context,
+	                 SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
 }
 
 static int setting_error(struct error *error, const char *key, const char *value)
 {
 	tls_error(error, "[tls] %s = %.200s", key, value);
-	return error_about(error, key);
+	return error_at(error, "tls", NULL, key);
 }
 
 int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct error *error)
@@ -80,116 +82,50 @@ int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct err
 		return setting_error(error, "ciphersuites", suites);
 	if (SSL_CTX_set1_groups_list(context, groups) != 1)
 		return setting_error(error, "groups", groups);
+	if (tls->sigalgs != NULL && SSL_CTX_set1_sigalgs_list(context, tls->sigalgs) != 1)
+		return setting_error(error, "sigalgs", tls->sigalgs);
 	return 0;
 }
 
-/* A key with a passphrase would make OpenSSL ask on the terminal of a service. */
-static int no_passphrase(char *buffer, int size, int writing, void *context)
+int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error)
 {
-	(void)buffer;
-	(void)size;
-	(void)writing;
-	*(bool *)context = true;
-	return -1;
+	SSL_CTX *context = SSL_CTX_new_ex(library, NULL, TLS_server_method());
+	int result = context != NULL ? tls_load_settings(context, tls, error) : tls_error(error, "cannot make a TLS context");
+
+	SSL_CTX_free(context);
+	return result;
 }
 
-static int check_readable(const char *what, const char *path, struct error *error)
-{
-	FILE *stream = fopen(path, "re");
+/* --- the key log --- */
 
-	if (stream == NULL)
-		return error_set(error, "%s = %s cannot be opened: %s; correct the path or its permissions", what, path,
-		                 strerrordesc_np(errno));
-	(void)fclose(stream);
-	return 0;
+int tls_open_key_log(const char *path, struct error *error)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+
+	if (fd >= 0)
+		return fd;
+	error_set(error, "[tls] insecure_key_log = %s cannot be written: %s", path, strerrordesc_np(errno));
+	return error_at(error, "tls", NULL, "insecure_key_log");
 }
 
-static void warn_of_readers(const char *path)
+/* One write for one line, so that those of several workers do not mix. */
+static void write_key(const SSL *ssl, const char *line)
 {
-	struct stat status;
+	const struct tls_owner *owner = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct iovec parts[] = {{(void *)(uintptr_t)line, strlen(line)}, {(void *)(uintptr_t)"\n", 1}};
+	ssize_t ignored = writev(owner->worker->key_log, parts, 2);
 
-	if (stat(path, &status) == 0 && (status.st_mode & (S_IRGRP | S_IROTH)) != 0)
-		log_say(MESSAGE_CONFIG_WARNING, "[tls] private_key = %s can be read by others: chmod 600 it", path);
+	(void)ignored;
 }
 
-static int load_chain(SSL_CTX *context, const char *certificate, struct error *error)
+int tls_worker_set(const struct tls_worker *worker, SSL_CTX *context, const struct config_tls *tls, struct error *error)
 {
-	if (check_readable("[tls] certificate", certificate, error) != 0)
-		return -1;
-	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
-		return tls_error(error, "[tls] certificate = %s is not a PEM certificate chain", certificate);
-	return 0;
+	if (worker->key_log >= 0)
+		SSL_CTX_set_keylog_callback(context, write_key);
+	return tls_load_settings(context, tls, error);
 }
 
-static int load_key(SSL_CTX *context, const char *certificate, const char *private_key, struct error *error)
-{
-	bool encrypted = false;
-
-	if (check_readable("[tls] private_key", private_key, error) != 0)
-		return -1;
-	warn_of_readers(private_key);
-	ERR_clear_error();
-	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-	SSL_CTX_set_default_passwd_cb_userdata(context, &encrypted);
-	if (SSL_CTX_use_PrivateKey_file(context, private_key, SSL_FILETYPE_PEM) != 1) {
-		if (encrypted)
-			return error_set(error, "[tls] private_key = %s has a passphrase: store it without one", private_key);
-		return tls_error(error, "[tls] private_key = %s is not a PEM key for %s", private_key, certificate);
-	}
-	SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
-	if (SSL_CTX_check_private_key(context) != 1)
-		return tls_error(error, "[tls] private_key = %s does not belong to certificate = %s", private_key, certificate);
-	return 0;
-}
-
-int tls_load_identity(SSL_CTX *context, const char *certificate, const char *private_key, struct error *error)
-{
-	if (load_chain(context, certificate, error) != 0)
-		return error_about(error, "certificate");
-	if (load_key(context, certificate, private_key, error) != 0)
-		return error_about(error, "private_key");
-	return 0;
-}
-
-int tls_load_ca(SSL_CTX *context, const char *ca, const char *where, struct error *error)
-{
-	if (check_readable(where, ca, error) != 0)
-		return -1;
-	ERR_clear_error();
-	if (SSL_CTX_load_verify_file(context, ca) != 1)
-		return tls_error(error, "%s = %s holds no PEM certificate", where, ca);
-	return 0;
-}
-
-static int digest_file(FILE *stream, uint8_t digest[32])
-{
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	uint8_t bytes[4096];
-	size_t got = 0;
-	int done = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
-
-	while (done && stream != NULL && (got = fread(bytes, 1, sizeof(bytes), stream)) > 0)
-		done = EVP_DigestUpdate(context, bytes, got) == 1;
-	done = done && (stream == NULL || !ferror(stream)) && EVP_DigestFinal_ex(context, digest, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	return done ? 0 : -1;
-}
-
-int tls_file_digest(const char *what, const char *path, uint8_t digest[32], struct error *error)
-{
-	FILE *stream = NULL;
-	int result;
-
-	if (path != NULL && check_readable(what, path, error) != 0)
-		return -1;
-	if (path != NULL && (stream = fopen(path, "re")) == NULL)
-		return error_set(error, "%s = %s cannot be read", what, path);
-	result = digest_file(stream, digest);
-	if (stream != NULL)
-		(void)fclose(stream);
-	return result == 0 ? 0 : error_set(error, "%s = %s cannot be read", what, path != NULL ? path : "nothing");
-}
+/* --- the rehearsal --- */
 
 const uint8_t *tls_alpn_wire(enum tls_start start, unsigned *size)
 {
@@ -243,22 +179,45 @@ static bool shake_hands(SSL *client, SSL *server)
 	return a == 1 && b == 1;
 }
 
-int tls_rehearse(SSL_CTX *server_context, OSSL_LIB_CTX *library, const struct config_tls *tls, enum tls_start start,
-                 struct error *error)
+static bool was_shown(SSL *client, const struct tls_credential *credential)
 {
+	X509 *shown = SSL_get0_peer_certificate(client);
+
+	return shown != NULL && X509_cmp(shown, credential->certificate) == 0;
+}
+
+/* With this credential alone: each one has to work, whatever the client's choice. */
+static SSL *rehearsal_server(SSL_CTX *context, const struct tls_credential *credential)
+{
+	SSL *server = SSL_new(context);
+
+	if (server == NULL)
+		return NULL;
+	SSL_set_verify(server, SSL_VERIFY_NONE, NULL);
+	SSL_set_cert_cb(server, NULL, NULL);
+	SSL_certs_clear(server);
+	if (tls_credential_use_once(server, credential) == 0)
+		return server;
+	SSL_free(server);
+	return NULL;
+}
+
+int tls_rehearse(SSL_CTX *server_context, OSSL_LIB_CTX *library, const struct config_tls *tls, enum tls_start start,
+                 const struct tls_credential *credential, struct error *error)
+{
+	const struct tls_credential_files *files = &credential->files;
+	char what[TLS_WHAT_SIZE];
 	SSL_CTX *context = SSL_CTX_new_ex(library, NULL, TLS_client_method());
-	SSL *client = NULL, *server = SSL_new(server_context);
+	SSL *client = NULL, *server = rehearsal_server(server_context, credential);
 	int result = -1;
 
-	if (context == NULL || server == NULL || tls_load_settings(context, tls, error) != 0)
-		goto err;
-	SSL_set_verify(server, SSL_VERIFY_NONE, NULL);
-	client = insecure_rehearsal_client(context, start);
-	if (client != NULL && shake_hands(client, server))
+	if (context != NULL && server != NULL && tls_load_settings(context, tls, error) == 0 &&
+	    (client = insecure_rehearsal_client(context, start)) != NULL && shake_hands(client, server) &&
+	    was_shown(client, credential))
 		result = 0;
 	else
-		tls_error(error, "[tls] a handshake with certificate = %s fails", tls->certificate);
-err:
+		tls_fail(&files->place, "certificate", error, "%s = %s: a handshake with it fails; look at ciphers, groups and sigalgs",
+		         tls_what(&files->place, "certificate", what), files->certificate);
 	SSL_free(client);
 	SSL_free(server);
 	SSL_CTX_free(context);

@@ -173,6 +173,8 @@ struct config_tls {
 	char *insecure_key_log;      /* absolute path; NULL: none */
 };
 
+#define CONFIG_CERTIFICATES_MOST 64
+
 /* A further certificate, presented to clients that ask for one of its names. */
 struct config_certificate {
 	struct config_place place;

@@ -35,6 +35,11 @@
 	MESSAGE(MANAGER_UNHEARD, "CCI1042W", LEVEL_WARNING, "the service manager cannot be told how it goes", "Make its socket (NOTIFY_SOCKET) reachable: with chroot, use RootDirectory= of the unit instead.") \
 	MESSAGE(WORKER_STUCK, "CCI1043E", LEVEL_ERROR, "a thread does not answer", "None, if it answers again; a watchdog (WatchdogSec= of the unit) restarts the service. Report it.") \
 	MESSAGE(WORKER_ANSWERS, "CCI1044I", LEVEL_INFO, "all threads answer again", "None.") \
+	MESSAGE(KEY_LOG, "CCI1050W", LEVEL_WARNING, "INSECURE: the secrets of all connections are written to a file", "Remove insecure_key_log from [tls] as soon as the trace is done, and destroy the file.") \
+	MESSAGE(RENEWED, "CCI1051I", LEVEL_INFO, "changed certificate files loaded", "None. New connections use them; running ones keep what they started with.") \
+	MESSAGE(NOT_RENEWED, "CCI1052E", LEVEL_ERROR, "changed certificate files not loaded, the old ones stay in force", "Correct what the detail names; the files are loaded when they change again.") \
+	MESSAGE(EXPIRES_SOON, "CCI1053W", LEVEL_WARNING, "a certificate, revocation list or OCSP response expires soon", "Renew the file named; it is loaded by itself.") \
+	MESSAGE(EXPIRED, "CCI1054E", LEVEL_ERROR, "a certificate, revocation list or OCSP response has expired", "Renew the file named; it is loaded by itself.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \

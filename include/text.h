@@ -19,6 +19,7 @@
 struct error {
 	char text[512];
 	const char *key; /* static: the setting it is about; NULL: none, or several */
+	const char *section, *name; /* of its section: static, and the configuration's; NULL: not told, no name */
 };
 
 /* Fill `error` (NULL: dropped) from a printf format; cut at its size. Always returns -1, so that a caller can
@@ -30,6 +31,9 @@ int error_prefix(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3)
 
 /* Say which setting (static text) the error that `error` already holds is about. Always returns -1. */
 int error_about(struct error *error, const char *key);
+
+/* The same with the section: static, and `name` (NULL: a section without names) borrowed from the configuration. */
+int error_at(struct error *error, const char *section, const char *name, const char *key);
 
 /* A text under construction in the caller's buffer. Never writes past it; `cut` says that something was lost.
  * Always terminated while size is at least 1. */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "compiler.h"
 #include "config.h"
@@ -31,14 +32,15 @@ enum tls_start { TLS_START_UPGRADE, TLS_START_DIRECT };
 
 struct tls_worker;
 
-/* The process's secret from which ticket keys are derived; made once, the same for all workers and across reloads,
- * so that a ticket from one worker is taken by another. 0 or -1 with `error`. */
+/* Make the first ticket key in memory: the same for all workers and across reloads, so that a ticket from one worker is
+ * taken by another. 0 or -1 with `error`. */
 int tls_init(struct error *error) MUST_CHECK;
 
 /* All contexts of one worker for `config` (borrowed: must outlive the result): for each listener two server contexts
- * (upgrade and direct), for each peer two client contexts. Reads certificate, key and CA files; every fault names
- * section, key, file and remedy. Rehearses a handshake in memory between a server context and a client, so that
- * a key that does not fit, or suites that cannot work, are found here. NULL with `error`. Reads openssl.cnf of the
+ * (upgrade and direct), for each peer a client context. Reads certificate, key, CA, CRL, OCSP and ticket key files; every
+ * fault names section, key, file and remedy (and struct error the place). Rehearses a handshake in memory between each server
+ * context and a client with each certificate, so that a key that does not fit, or suites that cannot work, are found here.
+ * A client is shown the certificate whose name it asks for (SNI), or the listener's first. NULL with `error`. Reads openssl.cnf of the
  * system into the library context, so that the site's policy holds. Main thread only. */
 struct tls_worker *tls_worker_new(const struct config *config, struct error *error) MUST_CHECK;
 void tls_worker_free(struct tls_worker *worker);
@@ -72,7 +74,20 @@ struct tls_client_options {
 struct tls_worker *tls_worker_new_client(const struct tls_client_options *options, enum tls_start start,
                                          struct error *error) MUST_CHECK;
 
-/* Log subject, names, serial, days left of the certificate in use (MESSAGE_CERTIFICATE_IN_USE). */
+/* Log what of our own is in use: each certificate with subject, names, serial and days left (MESSAGE_CERTIFICATE_IN_USE), and a
+ * warning where secrets are written to a file. */
 void tls_worker_log(const struct tls_worker *worker);
+
+/* Something that expires; all borrowed for the time of the call. */
+struct tls_expiry {
+	const char *setting; /* "[tls] crl" */
+	const char *file;
+	time_t until;       /* seconds since 1970 */
+	const char *effect; /* what follows, in words */
+};
+typedef void tls_expiry_seen(void *context, const struct tls_expiry *expiry);
+
+/* Tell of all certificates, revocation lists and OCSP responses in use, before the return. */
+void tls_worker_expiries(const struct tls_worker *worker, tls_expiry_seen *seen, void *context);
 
 #endif

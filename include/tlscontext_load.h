@@ -1,4 +1,4 @@
-/* Loading what SSL_CTXs are made of, and the rehearsal of a handshake in memory. For tlscontext.c alone. */
+/* Settings of SSL_CTXs, and the rehearsal of a handshake in memory. For the modules of TLS alone. */
 #ifndef TLSCONTEXT_LOAD_H
 #define TLSCONTEXT_LOAD_H
 
@@ -9,27 +9,24 @@
 #include "config.h"
 #include "text.h"
 #include "tlscontext.h"
+#include "tlscredential.h"
 
 /* A library context of its own with the system's openssl.cnf in it. NULL with `error`. */
 OSSL_LIB_CTX *tls_load_library(struct error *error) MUST_CHECK;
 
-/* Versions, suites, groups and the options that everybody gets. 0 or -1 with `error`. */
+/* Versions, suites, groups, signature algorithms and the options that everybody gets. 0 or -1 with `error`. */
 int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct error *error) MUST_CHECK;
 
-/* Certificate chain and key; paths are named in `error`. Warns of a key that others can read. */
-int tls_load_identity(SSL_CTX *context, const char *certificate, const char *private_key, struct error *error)
-    MUST_CHECK;
+/* Would they be taken? For a configuration in which nothing else says so. 0 or -1 with `error`. */
+int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error) MUST_CHECK;
 
-/* The authorities in `ca`. `where` names section and key for the error. */
-int tls_load_ca(SSL_CTX *context, const char *ca, const char *where, struct error *error) MUST_CHECK;
+/* A descriptor that appends to the file of secrets, which is made for its owner alone; owned by the caller. -1 with `error`. */
+int tls_open_key_log(const char *path, struct error *error) MUST_CHECK;
 
-/* SHA-256 of a file's bytes; NULL path: of nothing. `what` names section and key for the error. 0 or -1 with
+/* Let a client of our own shake hands in memory with `server`, where it shows `credential` and nothing else. 0 or -1 with
  * `error`. */
-int tls_file_digest(const char *what, const char *path, uint8_t digest[32], struct error *error) MUST_CHECK;
-
-/* Let a client of our own shake hands with `server` in memory. 0 or -1 with `error`. */
 int tls_rehearse(SSL_CTX *server, OSSL_LIB_CTX *library, const struct config_tls *tls, enum tls_start start,
-                 struct error *error) MUST_CHECK;
+                 const struct tls_credential *credential, struct error *error) MUST_CHECK;
 
 /* The ALPN name of a start in wire form; *size is its length. */
 const uint8_t *tls_alpn_wire(enum tls_start start, unsigned *size);

@@ -138,7 +138,7 @@ static const struct {
 	int client_auth;
 	const char *words[3];
 } faults[] = {
-    {"none.pem", NULL, NULL, CLIENT_AUTH_NO, {"[listener here]", "[tls] certificate = ", "none.pem"}},
+    {"none.pem", NULL, NULL, CLIENT_AUTH_NO, {"cannot be opened", "[tls] certificate = ", "none.pem"}},
     {"text.pem", NULL, NULL, CLIENT_AUTH_NO, {"certificate = ", "text.pem", "not a PEM certificate"}},
     {"empty.pem", NULL, NULL, CLIENT_AUTH_NO, {"certificate = ", "empty.pem", "not a PEM certificate"}},
     {"half.pem", NULL, NULL, CLIENT_AUTH_NO, {"certificate = ", "half.pem", "not a PEM certificate"}},
@@ -195,9 +195,11 @@ END_TEST
 
 START_TEST(settings_that_cannot_work)
 {
-	static const char *const words[] = {"ciphers = NONSENSE", "ciphersuites = NONSENSE", "groups = NONSENSE"};
+	static const char *const words[] = {"ciphers = NONSENSE", "ciphersuites = NONSENSE", "groups = NONSENSE",
+	                                    "sigalgs = NONSENSE"};
 	struct site site;
-	char **members[] = {&site.config.tls.ciphers, &site.config.tls.ciphersuites, &site.config.tls.groups};
+	char **members[] = {&site.config.tls.ciphers, &site.config.tls.ciphersuites, &site.config.tls.groups,
+	                    &site.config.tls.sigalgs};
 
 	make_site(&site);
 	*members[_i] = (char *)(uintptr_t) "NONSENSE";
@@ -359,7 +361,7 @@ Suite *module_suite(void)
 	tcase_add_unchecked_fixture(tests, make_files, remove_files);
 	tcase_add_loop_test(tests, what_is_wrong_with_files_is_said, 0, COUNT(faults));
 	tcase_add_test(tests, a_file_that_may_not_be_read);
-	tcase_add_loop_test(tests, settings_that_cannot_work, 0, 3);
+	tcase_add_loop_test(tests, settings_that_cannot_work, 0, 4);
 	tcase_add_loop_test(tests, both_sides_meet_and_expired_ones_do_not, 0, 3);
 	tcase_add_loop_test(tests, versions_suites_and_options, 0, 2);
 	tcase_add_loop_test(tests, sessions_are_bound_to_their_policy, 0, 5);

@@ -1,0 +1,33 @@
+/* What config_check.c and config_check_tls.c share: findings about keys. Nobody else includes it. */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+
+#include "config_values.h"
+
+/* What a finding is about. */
+struct config_at {
+	const char *section;
+	const struct config_place *place;
+	const char *key;
+};
+
+struct check {
+	struct config *config;
+	config_report *report;
+	void *context;
+};
+
+/* Reported at the line of the key where the file has it, or of its section. */
+void config_finding(struct check *check, bool is_error, const struct config_at *at, const struct error *error);
+
+#define FINDING(check, is_error, section, place, key, ...)                                \
+	do {                                                                                  \
+		struct error what;                                                                \
+		error_set(&what, __VA_ARGS__);                                                    \
+		config_finding(check, is_error, &(struct config_at){section, place, key}, &what); \
+	} while (0)
+
+/* TLS without the means for it, certificates that nobody shows, settings of [tls] that contradict each other. */
+void config_check_tls(struct check *check);
+
+#endif
