@@ -24,7 +24,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
 COMMON += account config_check_listen listener_unix listener_inherit
-COMMON += health
+COMMON += health dial_offer
 COMMON += ratchet_file ratchet_keeper ratchet_command
 COMMON += proxyheader proxyheader_write proxyin session_proxy
 COMMON += privileges service daemon_service

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "confirm.h"
+#include "dial_offer.h"
 #include "exchange.h"
 #include "handshake.h"
-#include "version.h"
 
 struct dial {
 	struct dial_options options;
@@ -253,32 +253,6 @@ static void start_tls(struct dial *dial, enum tls_start start)
 
 /* --- the answer (protocol, section 3) --- */
 
-/* Does the answer keep to what was offered? */
-static bool keeps_offer(const struct dial *dial, const struct params *answer)
-{
-	enum peer_security security = (enum peer_security)dial->options.peer->security;
-
-	if (answer->type != PARAMS_ACCEPT || answer->maxru > dial->options.maxru)
-		return false;
-	switch (answer->security) {
-	case ANSWER_CLEAR:
-		return security != PEER_REQUIRED && security != PEER_DIRECT;
-	case ANSWER_TLS:
-		return security != PEER_NONE && security != PEER_DIRECT;
-	default:
-		return security == PEER_DIRECT;
-	}
-}
-
-/* The name is ours, of the section: what the peer calls itself in the clear proves nothing. */
-static bool may_not_be_clear(const struct dial *dial, const struct params *answer)
-{
-	const struct config_peer *peer = dial->options.peer;
-
-	return answer->security == ANSWER_CLEAR && peer->ratchet == CHOICE_YES &&
-	       ratchet_holds(dial->options.ratchet, peer->place.name);
-}
-
 static void accepted(struct dial *dial, const struct params *answer)
 {
 	struct leg *leg = dial->options.leg;
@@ -381,40 +355,12 @@ static void on_answer(void *owner, enum reason reason)
 		fail(dial, reason, exchange_detail(dial->exchange));
 	else if (answer->type == PARAMS_REFUSE)
 		refused(dial, answer);
-	else if (!keeps_offer(dial, answer))
+	else if (!dial_offer_kept(&dial->options, answer))
 		fail(dial, REASON_PEER_BROKE_OFFER, "the answer is not one to this offer");
-	else if (may_not_be_clear(dial, answer))
+	else if (dial_offer_ratcheted(&dial->options, answer))
 		fail(dial, REASON_PEER_RATCHETED, "it was secured before; see ratchet of this peer");
 	else
 		accepted(dial, answer);
-}
-
-static enum params_security offered(enum peer_security security)
-{
-	static const enum params_security table[] = {
-	    [PEER_NONE] = SECURITY_NONE,         [PEER_OFF] = SECURITY_OFF,       [PEER_ON] = SECURITY_ON,
-	    [PEER_REQUIRED] = SECURITY_REQUIRED, [PEER_DIRECT] = SECURITY_INSIDE,
-	};
-
-	return table[security];
-}
-
-static void fill_offer(const struct dial *dial, struct params *offer)
-{
-	const struct dial_options *options = &dial->options;
-
-	*offer = (struct params){.type = PARAMS_OFFER, .cpu = PARAMS_UTF8, .maxru = options->maxru};
-	offer->security = (uint8_t)offered((enum peer_security)options->peer->security);
-	(void)snprintf(offer->sysid, sizeof(offer->sysid), "%s", dial->sysid);
-	(void)snprintf(offer->target, sizeof(offer->target), "%s", dial->target_name);
-	(void)snprintf(offer->agent, sizeof(offer->agent), "ccisslgw/" GATEWAY_VERSION);
-	offer->has_tls = options->tls != NULL && options->peer->security != PEER_NONE;
-	offer->tls_lowest = (uint16_t)options->min_version;
-	offer->tls_highest = 0x0304;
-	offer->has_connection = true;
-	memcpy(offer->connection, options->connection, sizeof(offer->connection));
-	offer->has_hops = true;
-	offer->hops = options->hops;
 }
 
 static void send_offer(struct dial *dial)
@@ -422,7 +368,7 @@ static void send_offer(struct dial *dial)
 	struct params offer;
 	enum reason reason;
 
-	fill_offer(dial, &offer);
+	dial_offer_fill(&dial->options, &offer);
 	dial->exchange = exchange_new(dial->channel, on_answer, dial);
 	reason = dial->exchange != NULL ? exchange_send(dial->exchange, &offer) : REASON_NO_MEMORY;
 	if (reason == REASON_RESET && try_next(dial, reason, channel_error(dial->channel)))
@@ -479,6 +425,8 @@ struct dial *dial_start(const struct dial_options *options, dial_done *done, voi
 	if (dial == NULL)
 		return NULL;
 	dial->options = *options;
+	dial->options.sysid = dial->sysid;
+	dial->options.target = dial->target_name;
 	dial->timeouts = *options->timeouts;
 	dial->options.timeouts = NULL;
 	dial->done = done;
