@@ -78,29 +78,36 @@ check: deps
 test: deps
 	@tests/tools/run-tests all
 
-tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc
+tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc
 
 bench:
 	@tests/tools/deps bench
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(BENCH_PROGRAMS)
 	@tests/bench/all
 
-docs: $(BUILD)/tests/messages_doc
+docs: $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc
 	$(BUILD)/tests/messages_doc >docs/messages.md
+	$(BUILD)/tests/man_doc docs/man/ccissl.ini.5.in >docs/man/ccissl.ini.5
 
 clean:
 	rm -rf build
 
+# PREFIX=/usr DESTDIR=/tmp/package, for a package. Nothing is started, and no user is made.
+SHARE := $(DESTDIR)$(PREFIX)/share
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(DESTDIR)$(PREFIX)/share/doc/ccissl
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(SHARE)/doc/ccissl $(SHARE)/man/man3 \
+	    $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
-	for unit in ccissl.service ccisslgw.service ccissl.socket; do \
-	    sed 's|/usr/local/sbin|$(PREFIX)/sbin|' etc/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; done
-	install -m 644 etc/systemd/ccissl.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ccissl.conf
 	install -m 644 include/cci/notifier.h $(DESTDIR)$(PREFIX)/include/cci
-	install -m 644 README.md docs/protocol.md docs/messages.md etc/ccissl.ini etc/ccisslgw.ini \
-	    $(DESTDIR)$(PREFIX)/share/doc/ccissl
+	for unit in ccissl.service ccisslgw.service ccissl.socket; do \
+	    sed 's|/usr/local/sbin|$(PREFIX)/sbin|' etc/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; \
+	    chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; done
+	install -m 644 etc/systemd/ccissl.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ccissl.conf
+	for page in docs/man/*.[1-9]; do install -m 644 $$page $(SHARE)/man/man$${page##*.} || exit; done
+	install -m 644 etc/completion/ccissl.bash $(SHARE)/bash-completion/completions/ccissl
+	ln -sf ccissl $(SHARE)/bash-completion/completions/ccisslgw
+	install -m 644 README.md LICENSE docs/*.md etc/ccissl.ini etc/ccisslgw.ini $(SHARE)/doc/ccissl
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
@@ -153,7 +160,7 @@ $(BUILD)/tests/bench_%: $(O)/tests/bench/%.o $(O)/tests/bench/bench.o $(O)/tests
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
 
-$(BUILD)/tests/messages_doc: $(O)/tests/tools/messages_doc.o $(LIBRARY)
+$(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc: $(BUILD)/tests/%: $(O)/tests/tools/%.o $(LIBRARY)
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

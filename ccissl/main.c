@@ -2,18 +2,21 @@
 #include "daemon.h"
 
 static const char usage[] =
-    "ccissl: takes CCI clients, in the clear or by TLS as both sides agree, and relays them to services.\n"
+    "ccissl: takes CCI clients, in the clear or by TLS as both sides agree, and\n"
+    "relays them to services.\n"
     "\n"
-    "    ccissl -c FILE             run until SIGTERM; SIGHUP reads FILE again\n"
-    "    ccissl -c FILE --check     name every error in FILE and in what it refers to\n"
-    "    ccissl -c FILE --dump      print the configuration in force, every key explained\n"
-    "    ccissl -c FILE --explain source=IP sysid=NAME [security=off] [listener=NAME] ...\n"
-    "                                 what becomes of such a connection, and which rule says so\n"
-    "    ccissl ratchet --help      the names that were secured: list them, lift one\n"
+    "    ccissl -c FILE           run until SIGTERM; SIGHUP reads FILE again\n"
+    "    ccissl -c FILE --check   name every error in FILE and in what it refers to\n"
+    "    ccissl -c FILE --dump    print the configuration in force, keys explained\n"
+    "    ccissl -c FILE --explain source=IP sysid=NAME [security=off] ...\n"
+    "                             what becomes of such a connection, and which rule\n"
+    "                             says so\n"
+    "    ccissl ratchet --help    the names that were secured: list them, lift one\n"
     "    ccissl --version\n"
     "    ccissl --help\n"
     "\n"
-    "Exit status: 0 fine; 1 cannot start, or errors found; 2 bad usage; 3 ended by a second signal.\n";
+    "Exit status: 0 fine; 1 cannot start, or errors found; 2 bad usage; 3 ended by a\n"
+    "second signal. Manual pages: ccissl(8), ccissl.ini(5).\n";
 
 int main(int argc, char **argv)
 {

@@ -14,12 +14,12 @@
 #include "relay.h"
 
 static const char usage[] =
-    "ccisslgw connect HOST:PORT: standard input and output through the exchange and TLS\n"
+    "ccisslgw connect HOST:PORT: standard input and output through exchange and TLS\n"
     "\n"
     "    --sysid NAME         our CCI name; the host's name at first\n"
     "    --target NAME        the service or gateway that is wanted\n"
     "    --security WORD      none, off, on, required (at first) or direct\n"
-    "    --ca FILE            authorities to check its certificate against; the system's at first\n"
+    "    --ca FILE            authorities for its certificate; the system's at first\n"
     "    --cert FILE --key FILE   our certificate\n"
     "    --server-name NAME   what its certificate must say; HOST at first\n"
     "    --timeout DURATION   for each phase, 10s at first\n"

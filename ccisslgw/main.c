@@ -3,20 +3,23 @@
 #include "daemon.h"
 
 static const char usage[] =
-    "ccisslgw: takes local clients and other gateways, and passes their connections on to peers by TLS.\n"
+    "ccisslgw: takes local clients and other gateways, and passes their connections\n"
+    "on to peers by TLS.\n"
     "\n"
-    "    ccisslgw -c FILE             run until SIGTERM; SIGHUP reads FILE again\n"
-    "    ccisslgw -c FILE --check     name every error in FILE and in what it refers to\n"
-    "    ccisslgw -c FILE --dump      print the configuration in force, every key explained\n"
-    "    ccisslgw -c FILE --explain source=IP sysid=NAME [security=off] [listener=NAME] ...\n"
-    "                                   what becomes of such a connection, and which rule says so\n"
-    "    ccisslgw connect HOST:PORT   standard input and output through the exchange and TLS\n"
-    "    ccisslgw ping HOST:PORT      is a gateway there, and does it answer?\n"
-    "    ccisslgw ratchet --help      the names that were secured: list them, lift one\n"
+    "    ccisslgw -c FILE           run until SIGTERM; SIGHUP reads FILE again\n"
+    "    ccisslgw -c FILE --check   name every error in FILE and in what it refers to\n"
+    "    ccisslgw -c FILE --dump    print the configuration in force, keys explained\n"
+    "    ccisslgw -c FILE --explain source=IP sysid=NAME [security=off] ...\n"
+    "                               what becomes of such a connection, and which rule\n"
+    "                               says so\n"
+    "    ccisslgw connect HOST:PORT standard input and output by exchange and TLS\n"
+    "    ccisslgw ping HOST:PORT    is a gateway there, and does it answer?\n"
+    "    ccisslgw ratchet --help    the names that were secured: list them, lift one\n"
     "    ccisslgw --version\n"
-    "    ccisslgw --help              (also: ccisslgw connect --help, ccisslgw ping --help)\n"
+    "    ccisslgw --help            also: connect --help, ping --help\n"
     "\n"
-    "Exit status: 0 fine; 1 cannot start, or errors found; 2 bad usage; 3 ended by a second signal.\n";
+    "Exit status: 0 fine; 1 cannot start, or errors found; 2 bad usage; 3 ended by a\n"
+    "second signal. Manual pages: ccisslgw(8), ccissl.ini(5).\n";
 
 int main(int argc, char **argv)
 {

@@ -14,7 +14,7 @@ static const char usage[] =
     "\n"
     "    --sysid NAME         our CCI name; the host's name at first\n"
     "    --security WORD      none, off, on, required (at first) or direct\n"
-    "    --ca FILE            authorities to check its certificate against; the system's at first\n"
+    "    --ca FILE            authorities for its certificate; the system's at first\n"
     "    --cert FILE --key FILE   our certificate\n"
     "    --server-name NAME   what its certificate must say; HOST at first\n"
     "    --count NUMBER       echoes, 1 at first, at most 64\n"

@@ -20,11 +20,14 @@
 #define UTC_SIZE 32
 
 static const char usage[] =
-    "The names that were secured and may not come back in the clear (ratchet = yes, ratchet_file).\n"
+    "The names that were secured and may not come back in the clear (ratchet = yes,\n"
+    "ratchet_file).\n"
     "\n"
-    "    %s ratchet -c FILE list [--json]        print them, the one that was secured last at the end\n"
-    "    %s ratchet -c FILE lift NAME [--peer]   let a client (a peer) come back in the clear once;\n"
-    "                                            it is held again when it was secured again\n"
+    "    %s ratchet -c FILE list [--json]\n"
+    "        print them, the one that was secured last at the end\n"
+    "    %s ratchet -c FILE lift NAME [--peer]\n"
+    "        let a client (a peer) come back in the clear once; it is held again when\n"
+    "        it was secured again\n"
     "\n"
     "FILE is the configuration. A gateway that runs takes a lift within two seconds.\n"
     "Exit status: 0 done; 1 not done, no such name; 2 bad usage.\n";
