@@ -27,7 +27,7 @@ COMMON += account config_check_listen listener_unix listener_inherit
 COMMON += health dial_offer
 COMMON += ratchet_file ratchet_keeper ratchet_command
 COMMON += proxyheader proxyheader_write proxyin session_proxy
-COMMON += privileges service daemon_service
+COMMON += privileges service daemon_service session_deadlines
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
@@ -42,7 +42,7 @@ UNIT_TESTS += privileges
 E2E_TESTS += privileges
 E2E_TESTS += proxy proxy_send
 UNIT_TESTS += privileges service
-E2E_TESTS += privileges service
+E2E_TESTS += privileges service deadlines
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

@@ -11,6 +11,8 @@
 #define ECHO_TEXT "builtin:echo"
 #define PASSED_PREFIX "systemd:"
 #define UNIX_NETWORK "unix"
+#define KEEPALIVE_PROBES 6
+#define KEEPALIVE_MOST_S 32767 /* of the kernel */
 
 /* The port after a colon; `text` empty: the default. */
 static int parse_port(const char *text, uint16_t default_port, uint16_t *port, struct error *error)
@@ -402,4 +404,29 @@ void socket_no_delay(int fd, const union socket_address *address)
 
 	if (address->any.sa_family != AF_UNIX)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+/* Seconds that the kernel takes, from milliseconds. */
+static int keepalive_seconds(uint64_t ms)
+{
+	uint64_t seconds = (ms + 999) / 1000;
+
+	return seconds < KEEPALIVE_MOST_S ? (int)seconds : KEEPALIVE_MOST_S;
+}
+
+void socket_keep_alive(int fd, uint64_t keepalive_ms, uint64_t user_timeout_ms)
+{
+	int on = 1, probes = KEEPALIVE_PROBES;
+	int idle = keepalive_seconds(keepalive_ms), interval = keepalive_seconds(keepalive_ms / KEEPALIVE_PROBES);
+	unsigned unacknowledged = (unsigned)user_timeout_ms;
+
+	if (keepalive_ms > 0) {
+		interval = interval > 0 ? interval : 1;
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	}
+	if (user_timeout_ms > 0)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof(unacknowledged));
 }

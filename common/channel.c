@@ -21,6 +21,7 @@ struct channel {
 	size_t pending_at, pending_end, pending_capacity;
 	enum channel_status ending; /* found behind bytes already handed out; OK: none */
 	bool want_read, want_write, end_due, filled, closing;
+	uint64_t flushed_ms; /* when pending bytes went out last */
 	int write_error; /* errno of a send that failed */
 	struct channel_count count;
 	const char *error;
@@ -127,8 +128,11 @@ static bool take_written(struct bio_socket *socket, const uint8_t *bytes, size_t
 
 static void flush_pending(struct channel *channel)
 {
-	channel->pending_at +=
-	    send_some(channel, channel->pending + channel->pending_at, channel->pending_end - channel->pending_at);
+	size_t sent = send_some(channel, channel->pending + channel->pending_at, channel->pending_end - channel->pending_at);
+
+	channel->pending_at += sent;
+	if (sent > 0)
+		channel->flushed_ms = uv_now(iocontext_loop(channel->io));
 	if (channel->pending_at < channel->pending_end)
 		return;
 	drop_pending(channel);
@@ -394,6 +398,11 @@ enum channel_status channel_write(struct channel *channel, const void *bytes, si
 size_t channel_pending(const struct channel *channel)
 {
 	return channel->pending_end - channel->pending_at;
+}
+
+uint64_t channel_flushed_ms(const struct channel *channel)
+{
+	return channel->flushed_ms;
 }
 
 enum channel_status channel_end(struct channel *channel)

@@ -15,6 +15,7 @@ struct flow {
 	struct relay *relay;
 	struct channel *from, *to;
 	uint64_t bytes;
+	uint64_t moved_ms; /* loop time of the last byte */
 	uint64_t limit;    /* 0: none */
 	unsigned bulk;     /* reads of bulk size in a row */
 	bool ended;        /* the source ended in order, and the end was passed on */
@@ -29,7 +30,6 @@ struct relay {
 	struct flow up, down;
 	relay_done *done;
 	void *owner;
-	uint64_t activity_ms;
 	struct ready start, finish;
 	bool finished;
 	enum reason reason;
@@ -99,10 +99,15 @@ static void end_flow(struct flow *flow)
 		finish_if_ended(flow->relay);
 }
 
+static void note_movement(struct flow *flow)
+{
+	flow->moved_ms = uv_now(iocontext_loop(channel_io(flow->to)));
+}
+
 static void count(struct flow *flow, size_t bytes)
 {
 	flow->bytes += bytes;
-	flow->relay->activity_ms = uv_now(iocontext_loop(channel_io(flow->from)));
+	note_movement(flow);
 }
 
 static void give_pipe(struct flow *flow)
@@ -123,6 +128,7 @@ static bool drain_pipe(struct flow *flow)
 		if (went > 0) {
 			flow->in_pipe -= (size_t)went;
 			channel_count_add(flow->to, 0, (uint64_t)went);
+			note_movement(flow);
 		} else if (went < 0 && errno == EINTR) {
 			continue;
 		} else if (went < 0 && errno == EAGAIN) {
@@ -291,11 +297,11 @@ struct relay *relay_start(struct channel *front, struct channel *back, uint64_t 
 	relay->done = done;
 	relay->owner = owner;
 	relay->detail = "";
-	relay->activity_ms = uv_now(iocontext_loop(channel_io(front)));
 	relay->start.run = run_start;
 	relay->finish.run = run_finish;
 	relay->up = (struct flow){.relay = relay, .from = front, .to = back != NULL ? back : front, .limit = echo_limit};
 	relay->down = (struct flow){.relay = relay, .from = back, .to = back != NULL ? front : NULL};
+	relay->up.moved_ms = relay->down.moved_ms = uv_now(iocontext_loop(channel_io(front)));
 	if (verdict == NULL || verdict->reason != REASON_NONE) {
 		finish(relay, REASON_INTERNAL, NULL);
 		return relay;
@@ -307,13 +313,22 @@ struct relay *relay_start(struct channel *front, struct channel *back, uint64_t 
 	return relay;
 }
 
+/* Bytes that had to wait for the sink count again when they go out: a slow receiver is not a silent one. */
+static uint64_t last_movement(const struct flow *flow)
+{
+	uint64_t flushed_ms = channel_flushed_ms(flow->to);
+
+	return flushed_ms > flow->moved_ms ? flushed_ms : flow->moved_ms;
+}
+
 void relay_counts(const struct relay *relay, struct relay_count *counts)
 {
 	const struct flow *down = relay->back != NULL ? &relay->down : &relay->up;
 
 	counts->up = relay->up.bytes;
 	counts->down = down->bytes;
-	counts->activity_ms = relay->activity_ms;
+	counts->up_ms = last_movement(&relay->up);
+	counts->down_ms = last_movement(down);
 	counts->up_ended = relay->up.ended;
 	counts->down_ended = down->ended;
 }

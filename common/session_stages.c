@@ -31,10 +31,13 @@ static void start_relay(struct session *session)
 	session->exchange = NULL;
 	free(session->offer);
 	session->offer = NULL;
-	session_enter(session, STAGE_RELAY, session_timeouts(session).idle_ms);
+	session_enter(session, STAGE_RELAY, 0);
+	session_keep_alive(session);
 	session->relay = relay_start(session->front, session->back, limit, &session->verdict, on_relay, session);
 	if (session->relay == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the relay");
+	else
+		session_watch_relay(session);
 }
 
 /* --- the answer --- */
@@ -418,19 +421,6 @@ void session_first_stage(struct session *session)
 	exchange_receive(session->exchange, true);
 }
 
-static void check_idle(struct session *session)
-{
-	uint64_t idle_ms = session_timeouts(session).idle_ms;
-	uint64_t now_ms = uv_now(iocontext_loop(session->host->io));
-	struct relay_count count;
-
-	relay_counts(session->relay, &count);
-	if (now_ms - count.activity_ms >= idle_ms)
-		session_end(session, REASON_IDLE, "");
-	else
-		session_enter(session, STAGE_RELAY, count.activity_ms + idle_ms - now_ms);
-}
-
 void session_late(struct session *session)
 {
 	switch (session->stage) {
@@ -449,7 +439,7 @@ void session_late(struct session *session)
 		session_end(session, REASON_CONFIRM_TIMEOUT, "");
 		break;
 	case STAGE_RELAY:
-		check_idle(session);
+		session_watch_relay(session);
 		break;
 	default:
 		break;

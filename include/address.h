@@ -110,4 +110,10 @@ void source_key_of(const union socket_address *socket, struct source_key *key);
 /* Turn Nagle's algorithm off where `fd` is a TCP socket for `address`; connections accepted from it inherit that. */
 void socket_no_delay(int fd, const union socket_address *address);
 
+/* Let the kernel find out that the other side of a TCP connection is gone: after `keepalive_ms` of silence it asks, six
+ * times, a sixth of that time apart; `user_timeout_ms`: sent bytes that stay unacknowledged for so long. 0 leaves either as it
+ * is; both are rounded up to what the kernel can do (seconds, up to nine hours, for the first). Other sockets are left
+ * alone. */
+void socket_keep_alive(int fd, uint64_t keepalive_ms, uint64_t user_timeout_ms);
+
 #endif

@@ -89,7 +89,10 @@
 	MESSAGE(END_INTERNAL, "CCI3039E", LEVEL_ERROR, "an error inside the gateway", "Report it, with the lines of this connection.") \
 	MESSAGE(END_PROXY_HEADER, "CCI3040W", LEVEL_WARNING, "the PROXY header is malformed or not complete", "Look at the balancer named in from: it stands in proxy_from, and what it sends breaks the PROXY protocol; see detail.") \
 	MESSAGE(END_PROXY_MISSING, "CCI3041I", LEVEL_DEBUG, "no PROXY header from a source that has to send one", "None for the health checks of a balancer; otherwise let it send the header (send-proxy), or take it out of proxy_from.") \
-	MESSAGE(END_PEER_DOWN, "CCI3042E", LEVEL_ERROR, "the peer is down, nothing was tried", "Look at the peer named; detail is what the last *PING found. It is asked again every health_interval.")
+	MESSAGE(END_PEER_DOWN, "CCI3042E", LEVEL_ERROR, "the peer is down, nothing was tried", "Look at the peer named; detail is what the last *PING found. It is asked again every health_interval.") \
+	MESSAGE(END_IDLE_UP, "CCI3050I", LEVEL_INFO, "nothing came from the client for too long", "Raise idle_up if the client may be silent for longer.") \
+	MESSAGE(END_IDLE_DOWN, "CCI3051I", LEVEL_INFO, "nothing went to the client for too long", "Raise idle_down if the service or peer may be silent for longer.") \
+	MESSAGE(END_LIFETIME, "CCI3052I", LEVEL_INFO, "the connection has lived as long as it may", "Raise lifetime if it should live for longer.")
 /* clang-format on */
 
 #endif

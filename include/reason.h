@@ -50,6 +50,9 @@
 	REASON(RESET, "reset", 0, END_RESET)                                                                              \
 	REASON(TLS_ERROR, "tls-error", 0, END_TLS_ERROR)                                                                  \
 	REASON(IDLE, "idle", 0, END_IDLE)                                                                                 \
+	REASON(IDLE_UP, "idle-up", 0, END_IDLE_UP)                                                                        \
+	REASON(IDLE_DOWN, "idle-down", 0, END_IDLE_DOWN)                                                                  \
+	REASON(LIFETIME, "lifetime", 0, END_LIFETIME)                                                                     \
 	REASON(DRAIN_EXPIRED, "drain-expired", 0, END_DRAIN_EXPIRED)                                                      \
 	REASON(NO_MEMORY, "no-memory", 8, END_NO_MEMORY)                                                                  \
 	REASON(PROXY_HEADER, "proxy-header", 0, END_PROXY_HEADER)                                                         \

@@ -19,7 +19,7 @@ struct relay;
 struct relay_count {
 	uint64_t up;          /* bytes from the front (who connected) to the back */
 	uint64_t down;        /* bytes from the back to the front */
-	uint64_t activity_ms; /* loop time of the last byte */
+	uint64_t up_ms, down_ms;   /* loop time of the last byte that moved in that direction */
 	bool up_ended, down_ended; /* that direction ended in order */
 };
 

@@ -59,6 +59,10 @@ struct session {
 	uint8_t expected[PARAMS_VERIFIER_SIZE]; /* the client's CONFIRM */
 	enum reason postponed; /* a refusal that cannot be said before TLS: ends the session after CONFIRM */
 	struct verdict verdict;
+	struct session_queue {
+		uint64_t unsent;   /* bytes that its receiver had not acknowledged when this was looked at last */
+		uint64_t moved_ms; /* loop time at which that number was seen to have changed */
+	} queues[2];           /* session_deadlines.c: towards the back, and towards the front */
 	uint64_t stage_began_ns, began_ns, connect_began_ns;
 	struct record record;
 };
@@ -90,6 +94,13 @@ void session_connect_onward(struct session *session);
 
 /* session_stages.c: the deadline of the running stage has passed. */
 void session_late(struct session *session);
+
+/* session_deadlines.c: the relay runs: keep its bounds (silence, lifetime), now and whenever their timer has run out. */
+void session_watch_relay(struct session *session);
+
+/* session_deadlines.c: let the kernel watch the connections that there are (keepalive, user_timeout), by the waits in
+ * force. */
+void session_keep_alive(struct session *session);
 
 /* session.c: the one end. The first reason wins; writes the record, tells the notifiers, closes in the way that the
  * reason asks for, and frees when all is closed. */

@@ -1,9 +1,11 @@
 /* Text, names, numbers, addresses, networks, EBCDIC, and the tables of messages and reasons. */
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "ebcdic.h"
@@ -191,6 +193,40 @@ START_TEST(sources_are_counted_by_network)
 }
 END_TEST
 
+static int option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, level, option, &value, &size), 0);
+	return value;
+}
+
+START_TEST(the_kernel_is_told_in_its_units)
+{
+	static const struct {
+		uint64_t keepalive_ms, user_timeout_ms;
+		int on, idle, interval, unacknowledged;
+	} cases[] = {
+	    {0, 0, 0, 7200, 75, 0},         {120000, 30000, 1, 120, 20, 30000},   {1, 1, 1, 1, 1, 1},
+	    {5500, 0, 1, 6, 1, 0},          {0, 2000, 0, 7200, 75, 2000},         {86400000, 86400000, 1, 32767, 14400, 86400000},
+	};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), other = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	socket_keep_alive(other, cases[_i].keepalive_ms, cases[_i].user_timeout_ms);
+	socket_keep_alive(fd, cases[_i].keepalive_ms, cases[_i].user_timeout_ms);
+	ck_assert_int_eq(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), cases[_i].on);
+	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), cases[_i].unacknowledged);
+	if (cases[_i].on) {
+		ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), cases[_i].idle);
+		ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), cases[_i].interval);
+		ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
+	}
+	close(fd);
+	close(other);
+}
+END_TEST
+
 START_TEST(ebcdic_goes_both_ways)
 {
 	uint8_t bytes[256], back[256];
@@ -281,6 +317,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, addresses_parse, 0, COUNT(addresses));
 	tcase_add_loop_test(tests, networks_contain, 0, COUNT(networks));
 	tcase_add_test(tests, sources_are_counted_by_network);
+	tcase_add_loop_test(tests, the_kernel_is_told_in_its_units, 0, 6);
 	tcase_add_test(tests, ebcdic_goes_both_ways);
 	tcase_add_test(tests, tables_are_whole);
 	tcase_add_test(tests, utc_is_the_calendars);
