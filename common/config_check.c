@@ -62,11 +62,21 @@ static void check_destination(struct check *check, const struct config_listener 
 /* Whom a listener believes. */
 static void check_proxy_from(struct check *check, const struct config_listener *listener)
 {
-	for (size_t i = 0; i < listener->proxy_from.count; i++)
-		if (listener->proxy_from.at[i].family != AF_UNIX && listener->proxy_from.at[i].bits == 0)
+	bool only_ip = true;
+
+	for (size_t i = 0; i < listener->address.count; i++)
+		only_ip = only_ip && listener->address.at[i].kind == ADDRESS_IP;
+	for (size_t i = 0; i < listener->proxy_from.count; i++) {
+		const struct network *network = &listener->proxy_from.at[i];
+
+		if (network->family == AF_UNIX && only_ip)
+			FINDING(check, false, "listener", &listener->place, "proxy_from",
+			        "[listener %s] proxy_from = unix says nothing without an address unix:/PATH", listener->place.name);
+		if (network->family != AF_UNIX && network->bits == 0)
 			FINDING(check, false, "listener", &listener->place, "proxy_from",
 			        "[listener %s] proxy_from takes everybody's word: whoever connects can name any address as its own",
 			        listener->place.name);
+	}
 }
 
 static void check_rule_settings(struct check *check, const struct config_rule *rule);

@@ -7,9 +7,11 @@
 #include <openssl/err.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void set_timeouts(int fd)
@@ -65,6 +67,20 @@ int peer_connect_from(const char *source, int port)
 	if (fd >= 0 && (inet_pton(AF_INET, source, &from.sin_addr) != 1 ||
 	                bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0 ||
 	                connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)) {
+		close(fd);
+		return -1;
+	}
+	set_timeouts(fd);
+	return fd;
+}
+
+int peer_connect_unix(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
 		close(fd);
 		return -1;
 	}

@@ -19,6 +19,9 @@ int peer_connect(int port);
 /* The same from this IPv4 address. */
 int peer_connect_from(const char *source, int port);
 
+/* Connected to a unix socket, or -1. */
+int peer_connect_unix(const char *path);
+
 /* Accept one, as peer_connect would. */
 int peer_accept(int listening);
 

@@ -278,6 +278,61 @@ START_TEST(rules_see_the_client)
 }
 END_TEST
 
+/* Connections over unix sockets are a network of their own, and have no address that a service could be told. */
+START_TEST(unix_sockets_are_a_network)
+{
+	static const char config[] =
+	    "[gateway]\nsysid = HOST1\nworkers = 1\n"
+	    "[listener l]\naddress = unix:%s, 127.0.0.1:0\nservice = echo\nunsecured_connections = only\nproxy_from = unix\n"
+	    "[listener raw]\naddress = unix:%s.raw\nservice = back\nunsecured_connections = only\nexchange = none\n"
+	    "[rule local]\nsource = unix\naction = refuse\nsysid = LOCAL\n"
+	    "[service echo]\naddress = builtin:echo\n[service back]\naddress = 127.0.0.1:%d\nsend_proxy = %s\n";
+	static const char unspec[] = "\r\n\r\n\0\r\nQUIT\n\x21\0\0";
+	struct gateway gateway;
+	uint8_t bytes[4096], answer[4096];
+	char path[64], raw[70];
+	int port, listening = peer_listen(&port), fd, back;
+
+	(void)snprintf(path, sizeof(path), "/tmp/cci-proxy-%d.sock", (int)getpid());
+	(void)snprintf(raw, sizeof(raw), "%s.raw", path);
+	gateway_start(&gateway, "ccissl", config, path, path, port, _i == 0 ? "v1" : "v2");
+	ck_assert_int_eq(gateway_lines(&gateway, 3, "id=CCI1002I", NULL, NULL), 3);
+	/* A header from there is believed; without one it is closed. */
+	fd = peer_connect_unix(path);
+	memcpy(bytes, headers[_i].bytes, headers[_i].size);
+	ck_assert(peer_write(fd, NULL, bytes, headers[_i].size + peer_offer(bytes + headers[_i].size, 1, 0, "LOCAL", NULL)));
+	ck_assert_int_gt(peer_receive(fd, NULL, answer), 0);
+	ck_assert_int_eq(peer_type(answer), 2);
+	ck_assert(echoes(fd, NULL));
+	shutdown(fd, SHUT_WR);
+	ck_assert(peer_ends(fd, NULL));
+	close(fd);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3000I", "from=192.0.2.9:1024 via=\"unix:uid=", NULL), 1);
+	fd = peer_connect_unix(path);
+	ck_assert(peer_write(fd, NULL, bytes, peer_offer(bytes, 1, 0, "LOCAL", NULL)));
+	ck_assert(closes_silently(fd));
+	close(fd);
+	/* LOCAL: it speaks for itself, and is refused by the rule. */
+	fd = peer_connect_unix(path);
+	memcpy(bytes, V2_LOCAL, sizeof(V2_LOCAL) - 1);
+	ck_assert(peer_write(fd, NULL, bytes, 16 + peer_offer(bytes + 16, 1, 0, "LOCAL", NULL)));
+	ck_assert_int_gt(peer_receive(fd, NULL, answer), 0);
+	ck_assert_int_eq(peer_reason(answer), 7);
+	close(fd);
+	/* What a service is told of such a client. */
+	fd = peer_connect_unix(raw);
+	back = peer_accept(listening);
+	ck_assert(peer_read(back, NULL, bytes, 15));
+	ck_assert_mem_eq(bytes, _i == 0 ? "PROXY UNKNOWN\r\n" : unspec, 15);
+	close(fd);
+	close(back);
+	close(listening);
+	gateway_stop(&gateway);
+	(void)unlink(path);
+	(void)unlink(raw);
+}
+END_TEST
+
 START_TEST(limits_count_the_client)
 {
 	struct gateway gateway;
@@ -354,6 +409,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, raw_bytes_behind_the_header_are_relayed, 0, 2);
 	tcase_add_loop_test(tests, tls_follows_the_header, 0, 2);
 	tcase_add_test(tests, rules_see_the_client);
+	tcase_add_loop_test(tests, unix_sockets_are_a_network, 0, 2);
 	tcase_add_test(tests, limits_count_the_client);
 	tcase_add_test(tests, a_flood_of_one_client_does_not_hurt_the_others);
 	suite_add_tcase(suite, tests);

@@ -93,6 +93,8 @@ static const struct wrong {
     {PROGRAM_CCISSLGW, BASE "[peer p]\naddress = 127.0.0.1:2\nserver_name = .example\n", "is not a host name"},
     {PROGRAM_CCISSLGW, BASE "exchange = none\n", "exchange = none needs a target"},
     {PROGRAM_CCISSLGW, BASE "target = NOBODY\n", "target = NOBODY: no [service], no [peer]"},
+    {PROGRAM_CCISSL, BASE "proxy_from = ::1, 0.0.0.0/0\nx = 1\n", "6: warning: [listener l] proxy_from takes everybody's word"},
+    {PROGRAM_CCISSL, BASE "proxy_from = unix\nx = 1\n", "6: warning: [listener l] proxy_from = unix says nothing"},
     {PROGRAM_CCISSL, BASE "[rule a]\n[rule b]\nsysid = X\nnonsense = 1\n", "warning: [rule b] is never reached"},
 };
 
