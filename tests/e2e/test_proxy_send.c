@@ -186,7 +186,7 @@ START_TEST(a_service_gets_the_facts_of_tls)
 	if (direct)
 		got = peer_receive(fd, ssl, answer);
 	all = read_v2(back, bytes);
-	ck_assert_mem_eq(bytes + 16, V2 + 16, 12);
+	ck_assert_mem_eq(bytes + 16, &V2[16], 12);
 	has_text(all, 0x01, tls.alpn);
 	has_text(all, 0x02, "host1.example");
 	id = find(all, 0x05);
@@ -222,7 +222,7 @@ START_TEST(a_clear_client_has_no_facts_of_tls)
 	ck_assert(peer_write(fd, NULL, headers[_i].bytes, headers[_i].size));
 	back = accept_one(listening);
 	all = read_v2(back, bytes);
-	ck_assert_mem_eq(bytes + 16, V2 + 16, 12);
+	ck_assert_mem_eq(bytes + 16, &V2[16], 12);
 	ck_assert_uint_eq(find(all, 0x05).size, 16);
 	ck_assert_uint_eq(find(all, 0x20).size + find(all, 0x01).size + find(all, 0x02).size, 0);
 	close(fd);
