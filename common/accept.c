@@ -13,7 +13,6 @@
 #define BACKLOG_MOST \
 	4096             /* the same from one that is about to be closed: clients that keep coming cannot hold it open */
 #define PAUSE_MS 100 /* without descriptors: before accepting again */
-#define COMPLAIN_MS 60000 /* one line a minute of the same trouble */
 
 /* A listening socket being watched. */
 struct door {
@@ -34,44 +33,17 @@ static struct poller *poller_of(const struct accepting *accepting)
 	return iocontext_poller(accepting->host->io);
 }
 
-/* Count it; is a line due? */
-static bool is_due(const struct accepting *accepting, struct complaint *complaint)
-{
-	uint64_t now_ms = uv_now(accepting->loop) + 1;
-
-	complaint->count++;
-	if (complaint->said_ms != 0 && now_ms - complaint->said_ms < COMPLAIN_MS)
-		return false;
-	complaint->said_ms = now_ms;
-	return true;
-}
-
 static void say_not_accepted(struct accepting *accepting, const char *why)
 {
+	uint64_t count = complaint_due(&accepting->not_accepted, uv_now(accepting->loop));
 	struct logline line;
 
-	if (!is_due(accepting, &accepting->not_accepted))
+	if (count == 0)
 		return;
 	log_begin(&line, MESSAGE_ACCEPT_FAILED, NULL);
 	log_text(&line, "detail", why);
-	log_number(&line, "count", accepting->not_accepted.count);
+	log_number(&line, "count", count);
 	log_end(&line);
-	accepting->not_accepted.count = 0;
-}
-
-static void say_over_limit(struct accepting *accepting, const union socket_address *remote)
-{
-	char text[ADDRESS_TEXT_SIZE];
-	struct logline line;
-
-	if (!is_due(accepting, &accepting->over_limit))
-		return;
-	log_begin(&line, MESSAGE_LIMIT_REACHED, NULL);
-	log_text(&line, "from", socket_format(remote, text));
-	log_number(&line, "connections", quota_count(accepting->quota));
-	log_number(&line, "count", accepting->over_limit.count);
-	log_end(&line);
-	accepting->over_limit.count = 0;
 }
 
 static void reset_and_close(int fd)
@@ -97,20 +69,19 @@ static void start_session(struct door *door, int fd, const union socket_address 
 {
 	struct accepting *accepting = door->accepting;
 	struct source_key source;
+	struct admission_who who = {.source = &source, .remote = remote, .now_ms = uv_now(accepting->loop)};
 	enum quota_verdict verdict;
 
 	(void)atomic_fetch_add_explicit(&accepting->accepted, 1, memory_order_relaxed);
 	quota_key_of(&door->snapshot->config->listeners[door->listener].proxy_from, remote, &source);
-	verdict = quota_enter(accepting->quota, &source);
-	if (verdict != QUOTA_OK)
-		say_over_limit(accepting, remote);
+	verdict = admission_enter(&accepting->host->admission, &who);
 	if (verdict == QUOTA_CLOSE) {
 		reset_and_close(fd);
 		return;
 	}
 	if (session_start(accepting->host, door->snapshot, door->listener, fd, remote, verdict) == 0)
 		return;
-	quota_leave(accepting->quota, &source, verdict);
+	quota_leave(accepting->host->admission.quota, &source, verdict);
 	reset_and_close(fd);
 	say_not_accepted(accepting, "no memory or descriptors for a session");
 }
@@ -249,12 +220,11 @@ static struct door *make_door(struct accepting *accepting, int fd)
 	return door;
 }
 
-void accept_init(struct accepting *accepting, uv_loop_t *loop, struct session_host *host, struct quota *quota)
+void accept_init(struct accepting *accepting, uv_loop_t *loop, struct session_host *host)
 {
 	memset(accepting, 0, sizeof(*accepting));
 	accepting->loop = loop;
 	accepting->host = host;
-	accepting->quota = quota;
 	atomic_init(&accepting->accepted, 0);
 	(void)uv_timer_init(loop, &accepting->pause);
 	accepting->pause.data = accepting;

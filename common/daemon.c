@@ -205,12 +205,14 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 
 	daemon->worker_count = config->gateway.workers > 0 ? (unsigned)config->gateway.workers : cores;
 	daemon->shared.quota = quota_new();
+	daemon->shared.connection_rate = rate_new();
+	daemon->shared.handshake_rate = rate_new();
 	daemon->shared.ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.peer_ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.noise = noise_new();
 	daemon->shared.drained = tell_drained;
 	daemon->shared.context = daemon;
-	if (daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.peer_ratchet == NULL ||
+	if (daemon->shared.connection_rate == NULL || daemon->shared.handshake_rate == NULL || daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.peer_ratchet == NULL ||
 	    daemon->shared.noise == NULL) {
 		config_free(config);
 		return error_set(error, "not enough memory");
@@ -286,6 +288,8 @@ static void free_daemon(struct daemon *daemon)
 		noise_report(daemon->shared.noise, 0);
 	noise_free(daemon->shared.noise);
 	quota_free(daemon->shared.quota);
+	rate_free(daemon->shared.connection_rate);
+	rate_free(daemon->shared.handshake_rate);
 	ratchet_free(daemon->shared.ratchet);
 	ratchet_free(daemon->shared.peer_ratchet);
 }

@@ -35,6 +35,8 @@ void daemon_apply_limits(const struct daemon *daemon, const struct config *confi
 
 	ratchet_set_days(daemon->shared.ratchet, config->gateway.ratchet_days);
 	ratchet_set_days(daemon->shared.peer_ratchet, config->gateway.ratchet_days);
+	rate_set(daemon->shared.connection_rate, config->limits.connection_rate, config->limits.connection_burst);
+	rate_set(daemon->shared.handshake_rate, config->limits.handshake_rate, config->limits.handshake_burst);
 	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * config->limits.connections + 64)
 		log_say(MESSAGE_CONFIG_WARNING,
@@ -77,6 +79,7 @@ static void swap(struct daemon *daemon, struct snapshot *snapshot, const struct 
 	listener_permit(listeners, snapshot->config);
 	listener_warn_unused(&daemon->passed, snapshot->config);
 	daemon->snapshot = snapshot;
+	snapshot_use_limits(snapshot);
 	daemon_apply_limits(daemon, snapshot->config);
 }
 

@@ -107,7 +107,7 @@ static enum quota_verdict enter_source(struct quota *quota, struct source *sourc
 {
 	uint64_t per_source = atomic_load(&quota->limit_per_source), limit = atomic_load(&quota->limit);
 
-	if (per_source != 0 && source->key.bytes[0] != BALANCERS && source->count >= per_source)
+	if (per_source != 0 && !quota_is_balancers(&source->key) && source->count >= per_source)
 		return enter_over(quota, source, per_source);
 	if (!add_up_to(&quota->count, limit))
 		return enter_over(quota, source, limit);
@@ -132,7 +132,12 @@ void quota_key_of(const struct network_list *balancers, const union socket_addre
 		*key = (struct source_key){.bytes = {BALANCERS}};
 }
 
-enum quota_verdict quota_enter(struct quota *quota, const struct source_key *key)
+bool quota_is_balancers(const struct source_key *source)
+{
+	return source->bytes[0] == BALANCERS;
+}
+
+static enum quota_verdict enter(struct quota *quota, const struct source_key *key, bool over)
 {
 	uint32_t sum = hash(key);
 	struct shard *shard = &quota->shards[sum % SHARDS];
@@ -144,11 +149,21 @@ enum quota_verdict quota_enter(struct quota *quota, const struct source_key *key
 	if (*at == NULL && (*at = calloc(1, sizeof(**at))) != NULL)
 		(*at)->key = *key;
 	if (*at != NULL) {
-		verdict = enter_source(quota, *at);
+		verdict = over ? enter_over(quota, *at, atomic_load(&quota->limit_per_source)) : enter_source(quota, *at);
 		free_if_empty(at);
 	}
 	(void)pthread_mutex_unlock(&shard->lock);
 	return verdict;
+}
+
+enum quota_verdict quota_enter(struct quota *quota, const struct source_key *source)
+{
+	return enter(quota, source, false);
+}
+
+enum quota_verdict quota_enter_over(struct quota *quota, const struct source_key *source)
+{
+	return enter(quota, source, true);
 }
 
 void quota_leave(struct quota *quota, const struct source_key *key, enum quota_verdict verdict)
@@ -179,4 +194,13 @@ uint64_t quota_count(const struct quota *quota)
 	struct quota *counted = (struct quota *)(uintptr_t)quota;
 
 	return atomic_load(&counted->count) + atomic_load(&counted->over);
+}
+
+const char *quota_met(const struct quota *quota)
+{
+	/* C11's atomic_load wants no const. */
+	struct quota *counted = (struct quota *)(uintptr_t)quota;
+	uint64_t limit = atomic_load(&counted->limit);
+
+	return limit != 0 && atomic_load(&counted->count) >= limit ? "connections" : "connections_per_source";
 }

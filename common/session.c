@@ -147,8 +147,9 @@ static void write_record(struct session *session)
 
 static void free_session(struct session *session)
 {
+	session_leave_rule(session);
 	if (session->quota != QUOTA_CLOSE)
-		quota_leave(session->host->quota, &session->source, session->quota);
+		quota_leave(session->host->admission.quota, &session->source, session->quota);
 	session->quota = QUOTA_CLOSE;
 	uv_close((uv_handle_t *)&session->timer, timer_closed);
 }

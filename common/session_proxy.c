@@ -10,11 +10,9 @@
 /* The client counts from here on, not the balancer. False: far over its limit. */
 static bool change_source(struct session *session, const union socket_address *source)
 {
-	struct quota *quota = session->host->quota;
-
-	quota_leave(quota, &session->source, session->quota);
+	quota_leave(session->host->admission.quota, &session->source, session->quota);
 	source_key_of(source, &session->source);
-	session->quota = quota_enter(quota, &session->source);
+	session->quota = session_enter_limits(session);
 	return session->quota != QUOTA_CLOSE;
 }
 

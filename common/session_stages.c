@@ -132,7 +132,7 @@ static void secured(struct session *session)
 {
 	/* The rule that decided inside TLS may name another service. */
 	if (session->identity_due)
-		session->postponed = session_choose_target(session);
+		session->postponed = session_enter_rule(session) ? session_choose_target(session) : REASON_BUSY;
 	if (session->decision.ratchet)
 		(void)ratchet_add(session->host->ratchet, session->offer->sysid);
 	session_connect_onward(session);
@@ -280,6 +280,10 @@ static void answer_tls(struct session *session)
 		session_refuse(session, REASON_DATA_BEFORE_ANSWER, "");
 		return;
 	}
+	if (!session_may_handshake(session)) {
+		session_refuse(session, REASON_BUSY, "handshake_rate of [limits]");
+		return;
+	}
 	reason = send_accept(session, ANSWER_TLS);
 	if (reason != REASON_NONE) {
 		session_end(session, reason, channel_error(session->front));
@@ -310,6 +314,11 @@ static void obey(struct session *session)
 	decide(session);
 	if (session->decision.outcome == OUTCOME_REFUSE) {
 		session_refuse(session, session->decision.reason, "");
+		return;
+	}
+	/* Where the identity is still to come, the rule that decides then is the one that counts. */
+	if (!session->decision.identity_due && !session_enter_rule(session)) {
+		session_refuse(session, REASON_BUSY, "the limit of the rule");
 		return;
 	}
 	reason = session_choose_target(session);
@@ -352,6 +361,8 @@ static void start_direct(struct session *session)
 		session_end(session, REASON_SHUTTING_DOWN, "");
 	else if (session->listener->direct != CHOICE_YES)
 		session_end(session, REASON_DIRECT_NOT_PERMITTED, "");
+	else if (!session_may_handshake(session))
+		session_end(session, REASON_BUSY, "handshake_rate of [limits]");
 	else
 		start_tls(session, TLS_START_DIRECT);
 }
@@ -394,7 +405,7 @@ static void start_raw(struct session *session)
 	note_decision(session);
 	if (session->decision.outcome == OUTCOME_REFUSE)
 		reason = session->decision.reason;
-	else if (session->quota == QUOTA_OVER)
+	else if (session->quota == QUOTA_OVER || !session_enter_rule(session))
 		reason = REASON_BUSY;
 	else if (session->host->draining)
 		reason = REASON_SHUTTING_DOWN;

@@ -27,6 +27,23 @@ static int make_memories(struct snapshot *snapshot, struct error *error)
 	return complete ? 0 : error_set(error, "not enough memory");
 }
 
+static int make_rules(struct snapshot *snapshot, struct error *error)
+{
+	const struct config *config = snapshot->config;
+
+	snapshot->rules = calloc(config->rule_count + 1, sizeof(struct rulelimit *));
+	if (snapshot->rules == NULL)
+		return error_set(error, "not enough memory");
+	for (size_t i = 0; i < config->rule_count; i++) {
+		if (!rulelimit_wanted(&config->rules[i]))
+			continue;
+		snapshot->rules[i] = rulelimit_new(&config->rules[i]);
+		if (snapshot->rules[i] == NULL)
+			return error_set(error, "not enough memory");
+	}
+	return 0;
+}
+
 static void free_memories(struct target_memory **memories, size_t count)
 {
 	for (size_t i = 0; memories != NULL && i < count; i++)
@@ -41,6 +58,9 @@ static void free_snapshot(struct snapshot *snapshot)
 	free(snapshot->parts);
 	free_memories(snapshot->services, snapshot->config->service_count);
 	free_memories(snapshot->peers, snapshot->config->peer_count);
+	for (size_t i = 0; snapshot->rules != NULL && i < snapshot->config->rule_count; i++)
+		rulelimit_free(snapshot->rules[i]);
+	free(snapshot->rules);
 	notifiers_free(snapshot->notifiers);
 	free(snapshot);
 }
@@ -62,7 +82,7 @@ struct snapshot *snapshot_new(struct config *config, unsigned workers, const str
 		error_set(error, "not enough memory");
 	else
 		snapshot->notifiers = notifiers_new(config, kinds, error);
-	if (snapshot->notifiers == NULL || make_memories(snapshot, error) != 0)
+	if (snapshot->notifiers == NULL || make_memories(snapshot, error) != 0 || make_rules(snapshot, error) != 0)
 		goto err;
 	for (unsigned i = 0; i < workers; i++) {
 		snapshot->parts[i].tls = tls_worker_new(config, error);
@@ -87,10 +107,30 @@ static void remember(struct target_memory **memory, struct target_memory **befor
 	}
 }
 
+static void remember_rule(struct rulelimit **limit, const struct snapshot *before)
+{
+	for (size_t i = 0; *limit != NULL && i < before->config->rule_count; i++) {
+		if (before->rules[i] == NULL || !name_equal(before->rules[i]->name, (*limit)->name))
+			continue;
+		rulelimit_free(*limit);
+		*limit = rulelimit_share(before->rules[i]);
+		return;
+	}
+}
+
+void snapshot_use_limits(const struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->config->rule_count; i++)
+		if (snapshot->rules[i] != NULL)
+			rulelimit_set(snapshot->rules[i], &snapshot->config->rules[i]);
+}
+
 void snapshot_remember(struct snapshot *snapshot, const struct snapshot *before)
 {
 	const struct config *config = snapshot->config;
 
+	for (size_t i = 0; i < config->rule_count; i++)
+		remember_rule(&snapshot->rules[i], before);
 	for (size_t i = 0; i < config->service_count; i++)
 		remember(&snapshot->services[i], before->services, before->config->service_count,
 		         config->services[i].place.name, &config->services[i].address);

@@ -164,12 +164,14 @@ static int open_handles(struct worker *worker, struct error *error)
 	worker->wake.data = worker;
 	worker->host = (struct session_host){.io = worker->io,
 	                                     .number = worker->number,
-	                                     .quota = worker->shared.quota,
+	                                     .admission = {.quota = worker->shared.quota,
+	                                                .connection_rate = worker->shared.connection_rate,
+	                                                .handshake_rate = worker->shared.handshake_rate},
 	                                     .ratchet = worker->shared.ratchet,
 	                                     .peer_ratchet = worker->shared.peer_ratchet,
 	                                     .noise = worker->shared.noise,
 	                                     .emptied = on_emptied};
-	accept_init(&worker->accepting, &worker->loop, &worker->host, worker->shared.quota);
+	accept_init(&worker->accepting, &worker->loop, &worker->host);
 	return 0;
 }
 

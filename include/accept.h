@@ -11,35 +11,28 @@
 #include <uv.h>
 
 #include "compiler.h"
+#include "complaint.h"
 #include "listener.h"
-#include "quota.h"
 #include "session.h"
 #include "snapshot.h"
 
 struct door;
 
-/* One kind of trouble: when it was last said, and how often it came since. */
-struct complaint {
-	uint64_t said_ms; /* 0: never */
-	uint64_t count;
-};
-
 /* Embedded in the worker; only accept.c looks inside. */
 struct accepting {
-	uv_loop_t *loop;           /* borrowed, as the next two */
-	struct session_host *host; /* whom sessions are started for; its count also */
-	struct quota *quota;
+	uv_loop_t *loop;           /* borrowed, as the next one */
+	struct session_host *host; /* whom sessions are started for, and who admits them */
 	uv_timer_t pause;      /* accepting again after descriptors ran out */
 	struct door *doors;    /* in use */
 	struct door *prepared; /* not yet */
 	int reserve;           /* a descriptor to give up when there are none left */
 	bool closing;
-	struct complaint over_limit, not_accepted;
+	struct complaint not_accepted;
 	atomic_ullong accepted;
 };
 
 /* Nothing is accepted yet. Everything is borrowed and has to outlive it. */
-void accept_init(struct accepting *accepting, uv_loop_t *loop, struct session_host *host, struct quota *quota);
+void accept_init(struct accepting *accepting, uv_loop_t *loop, struct session_host *host);
 
 /* Do all that can fail before `snapshot` (a reference is taken) and the sockets of worker `host->number` in `listeners`
  * (they are duplicated) can be used. 0, or -1: not enough memory or descriptors, and nothing is prepared. */

@@ -21,7 +21,7 @@
 	MESSAGE(PEER_SWITCHED, "CCI1015W", LEVEL_WARNING, "an address cannot be used, the next is tried", "Look at the host named; it is tried again after retry.") \
 	MESSAGE(PEER_RETURNED, "CCI1016I", LEVEL_INFO, "an address answers again", "None.") \
 	MESSAGE(NOISE, "CCI1017I", LEVEL_INFO, "connections that did not speak the protocol", "None. Scanners do this; the line counts what came from one source since the last such line.") \
-	MESSAGE(LIMIT_REACHED, "CCI1018W", LEVEL_WARNING, "a connection limit is reached", "Raise connections or connections_per_source in [limits] if the load is wanted.") \
+	MESSAGE(LIMIT_REACHED, "CCI1018W", LEVEL_WARNING, "a limit is reached", "Raise the setting named in limit, in [limits] or in the rule named, if the load is wanted. The line counts what met it since the last one.") \
 	MESSAGE(NOTIFIER_ERROR, "CCI1019W", LEVEL_WARNING, "a security notifier failed", "Look at the notifier named. With on_error = continue the connection goes on.") \
 	MESSAGE(PEER_DOWN, "CCI1020E", LEVEL_ERROR, "a peer is down: none of its addresses answers *PING", "Look at the peer named. Connections to it fail at once until it answers again.") \
 	MESSAGE(PEER_UP, "CCI1021I", LEVEL_INFO, "a peer is up again", "None.") \
@@ -54,7 +54,7 @@
 	MESSAGE(END_TARGET_UNKNOWN, "CCI3005W", LEVEL_WARNING, "refused: unknown target", "Define a service, a peer, or targets for the name.") \
 	MESSAGE(END_TARGET_UNREACHABLE, "CCI3006E", LEVEL_ERROR, "target cannot be reached", "Look at the service or peer named.") \
 	MESSAGE(END_NOT_PERMITTED, "CCI3007W", LEVEL_WARNING, "refused: not permitted", "A rule with action = refuse matched; it is named in rule.") \
-	MESSAGE(END_BUSY, "CCI3008W", LEVEL_WARNING, "refused: a limit is reached", "Raise the limit in [limits] if the load is wanted.") \
+	MESSAGE(END_BUSY, "CCI3008W", LEVEL_WARNING, "refused: a limit is reached", "Raise the limit, in [limits] or in the rule named, if the load is wanted; the line CCI1018W says which it is.") \
 	MESSAGE(END_SHUTTING_DOWN, "CCI3009I", LEVEL_INFO, "refused: shutting down", "None. The client may connect again after the restart.") \
 	MESSAGE(END_DATA_BEFORE_ANSWER, "CCI3010W", LEVEL_WARNING, "refused: data before the answer", "The client must wait for the whole answer; or someone tried to inject clear bytes.") \
 	MESSAGE(END_EXCHANGE_TIMEOUT, "CCI3011W", LEVEL_WARNING, "refused: the exchange timed out", "Look at the peer or the network; see exchange in [timeouts].") \

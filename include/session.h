@@ -11,7 +11,7 @@
 #include "address.h"
 #include "compiler.h"
 #include "iocontext.h"
-#include "quota.h"
+#include "admission.h"
 #include "noise.h"
 #include "ratchet.h"
 #include "snapshot.h"
@@ -22,8 +22,8 @@ struct session;
 struct session_host {
 	struct iocontext *io;
 	unsigned number;             /* of the worker, from 0 */
-	struct quota *quota;       /* these four: borrowed, of the process */
-	struct ratchet *ratchet;   /* clients that were secured */
+	struct admission admission;
+	struct ratchet *ratchet;     /* clients that were secured; borrowed, as the next two */
 	struct ratchet *peer_ratchet;
 	struct noise *noise;
 	bool draining;               /* set by session_drain */

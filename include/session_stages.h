@@ -55,6 +55,7 @@ struct session {
 	struct lingering *linger;
 	struct params *offer; /* owned; until the relay starts */
 	struct decision decision;
+	struct rulelimit *rule_limit; /* of the rule that decided, where it has one and counts us; borrowed from the snapshot */
 	enum destination destination;
 	uint8_t expected[PARAMS_VERIFIER_SIZE]; /* the client's CONFIRM */
 	enum reason postponed; /* a refusal that cannot be said before TLS: ends the session after CONFIRM */
@@ -91,6 +92,17 @@ enum reason session_choose_target(struct session *session) MUST_CHECK;
 /* session_target.c: connect there; then session_target_there, or the end. A refusal that was put off until TLS ends the
  * session here. */
 void session_connect_onward(struct session *session);
+
+/* session_limits.c: the connection counts for the source that is in it now; as admission_enter. */
+enum quota_verdict session_enter_limits(struct session *session) MUST_CHECK;
+
+/* session_limits.c: may its handshake start? */
+bool session_may_handshake(struct session *session) MUST_CHECK;
+
+/* session_limits.c: the rule that has decided counts the session from now on, in place of one that had decided before.
+ * False: the rule's limit is reached, and none counts it. session_leave_rule: none does. */
+bool session_enter_rule(struct session *session) MUST_CHECK;
+void session_leave_rule(struct session *session);
 
 /* session_stages.c: the deadline of the running stage has passed. */
 void session_late(struct session *session);

@@ -10,6 +10,7 @@
 #include "compiler.h"
 #include "config.h"
 #include "notifier.h"
+#include "rulelimit.h"
 #include "target.h"
 #include "text.h"
 #include "tlscontext.h"
@@ -25,6 +26,7 @@ struct snapshot {
 	struct notifiers *notifiers; /* owned */
 	struct target_memory **services; /* one for each service; owned, maybe with other snapshots */
 	struct target_memory **peers;    /* one for each peer; the same */
+	struct rulelimit **rules;        /* one for each rule, NULL where it has no limit; the same */
 	struct snapshot_part *parts; /* one for each worker */
 	unsigned workers;
 	atomic_uint references;
@@ -34,9 +36,12 @@ struct snapshot {
 struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct cci_notifier_kind *const *kinds,
                               struct error *error) MUST_CHECK;
 
-/* Share with `before` what it remembers of services and peers that have the same name and the same addresses. To be called
- * before anybody uses `snapshot`. */
+/* Share with `before` what it remembers of services and peers that have the same name and the same addresses, and the
+ * counts of rules of the same name. To be called before anybody uses `snapshot`. */
 void snapshot_remember(struct snapshot *snapshot, const struct snapshot *before);
+
+/* The bounds of its rules are in force: with what they share they have had those of the snapshot before. */
+void snapshot_use_limits(const struct snapshot *snapshot);
 
 /* One reference less; the last one frees. NULL does nothing. Any thread. */
 void snapshot_release(struct snapshot *snapshot);

@@ -11,6 +11,7 @@
 #include "listener.h"
 #include "noise.h"
 #include "quota.h"
+#include "rate.h"
 #include "ratchet.h"
 #include "snapshot.h"
 #include "text.h"
@@ -19,6 +20,7 @@ struct worker;
 
 struct worker_shared {
 	struct quota *quota;
+	struct rate *connection_rate, *handshake_rate; /* NULL: no bound */
 	struct ratchet *ratchet, *peer_ratchet; /* clients that were secured, and peers */
 	struct noise *noise;
 	/* Called from the worker's thread when a draining worker has no session left. */

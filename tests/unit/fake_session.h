@@ -68,7 +68,7 @@ void session_end_all(struct session_host *host, enum reason reason)
 		host->first = session->next;
 		host->count--;
 		close(session->fd);
-		quota_leave(host->quota, &session->source, session->verdict);
+		quota_leave(host->admission.quota, &session->source, session->verdict);
 		snapshot_leave(session->snapshot, host->number);
 		free(session);
 	}

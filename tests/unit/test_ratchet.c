@@ -203,7 +203,7 @@ START_TEST(damage_costs_no_intact_line)
 			struct ratchet_reading reading;
 
 			memcpy(bad, good, length);
-			bad[at] = i < sizeof(values) ? values[i] : (char)(bad[at] ^ (1 << (i - sizeof(values))));
+			bad[at] = (char)(i < sizeof(values) ? values[i] : bad[at] ^ (1 << (i - sizeof(values))));
 			if (bad[at] == good[at])
 				continue;
 			ck_assert_int_eq(parse(bad, length, &reading), RATCHET_READ_DAMAGED);
