@@ -278,6 +278,25 @@ START_TEST(rules_see_the_client)
 }
 END_TEST
 
+/* Who scans through the balancer is counted by his own address. */
+START_TEST(noise_is_counted_for_the_client)
+{
+	struct gateway gateway;
+	uint8_t bytes[200];
+	int fd;
+
+	start(&gateway, "");
+	fd = peer_connect_from(BALANCER, gateway.ports[0]);
+	memcpy(bytes, headers[_i].bytes, headers[_i].size);
+	memcpy(bytes + headers[_i].size, "GET / HTTP/1.0\r\n\r\n", 18);
+	ck_assert(peer_write(fd, NULL, bytes, headers[_i].size + 18));
+	ck_assert(closes_silently(fd));
+	close(fd);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1017I", "from=192.0.2.9 ", "last_reason=not-cci"), 1);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 /* Connections over unix sockets are a network of their own, and have no address that a service could be told. */
 START_TEST(unix_sockets_are_a_network)
 {
@@ -409,6 +428,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, raw_bytes_behind_the_header_are_relayed, 0, 2);
 	tcase_add_loop_test(tests, tls_follows_the_header, 0, 2);
 	tcase_add_test(tests, rules_see_the_client);
+	tcase_add_loop_test(tests, noise_is_counted_for_the_client, 0, 2);
 	tcase_add_loop_test(tests, unix_sockets_are_a_network, 0, 2);
 	tcase_add_test(tests, limits_count_the_client);
 	tcase_add_test(tests, a_flood_of_one_client_does_not_hurt_the_others);
