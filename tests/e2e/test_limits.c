@@ -200,6 +200,39 @@ START_TEST(a_rule_admits_so_many_from_one_source)
 }
 END_TEST
 
+/* Behind a balancer it is the client that the header names who has a rate, and the balancer has none. */
+static int visit_for(int port, const char *client)
+{
+	uint8_t bytes[4096], answer[4096];
+	int size = snprintf((char *)bytes, 108, "PROXY TCP4 %s 198.51.100.2 1024 1202\r\n", client), fd = peer_connect(port), got;
+
+	ck_assert(peer_write(fd, NULL, bytes, (size_t)size));
+	got = peer_exchange(fd, NULL, bytes, peer_offer(bytes, 1, 0, "PC1", NULL), answer);
+	peer_free(fd, NULL);
+	return got <= 0 ? -1 : peer_type(answer) == 2 ? 0 : peer_reason(answer);
+}
+
+START_TEST(a_balancer_has_no_rate_of_its_own)
+{
+	struct gateway gateway;
+	char client[32];
+	int result = 0;
+
+	gateway_start(&gateway, "ccissl", with_limits, "connection_rate = 1\nconnection_burst = 2\n",
+	              "[listener behind]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = allow\n"
+	              "proxy_from = 127.0.0.1\n");
+	for (int i = 0; i < 30; i++) {
+		(void)snprintf(client, sizeof(client), "192.0.2.%d", i);
+		ck_assert_int_eq(visit_for(gateway.ports[2], client), 0);
+	}
+	for (int i = 0; i < 30 && result == 0; i++)
+		result = visit_for(gateway.ports[2], "192.0.2.99");
+	ck_assert_int_eq(result, 8);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1018W", "limit=connection_rate", "from=192.0.2.99:"), 1);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("limits scenarios");
@@ -210,6 +243,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, handshakes_that_come_too_fast_are_told_so, 0, 2);
 	tcase_add_loop_test(tests, a_rule_admits_so_many_also_across_reloads, 0, 2);
 	tcase_add_test(tests, a_rule_admits_so_many_from_one_source);
+	tcase_add_test(tests, a_balancer_has_no_rate_of_its_own);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
