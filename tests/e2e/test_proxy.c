@@ -384,6 +384,34 @@ START_TEST(limits_count_the_client)
 }
 END_TEST
 
+/* The balancer may come as fast as all its clients together; one of them may not. */
+START_TEST(rates_count_the_client)
+{
+	struct gateway gateway;
+	uint8_t answer[4096];
+	char client[20];
+	int fds[8], refusals = 0, fd;
+
+	start(&gateway, "[limits]\nconnection_rate = 1\nconnection_burst = 1\n");
+	for (int i = 0; i < 8; i++) {
+		(void)snprintf(client, sizeof(client), "192.0.2.%d", i);
+		ck_assert_int_gt(exchange_for(&fds[i], gateway.ports[0], client, "PC1", answer), 0);
+		ck_assert_int_eq(peer_type(answer), 2);
+	}
+	/* The first one again; a machine may be so slow that it has waited long enough, but not each time. */
+	for (int i = 0; i < 5 && refusals == 0; i++) {
+		ck_assert_int_gt(exchange_for(&fd, gateway.ports[0], "192.0.2.0", "PC1", answer), 0);
+		refusals += peer_reason(answer) == 8;
+		close(fd);
+	}
+	ck_assert_int_eq(refusals, 1);
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1018W", "limit=connection_rate", "from=192.0.2.0:1024"), 1);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 /* Far over its limit a client is not even told. */
 START_TEST(a_flood_of_one_client_does_not_hurt_the_others)
 {
@@ -431,6 +459,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, noise_is_counted_for_the_client, 0, 2);
 	tcase_add_loop_test(tests, unix_sockets_are_a_network, 0, 2);
 	tcase_add_test(tests, limits_count_the_client);
+	tcase_add_test(tests, rates_count_the_client);
 	tcase_add_test(tests, a_flood_of_one_client_does_not_hurt_the_others);
 	suite_add_tcase(suite, tests);
 	return suite;
