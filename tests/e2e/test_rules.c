@@ -113,6 +113,7 @@ START_TEST(an_identity_is_judged_again_when_a_session_is_resumed)
 		ssl = secured(fd, direct, &tls, "PC1");
 		ck_assert(ssl != NULL && echoes(fd, ssl));
 		ck_assert_int_eq(SSL_session_reused(ssl), round);
+		SSL_SESSION_free(tls.session);
 		tls.session = SSL_get1_session(ssl);
 		SSL_shutdown(ssl);
 		peer_free(fd, ssl);
@@ -125,6 +126,7 @@ START_TEST(an_identity_is_judged_again_when_a_session_is_resumed)
 	ssl = secured(fd, direct, &tls, "PC1");
 	ck_assert(ssl == NULL || !echoes(fd, ssl));
 	peer_free(fd, ssl);
+	SSL_SESSION_free(tls.session);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3007W", "up=0", NULL), 1);
 	gateway_stop(&gateway);
 }
