@@ -16,7 +16,7 @@ static enum proxy_result bad(const char **what, const char *words)
 	return PROXY_BAD;
 }
 
-/* Bit by bit: a header is short, and there is one a connection. `skip` (or NULL) points at four bytes that count as 0. */
+/* Bit by bit: a header is short, and there is one a connection. `skip` (or NULL): four bytes that count as 0. */
 static uint32_t crc32c(const uint8_t *bytes, size_t size, const uint8_t *skip)
 {
 	uint32_t sum = 0xffffffff;

@@ -9,8 +9,8 @@
 #define TEXT_MOST 255
 #define TLV_FIXED 3 /* type and length */
 
-_Static_assert(V2_FIXED + TCP6_BLOCK + 5 * (TLV_FIXED + TEXT_MOST) + TLV_FIXED + UNIQUE_ID_MOST + TLV_FIXED + SSL_FIXED +
-                       TLV_FIXED + 4 <=
+_Static_assert(V2_FIXED + TCP6_BLOCK + 5 * (TLV_FIXED + TEXT_MOST) + TLV_FIXED + UNIQUE_ID_MOST + TLV_FIXED +
+                       SSL_FIXED + TLV_FIXED + 4 <=
                    PROXY_HEADER_WRITE_SIZE,
                "the longest header fits");
 
@@ -121,8 +121,8 @@ static uint8_t *put_pair(uint8_t *at, const struct pair *pair)
 static uint8_t *put_ssl(uint8_t *at, const struct proxy_facts *facts)
 {
 	uint8_t *start = at;
-	int client = CLIENT_SSL | (facts->certificate_here ? CLIENT_CERT_CONN : 0) |
-	             (facts->certificate ? CLIENT_CERT_SESS : 0);
+	int client =
+	    CLIENT_SSL | (facts->certificate_here ? CLIENT_CERT_CONN : 0) | (facts->certificate ? CLIENT_CERT_SESS : 0);
 
 	*at = TLV_SSL;
 	at += TLV_FIXED;

@@ -56,7 +56,8 @@ static bool look(struct proxyin *proxyin)
 	size_t got;
 
 	/* The codec refuses a header that would fill the buffer without an end, so there is room. */
-	status = channel_peek(proxyin->channel, proxyin->bytes + proxyin->used, sizeof(proxyin->bytes) - proxyin->used, &got);
+	status =
+	    channel_peek(proxyin->channel, proxyin->bytes + proxyin->used, sizeof(proxyin->bytes) - proxyin->used, &got);
 	if (status == CHANNEL_AGAIN) {
 		channel_want_read(proxyin->channel, true);
 		return false;

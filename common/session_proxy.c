@@ -1,4 +1,5 @@
-/* The client's real address: learnt from a balancer's PROXY header before the first stage, told to a service after the last. */
+/* The client's real address: learnt from a balancer's PROXY header before the first stage, told to a service after the
+ * last. */
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>

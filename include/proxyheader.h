@@ -1,6 +1,6 @@
 /*
- * The codec of the PROXY protocol, versions 1 and 2 (HAProxy's specification, sections 2.1 and 2.2): the header by which
- * a balancer says for whom it connects. Pure: bytes in, bytes out; knows no socket and trusts nobody.
+ * The codec of the PROXY protocol, versions 1 and 2 (HAProxy's specification, sections 2.1 and 2.2): the header by
+ * which a balancer says for whom it connects. Pure: bytes in, bytes out; knows no socket and trusts nobody.
  */
 #ifndef PROXYHEADER_H
 #define PROXYHEADER_H
@@ -20,9 +20,9 @@
 
 enum proxy_result {
 	PROXY_OK,
-	PROXY_MORE,   /* nothing is wrong so far, and every byte seen belongs to the header */
+	PROXY_MORE,    /* nothing is wrong so far, and every byte seen belongs to the header */
 	PROXY_FOREIGN, /* does not begin as a header of either version */
-	PROXY_BAD,    /* begins as one, and breaks the specification */
+	PROXY_BAD,     /* begins as one, and breaks the specification */
 };
 
 struct proxy_header {
@@ -35,8 +35,8 @@ struct proxy_header {
 /* Look at the first `have` (at least 1) bytes of a connection. PROXY_OK: the header is whole, well-formed, and its
  * checksum, where it has one, is right. A fault is found at the first byte that shows it; `what` (not NULL) is then set
  * to a static text that names it. UDP is refused: this is a stream. */
-enum proxy_result proxy_header_parse(const uint8_t *bytes, size_t have, struct proxy_header *header, const char **what)
-    MUST_CHECK;
+enum proxy_result proxy_header_parse(const uint8_t *bytes, size_t have, struct proxy_header *header,
+                                     const char **what) MUST_CHECK;
 
 /* What a header says. Texts are borrowed; NULL or "" where there is nothing to say; longer than 255 bytes they are
  * left out, since a cut name is another name. */
@@ -45,10 +45,10 @@ struct proxy_facts {
 	const uint8_t *unique_id;                         /* borrowed; NULL: none */
 	size_t unique_id_size;                            /* at most 128 */
 	const char *alpn, *authority;
-	bool tls;                   /* the client's connection is TLS; what follows is read only then */
-	bool certificate_here;      /* it showed its certificate in this handshake */
-	bool certificate;           /* in this handshake, or in the one that the session is from */
-	uint32_t verify;            /* 0: the certificate was verified */
+	bool tls;                         /* the client's connection is TLS; what follows is read only then */
+	bool certificate_here;            /* it showed its certificate in this handshake */
+	bool certificate;                 /* in this handshake, or in the one that the session is from */
+	uint32_t verify;                  /* 0: the certificate was verified */
 	const char *tls_version, *cipher; /* as OpenSSL names them: TLSv1.3, TLS_AES_128_GCM_SHA256 */
 	const char *common_name;
 };

@@ -1,4 +1,4 @@
-/* Numbers of the PROXY protocol that its reader and its writer share (sections 2.2 to 2.2.6). Nobody else includes it. */
+/* Numbers of the PROXY protocol that its reader and its writer share (sections 2.2 to 2.2.6); for these two alone. */
 #ifndef PROXYHEADER_BYTES_H
 #define PROXYHEADER_BYTES_H
 

@@ -9,8 +9,8 @@
 #include "gateway.h"
 #include "peer.h"
 
-#define TLS_SECTION                                                                                                   \
-	"[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n"                \
+#define TLS_SECTION                                                                                    \
+	"[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n" \
 	"[notifier n]\nkind = log\n"
 
 #define V1 "PROXY TCP4 192.0.2.9 198.51.100.2 1024 1202\r\n"
@@ -127,8 +127,10 @@ START_TEST(a_balancer_without_a_right_header_is_closed)
 		malformed += strcmp(refused[i / 2].reason, "proxy-header") == 0;
 		close(fd);
 	}
-	ck_assert_int_eq(gateway_lines(&gateway, missing, "id=CCI3041I", "reason=proxy-missing", "from=127.0.0.2:"), missing);
-	ck_assert_int_eq(gateway_lines(&gateway, malformed, "id=CCI3040W", "reason=proxy-header", "from=127.0.0.2:"), malformed);
+	ck_assert_int_eq(gateway_lines(&gateway, missing, "id=CCI3041I", "reason=proxy-missing", "from=127.0.0.2:"),
+	                 missing);
+	ck_assert_int_eq(gateway_lines(&gateway, malformed, "id=CCI3040W", "reason=proxy-header", "from=127.0.0.2:"),
+	                 malformed);
 	/* Strangers are counted, not told to the notifiers. */
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1017I", "from=127.0.0.2 ", "last_reason=proxy-missing"), 1);
 	ck_assert_int_eq(gateway_lines(&gateway, malformed, "id=CCI2005W", "reason=proxy-header", NULL), malformed);
@@ -178,8 +180,9 @@ START_TEST(split_at_every_byte_and_nothing_behind_it_is_lost)
 		ck_assert(peer_ends(fd, NULL));
 		close(fd);
 	}
-	ck_assert_int_eq(gateway_lines(&gateway, (int)header->size + 1, "id=CCI3000I", "from=192.0.2.9:1024 via=127.0.0.2:", NULL),
-	                 (int)header->size + 1);
+	ck_assert_int_eq(
+	    gateway_lines(&gateway, (int)header->size + 1, "id=CCI3000I", "from=192.0.2.9:1024 via=127.0.0.2:", NULL),
+	    (int)header->size + 1);
 	gateway_stop(&gateway);
 }
 END_TEST
@@ -201,7 +204,8 @@ START_TEST(raw_bytes_behind_the_header_are_relayed)
 	shutdown(fd, SHUT_WR);
 	ck_assert(peer_ends(fd, NULL));
 	close(fd);
-	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3000I", "from=192.0.2.9:1024 via=127.0.0.2:", "up=100 down=100"), 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3000I", "from=192.0.2.9:1024 via=127.0.0.2:", "up=100 down=100"),
+	                 1);
 	gateway_stop(&gateway);
 }
 END_TEST
@@ -302,7 +306,8 @@ START_TEST(unix_sockets_are_a_network)
 {
 	static const char config[] =
 	    "[gateway]\nsysid = HOST1\nworkers = 1\n"
-	    "[listener l]\naddress = unix:%s, 127.0.0.1:0\nservice = echo\nunsecured_connections = only\nproxy_from = unix\n"
+	    "[listener l]\naddress = unix:%s, 127.0.0.1:0\nservice = echo\nunsecured_connections = only\nproxy_from = "
+	    "unix\n"
 	    "[listener raw]\naddress = unix:%s.raw\nservice = back\nunsecured_connections = only\nexchange = none\n"
 	    "[rule local]\nsource = unix\naction = refuse\nsysid = LOCAL\n"
 	    "[service echo]\naddress = builtin:echo\n[service back]\naddress = 127.0.0.1:%d\nsend_proxy = %s\n";
@@ -319,7 +324,8 @@ START_TEST(unix_sockets_are_a_network)
 	/* A header from there is believed; without one it is closed. */
 	fd = peer_connect_unix(path);
 	memcpy(bytes, headers[_i].bytes, headers[_i].size);
-	ck_assert(peer_write(fd, NULL, bytes, headers[_i].size + peer_offer(bytes + headers[_i].size, 1, 0, "LOCAL", NULL)));
+	ck_assert(
+	    peer_write(fd, NULL, bytes, headers[_i].size + peer_offer(bytes + headers[_i].size, 1, 0, "LOCAL", NULL)));
 	ck_assert_int_gt(peer_receive(fd, NULL, answer), 0);
 	ck_assert_int_eq(peer_type(answer), 2);
 	ck_assert(echoes(fd, NULL));

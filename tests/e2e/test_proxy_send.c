@@ -39,7 +39,8 @@ static void start_sending(struct gateway *gateway, int port, const char *version
 {
 	char service[128];
 
-	(void)snprintf(service, sizeof(service), "[service back]\naddress = 127.0.0.1:%d\nsend_proxy = %s\n", port, version);
+	(void)snprintf(service, sizeof(service), "[service back]\naddress = 127.0.0.1:%d\nsend_proxy = %s\n", port,
+	               version);
 	gateway_start(gateway, "ccissl", behind, service);
 }
 
@@ -64,7 +65,8 @@ START_TEST(a_service_gets_a_line_of_version_1)
 	/* From anybody else: his address and ours. */
 	fd = peer_connect_from("127.0.0.3", gateway.ports[1]);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&own, &size), 0);
-	(void)snprintf(wanted, sizeof(wanted), "PROXY TCP4 127.0.0.3 127.0.0.1 %d %d\r\n", ntohs(own.sin_port), gateway.ports[1]);
+	(void)snprintf(wanted, sizeof(wanted), "PROXY TCP4 127.0.0.3 127.0.0.1 %d %d\r\n", ntohs(own.sin_port),
+	               gateway.ports[1]);
 	back = accept_one(listening);
 	memset(line, 0, sizeof(line));
 	ck_assert(peer_read(back, NULL, line, strlen(wanted)));
@@ -161,8 +163,11 @@ static const struct {
 START_TEST(a_service_gets_the_facts_of_tls)
 {
 	bool direct = ways[_i].direct;
-	struct peer_tls tls = {.alpn = direct ? "cci/1" : "cci-upgrade/1", .ca = "build/test-certs/ca.pem",
-	                       .certificate = ways[_i].certificate, .key = ways[_i].key, .server_name = "host1.example"};
+	struct peer_tls tls = {.alpn = direct ? "cci/1" : "cci-upgrade/1",
+	                       .ca = "build/test-certs/ca.pem",
+	                       .certificate = ways[_i].certificate,
+	                       .key = ways[_i].key,
+	                       .server_name = "host1.example"};
 	struct gateway gateway;
 	uint8_t bytes[4096], offer[4096], answer[4096];
 	int port, listening = peer_listen(&port), fd, back, got;

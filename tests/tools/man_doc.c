@@ -1,5 +1,5 @@
-/* Prints the manual page ccissl.ini(5): a text written by hand, from the file named, in which one line is replaced by what the
- * rows of the configuration say. */
+/* Prints the manual page ccissl.ini(5): a text written by hand, from the file named, in which one line is replaced by
+ * what the rows of the configuration say. */
 #include <stdio.h>
 #include <string.h>
 
@@ -31,15 +31,37 @@ static void put_text(const char *text)
 /* What stands after the equals sign. */
 static const char *argument(enum row_type type)
 {
-	static const char *const words[] = {
-	    [ROW_NAME] = "name",           [ROW_TEXT] = "text",         [ROW_HOST] = "host",
-	    [ROW_PATH] = "file",           [ROW_NUMBER] = "number",     [ROW_DURATION] = "duration",
-	    [ROW_ADDRESSES] = "address ...", [ROW_NETWORKS] = "network ...", [ROW_NAMES] = "name ...",
-	    [ROW_PATTERNS] = "pattern ...", [ROW_IDENTITIES] = "identity ...", [ROW_SIZE] = "bytes",
-	    [ROW_MODE] = "mode",           [ROW_WORD] = "word",
-	};
-
-	return words[type];
+	switch (type) {
+	case ROW_NAME:
+		return "name";
+	case ROW_TEXT:
+		return "text";
+	case ROW_HOST:
+		return "host";
+	case ROW_PATH:
+		return "file";
+	case ROW_NUMBER:
+		return "number";
+	case ROW_DURATION:
+		return "duration";
+	case ROW_WORD:
+		return "word";
+	case ROW_ADDRESSES:
+		return "address ...";
+	case ROW_NETWORKS:
+		return "network ...";
+	case ROW_NAMES:
+		return "name ...";
+	case ROW_PATTERNS:
+		return "pattern ...";
+	case ROW_IDENTITIES:
+		return "identity ...";
+	case ROW_SIZE:
+		return "bytes";
+	case ROW_MODE:
+		return "mode";
+	}
+	return "value";
 }
 
 static void put_bound(struct text *text, enum row_type type, uint64_t bound)

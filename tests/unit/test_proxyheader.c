@@ -18,7 +18,10 @@ struct bytes {
 	size_t size;
 	const char *source, *destination; /* as socket_format writes them; NULL: not known */
 };
-#define BYTES(name, literal, source, destination) {name, literal, sizeof(literal) - 1, source, destination}
+#define BYTES(name, literal, source, destination)               \
+	{                                                           \
+		name, literal, sizeof(literal) - 1, source, destination \
+	}
 #define FAULT(name, literal, words) BYTES(name, literal, words, NULL) /* of the fault */
 
 static const struct bytes good[] = {
@@ -29,9 +32,10 @@ static const struct bytes good[] = {
           "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe 65535 65535\r\n",
           "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535"),
     BYTES("v1 UNKNOWN", "PROXY UNKNOWN\r\n", NULL, NULL),
-    BYTES("v1 longest UNKNOWN",
-          "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
-          NULL, NULL),
+    BYTES(
+        "v1 longest UNKNOWN",
+        "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+        NULL, NULL),
     BYTES("v2 TCP4", SIGNATURE "\x21\x11\0\x0c" V4_BLOCK, "192.0.2.1:1024", "198.51.100.2:1202"),
     BYTES("v2 TCP6", SIGNATURE "\x21\x21\0\x24" V6_ADDRESS V6_ADDRESS "\0\x01\0\x02", "[2001:db8::1]:1",
           "[2001:db8::1]:2"),
@@ -39,8 +43,8 @@ static const struct bytes good[] = {
     BYTES("v2 UNSPEC with a TLV", SIGNATURE "\x21\0\0\x04\x04\0\x01x", NULL, NULL),
     BYTES("v2 LOCAL", SIGNATURE "\x20\0\0\0", NULL, NULL),
     BYTES("v2 LOCAL, the rest is ignored", SIGNATURE "\x20\x99\0\x05\x01\xff\xff\0\0", NULL, NULL),
-    BYTES("v2 TLVs", SIGNATURE "\x21\x11\0\x1d" V4_BLOCK "\x02\0\x02hi\x05\0\x01u\xe0\0\x05\1\2\3\4\5", "192.0.2.1:1024",
-          "198.51.100.2:1202"),
+    BYTES("v2 TLVs", SIGNATURE "\x21\x11\0\x1d" V4_BLOCK "\x02\0\x02hi\x05\0\x01u\xe0\0\x05\1\2\3\4\5",
+          "192.0.2.1:1024", "198.51.100.2:1202"),
     BYTES("v2 TLS", SIGNATURE "\x21\x11\0\x17" V4_BLOCK "\x20\0\x08\x01\0\0\0\0\x21\0\0", "192.0.2.1:1024",
           "198.51.100.2:1202"),
 };
@@ -135,10 +139,12 @@ static const struct bytes bad[] = {
     FAULT("a null byte", "PROXY UNKNOWN\0\r\n", "null"),
     FAULT("a null byte in a port", "PROXY TCP4 192.0.2.1 198.51.100.2 1024 12\0\r\n", "null"),
     FAULT("108 bytes",
-          "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535x\r\n",
+          "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
+          "65535x\r\n",
           "107"),
     FAULT("no end",
-          "PROXY UNKNOWN xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+          "PROXY UNKNOWN "
+          "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
           "107"),
     FAULT("version 1 in version 2", SIGNATURE "\x11", "version"),
     FAULT("version 3", SIGNATURE "\x31", "version"),
@@ -177,9 +183,14 @@ START_TEST(each_fault_is_named)
 END_TEST
 
 static const struct bytes foreign[] = {
-    FAULT("HTTP", "GET / HTTP/1.0\r\n\r\n", NULL), FAULT("CCI", "CCIP\x01\x01", NULL), FAULT("TLS", "\x16\x03\x01", NULL),
-    FAULT("POST", "POST / HTTP/1.0\r\n", NULL),    FAULT("lower case", "proxy", NULL), FAULT("PROXYTCP4", "PROXYT", NULL),
-    FAULT("an empty line", "\r\n\r\n\r\n", NULL),  FAULT("zero", "\0", NULL),
+    FAULT("HTTP", "GET / HTTP/1.0\r\n\r\n", NULL),
+    FAULT("CCI", "CCIP\x01\x01", NULL),
+    FAULT("TLS", "\x16\x03\x01", NULL),
+    FAULT("POST", "POST / HTTP/1.0\r\n", NULL),
+    FAULT("lower case", "proxy", NULL),
+    FAULT("PROXYTCP4", "PROXYT", NULL),
+    FAULT("an empty line", "\r\n\r\n\r\n", NULL),
+    FAULT("zero", "\0", NULL),
 };
 
 START_TEST(what_is_no_header_is_seen_at_once)
@@ -322,10 +333,18 @@ static void has_text(const uint8_t *at, const uint8_t *end, int type, const char
 START_TEST(all_facts_are_written)
 {
 	union socket_address source = ip("192.0.2.1:1024"), destination = ip("198.51.100.2:1202");
-	struct proxy_facts facts = {.source = &source, .destination = &destination, .alpn = "cci/1", .tls = true,
-	                            .unique_id = (const uint8_t *)"0123456789abcdef", .unique_id_size = 16,
-	                            .authority = "host1.example", .certificate = true, .certificate_here = _i == 1,
-	                            .verify = 0x01020304, .tls_version = "TLSv1.3", .cipher = "TLS_AES_128_GCM_SHA256",
+	struct proxy_facts facts = {.source = &source,
+	                            .destination = &destination,
+	                            .alpn = "cci/1",
+	                            .tls = true,
+	                            .unique_id = (const uint8_t *)"0123456789abcdef",
+	                            .unique_id_size = 16,
+	                            .authority = "host1.example",
+	                            .certificate = true,
+	                            .certificate_here = _i == 1,
+	                            .verify = 0x01020304,
+	                            .tls_version = "TLSv1.3",
+	                            .cipher = "TLS_AES_128_GCM_SHA256",
 	                            .common_name = "PC 1"};
 	uint8_t bytes[PROXY_HEADER_WRITE_SIZE];
 	size_t size = proxy_header_v2(&facts, bytes), length = 0;

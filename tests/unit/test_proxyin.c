@@ -128,10 +128,8 @@ static const struct {
 	const char *bytes;
 	enum reason reason;
 } others[] = {
-    {"CCIP\x01\x01\x01", REASON_PROXY_MISSING},
-    {"\x16\x03\x01", REASON_PROXY_MISSING},
-    {"GET / HTTP/1.0\r\n", REASON_PROXY_MISSING},
-    {"PROXY TCP4 1.2.3.4\r\n", REASON_PROXY_HEADER},
+    {"CCIP\x01\x01\x01", REASON_PROXY_MISSING},   {"\x16\x03\x01", REASON_PROXY_MISSING},
+    {"GET / HTTP/1.0\r\n", REASON_PROXY_MISSING}, {"PROXY TCP4 1.2.3.4\r\n", REASON_PROXY_HEADER},
     {"PROXY UDP", REASON_PROXY_HEADER},
 };
 
