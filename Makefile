@@ -19,10 +19,10 @@ ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZ
 LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd
 
 COMMON := text identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_check_tls config_dump \
-          params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
+          params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
           target_memory poller iocontext channel bio resolver connector \
           exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages session_target listener accept worker reload explain daemon daemon_reload options
+          snapshot dial session session_stages session_target listener accept worker filewatch reload explain daemon daemon_reload daemon_renew options
 COMMON += account config_check_listen listener_unix listener_inherit
 COMMON += health dial_offer
 COMMON += complaint rate rulelimit admission session_limits

@@ -18,7 +18,7 @@
 
 #define NOISE_MS 60000
 #define EXIT_CUT 3
-#define MAIN_DESCRIPTORS 14  /* standard ones, libuv's own, those of the main loop, three for a file being written */
+#define MAIN_DESCRIPTORS 15  /* standard ones, libuv's own, those of the main loop, inotify, three for a file being written */
 #define WORKER_DESCRIPTORS 5 /* a loop, its wake-up, its signal pipe, the reserve */
 
 /* --- reload --- */
@@ -222,14 +222,16 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	daemon_apply_limits(daemon, config);
-	daemon->snapshot = tls_init(error) == 0 ? snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error) : NULL;
+	if (tls_init(error) == 0 && daemon_watch_open(daemon, config, error) == 0)
+		daemon->snapshot = snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error);
 	if (daemon->snapshot == NULL) {
+		daemon_place_error(config, error);
 		config_free(config);
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, &daemon->inherited, &daemon->passed, daemon->worker_count, error) != 0 ||
 	    open_loop(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
-	    start_workers(daemon, error) != 0 ||
+	    daemon_watch_start(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)
@@ -237,7 +239,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	return 0;
 }
 
-static void say_started(const struct daemon *daemon)
+static void say_started(struct daemon *daemon)
 {
 	struct logline line;
 	const struct config *config = daemon->snapshot->config;
@@ -251,7 +253,7 @@ static void say_started(const struct daemon *daemon)
 	log_number(&line, "pid", (uint64_t)getpid());
 	log_text(&line, "kernel_tls", kerneltls_words());
 	log_end(&line);
-	tls_worker_log(daemon->snapshot->parts[0].tls);
+	daemon_tls_used(daemon);
 	listener_log(&daemon->listeners, config);
 	listener_warn_unused(&daemon->passed, config);
 	log_flush();
@@ -281,6 +283,7 @@ static void free_daemon(struct daemon *daemon)
 	listener_close(&daemon->inherited);
 	listener_close(&daemon->passed);
 	stop_workers(daemon);
+	daemon_watch_close(daemon);
 	close_loop(daemon);
 	ratchet_keeper_free(daemon->ratchet_keeper);
 	snapshot_release(daemon->snapshot);

@@ -83,31 +83,51 @@ static void swap(struct daemon *daemon, struct snapshot *snapshot, const struct 
 	daemon_apply_limits(daemon, snapshot->config);
 }
 
+void daemon_place_error(const struct config *config, struct error *error)
+{
+	unsigned line = error->key != NULL && error->section != NULL
+	                    ? config_line_of(config, error->section, error->name, error->key)
+	                    : 0;
+
+	if (line != 0)
+		(void)error_prefix(error, "%s:%u", config->file, line);
+}
+
+/* Owns `config`, also after a failure. */
+static struct snapshot *make_snapshot(struct daemon *daemon, struct config *config, struct error *error)
+{
+	struct snapshot *snapshot = snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error);
+
+	if (snapshot != NULL) {
+		snapshot_remember(snapshot, daemon->snapshot);
+		return snapshot;
+	}
+	daemon_place_error(config, error);
+	config_free(config);
+	return NULL;
+}
+
+/* Files are watched as they are before they are loaded, and again where nothing comes of that. */
 static struct snapshot *load_again(struct daemon *daemon, struct error *error)
 {
 	struct config *config = config_load(daemon->file, daemon->program, daemon_log_finding, NULL);
-	struct snapshot *snapshot = NULL;
 
 	if (config == NULL) {
 		error_set(error, "%s has errors", daemon->file);
 		return NULL;
 	}
-	if (reload_keep(config, daemon->snapshot->config, error) == 0)
-		snapshot = snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error);
-	if (snapshot == NULL)
+	if (reload_keep(config, daemon->snapshot->config, error) != 0 || daemon_watch(daemon, config, error) != 0) {
 		config_free(config);
-	else
-		snapshot_remember(snapshot, daemon->snapshot);
-	return snapshot;
+		return NULL;
+	}
+	return make_snapshot(daemon, config, error);
 }
 
-static int reload(struct daemon *daemon, struct error *error)
+/* Owns `snapshot`, also after a failure. */
+static int put_in_force(struct daemon *daemon, struct snapshot *snapshot, struct error *error)
 {
-	struct snapshot *snapshot = load_again(daemon, error);
 	struct listener_set listeners = {0};
 
-	if (snapshot == NULL)
-		return -1;
 	if (listener_open(&listeners, snapshot->config, &daemon->listeners, &daemon->passed, daemon->worker_count, error) != 0 ||
 	    daemon_prepare_workers(daemon, snapshot, &listeners, error) != 0)
 		goto err;
@@ -124,6 +144,17 @@ err:
 	return -1;
 }
 
+static int reload(struct daemon *daemon, struct error *error)
+{
+	struct snapshot *snapshot = load_again(daemon, error);
+	struct error ignored;
+
+	if (snapshot != NULL && put_in_force(daemon, snapshot, error) == 0)
+		return 0;
+	(void)!daemon_watch(daemon, daemon->snapshot->config, &ignored);
+	return -1;
+}
+
 void daemon_reload(struct daemon *daemon)
 {
 	struct error error;
@@ -136,8 +167,25 @@ void daemon_reload(struct daemon *daemon)
 	} else {
 		log_say(MESSAGE_RELOADED, "%s", daemon->file);
 		listener_log(&daemon->listeners, daemon->snapshot->config);
-		tls_worker_log(daemon->snapshot->parts[0].tls);
+		daemon_tls_used(daemon);
 	}
 	service_reloaded(&daemon->service);
+	log_flush();
+}
+
+void daemon_renew(struct daemon *daemon)
+{
+	struct snapshot *snapshot;
+	struct error error;
+
+	if (daemon->draining)
+		return;
+	snapshot = make_snapshot(daemon, config_share(daemon->snapshot->config), &error);
+	if (snapshot == NULL || put_in_force(daemon, snapshot, &error) != 0) {
+		log_say(MESSAGE_NOT_RENEWED, "%s", error.text);
+	} else {
+		log_say(MESSAGE_RENEWED, "%s", daemon->file);
+		daemon_tls_used(daemon);
+	}
 	log_flush();
 }

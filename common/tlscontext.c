@@ -36,6 +36,11 @@ int tls_init(struct error *error)
 	return tls_tickets_init(error);
 }
 
+int tls_rotate(struct error *error)
+{
+	return tls_tickets_rotate(error);
+}
+
 /* --- the connecting side --- */
 
 static int keep_session(SSL *ssl, SSL_SESSION *session)
@@ -373,6 +378,7 @@ static void see_trust(const struct tls_trust *trust, tls_expiry_seen *seen, void
 		seen(context, &(struct tls_expiry){.setting = tls_what(&trust->files.crl_place, "crl", what),
 		                                   .file = trust->files.crl,
 		                                   .until = trust->crl_until,
+		                                   .from = trust->crl_from,
 		                                   .effect = "nobody is believed without a new one"});
 }
 
@@ -392,6 +398,7 @@ void tls_worker_expiries(const struct tls_worker *worker, tls_expiry_seen *seen,
 			seen(context, &(struct tls_expiry){.setting = tls_what(&files->place, "ocsp_response", what),
 			                                   .file = files->ocsp_response,
 			                                   .until = credential->ocsp_until,
+			                                   .from = credential->ocsp_from,
 			                                   .effect = "it is not stapled any more"});
 	}
 	see_trust(worker->trust, seen, context);

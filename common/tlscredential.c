@@ -186,6 +186,7 @@ static const char *judge_single(OCSP_SINGLERESP *single, struct tls_credential *
 		return "does not say good: the certificate is revoked, or unknown to its authority";
 	if (tls_seconds_of(from) > now + 300)
 		return "is not valid yet: correct the clock";
+	credential->ocsp_from = tls_seconds_of(from);
 	credential->ocsp_until = tls_seconds_of(until);
 	if (until != NULL && credential->ocsp_until <= now)
 		return "has expired: fetch a new one";

@@ -92,8 +92,10 @@ static const char *add_list(struct tls_trust *trust, X509_CRL *list)
 		return words;
 	if (X509_STORE_add_crl(trust->store, list) != 1)
 		return "cannot be used";
-	if (until != 0 && (trust->crl_until == 0 || until < trust->crl_until))
+	if (until != 0 && (trust->crl_until == 0 || until < trust->crl_until)) {
 		trust->crl_until = until;
+		trust->crl_from = tls_seconds_of(X509_CRL_get0_lastUpdate(list));
+	}
 	return NULL;
 }
 

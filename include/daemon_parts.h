@@ -10,10 +10,12 @@
 #include <uv.h>
 
 #include "daemon.h"
+#include "filewatch.h"
 #include "listener.h"
 #include "ratchet_keeper.h"
 #include "service.h"
 #include "snapshot.h"
+#include "tlsexpiry.h"
 #include "worker.h"
 
 struct daemon {
@@ -22,11 +24,13 @@ struct daemon {
 	uv_loop_t loop;
 	uv_signal_t hangup, terminate, interrupt;
 	uv_async_t drained;
-	uv_timer_t reload_timer, drain_timer, noise_timer;
+	uv_timer_t reload_timer, drain_timer, noise_timer, expiry_timer, rotation_timer;
 	struct service service;
 	bool stuck_said; /* a worker that does not answer was logged */
 	struct worker_shared shared;
 	struct ratchet_keeper *ratchet_keeper;
+	struct filewatch *watch;
+	struct tls_expiries *expiries;
 	struct snapshot *snapshot;
 	struct listener_set listeners;
 	struct listener_set passed;    /* by the service manager; kept for reloads and the next process */
@@ -62,5 +66,24 @@ void daemon_open_service(struct daemon *daemon);
 
 /* Read the file again and use it: all of it or, after any error (which is logged), nothing. */
 void daemon_reload(struct daemon *daemon);
+
+/* Use the same configuration with what its files hold now: all of it or, after any error (which is logged), nothing. */
+void daemon_renew(struct daemon *daemon);
+
+/* Put `config`'s line before an error of a file that it names. */
+void daemon_place_error(const struct config *config, struct error *error);
+
+/* The next are in daemon_renew.c. Before the files of `config` are loaded: note how they are now. 0 or -1 with `error`. */
+int daemon_watch_open(struct daemon *daemon, const struct config *config, struct error *error) MUST_CHECK;
+int daemon_watch(struct daemon *daemon, const struct config *config, struct error *error) MUST_CHECK;
+
+/* With the snapshot and the loop there, and privileges dropped: watch the files, look for what expires, rotate ticket keys. */
+int daemon_watch_start(struct daemon *daemon, struct error *error) MUST_CHECK;
+
+/* Log what a new snapshot has of TLS, warn of what expires. */
+void daemon_tls_used(struct daemon *daemon);
+
+/* Before the loop is closed. */
+void daemon_watch_close(struct daemon *daemon);
 
 #endif

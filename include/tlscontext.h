@@ -36,6 +36,9 @@ struct tls_worker;
  * taken by another. 0 or -1 with `error`. */
 int tls_init(struct error *error) MUST_CHECK;
 
+/* Make a new ticket key in memory; the one before still opens tickets. Main thread only. 0 or -1 with `error`. */
+int tls_rotate(struct error *error) MUST_CHECK;
+
 /* All contexts of one worker for `config` (borrowed: must outlive the result): for each listener two server contexts
  * (upgrade and direct), for each peer a client context. Reads certificate, key, CA, CRL, OCSP and ticket key files; every
  * fault names section, key, file and remedy (and struct error the place). Rehearses a handshake in memory between each server
@@ -83,6 +86,7 @@ struct tls_expiry {
 	const char *setting; /* "[tls] crl" */
 	const char *file;
 	time_t until;       /* seconds since 1970 */
+	time_t from;        /* the same, of what lives shortly by its nature; 0: of what does not */
 	const char *effect; /* what follows, in words */
 };
 typedef void tls_expiry_seen(void *context, const struct tls_expiry *expiry);

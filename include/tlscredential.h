@@ -28,7 +28,7 @@ struct tls_credential {
 	EVP_PKEY *key;
 	uint8_t *ocsp; /* DER; NULL: none */
 	size_t ocsp_size;
-	time_t ocsp_until;  /* seconds since 1970; 0: for ever */
+	time_t ocsp_from, ocsp_until; /* seconds since 1970; 0: for ever */
 	uint8_t digest[32]; /* of the certificate */
 };
 

@@ -25,7 +25,7 @@ struct tls_trust {
 	struct tls_trust_files files;
 	X509_STORE *store;
 	STACK_OF(X509_NAME) *names; /* of the authorities in `ca`, for clients that choose a certificate by them */
-	time_t crl_until;           /* when the first of the lists expires; 0: never */
+	time_t crl_from, crl_until; /* of the list that expires first; 0: none does */
 	uint8_t digest[32];         /* of all that decides who is believed */
 };
 
