@@ -23,7 +23,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           target_memory poller iocontext channel bio resolver connector \
           exchange handshake target relay linger record notifier_log \
           snapshot dial session session_stages session_target listener accept worker filewatch reload explain daemon daemon_reload daemon_renew options
-COMMON += account config_check_listen listener_unix listener_inherit
+COMMON += account config_check_listen listener_unix listener_inherit upgrade daemon_upgrade
 COMMON += health dial_offer
 COMMON += complaint rate rulelimit admission session_limits
 COMMON += ratchet_file ratchet_keeper ratchet_command

@@ -397,7 +397,7 @@ const struct config_peer *config_peer_for(const struct config *config, const cha
 }
 
 #define WAITS (sizeof(struct config_timeouts) / sizeof(uint64_t))
-static_assert(sizeof(struct config_timeouts) == 11 * sizeof(uint64_t), "every wait is a number of milliseconds");
+static_assert(sizeof(struct config_timeouts) == 12 * sizeof(uint64_t), "every wait is a number of milliseconds");
 
 struct config_timeouts config_timeouts_of(const struct config_listener *listener, const struct config_rule *rule)
 {

@@ -76,17 +76,27 @@ static void on_drained(uv_async_t *handle)
 		stop(daemon, EXIT_SUCCESS);
 }
 
+void daemon_start_drain(struct daemon *daemon)
+{
+	uint64_t drain_ms = daemon->snapshot->config->timeouts.drain_ms;
+
+	service_stopping(&daemon->service, drain_ms);
+	(void)uv_timer_start(&daemon->drain_timer, on_drain_over, drain_ms, 0);
+}
+
 static void on_stop(uv_signal_t *handle, int number)
 {
 	struct daemon *daemon = handle->data;
-	uint64_t drain_ms = daemon->snapshot->config->timeouts.drain_ms;
 
-	if (daemon->draining) {
+	/* A process that only waits for its last connections can still be told to stop. */
+	if (daemon->draining && !daemon->succeeded) {
 		log_say(MESSAGE_DRAIN_CUT, "second signal");
 		stop(daemon, EXIT_CUT);
 		return;
 	}
 	daemon->draining = true;
+	daemon->succeeded = false;
+	upgrade_cancel(&daemon->upgrade);
 	log_say(MESSAGE_DRAINING, "%s", number == SIGINT ? "SIGINT" : "SIGTERM");
 	log_flush();
 	/* Ours first: then nothing listens any more when the workers have closed theirs. */
@@ -94,8 +104,7 @@ static void on_stop(uv_signal_t *handle, int number)
 	listener_close(&daemon->listeners);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_drain(daemon->workers[i]);
-	service_stopping(&daemon->service, drain_ms);
-	(void)uv_timer_start(&daemon->drain_timer, on_drain_over, drain_ms, 0);
+	daemon_start_drain(daemon);
 }
 
 static void on_noise_timer(uv_timer_t *timer)
@@ -129,7 +138,7 @@ static int open_loop(struct daemon *daemon, struct error *error)
 	    uv_signal_start(&daemon->interrupt, on_stop, SIGINT) != 0)
 		return error_set(error, "cannot watch signals");
 	(void)uv_timer_start(&daemon->noise_timer, on_noise_timer, NOISE_MS, NOISE_MS);
-	return 0;
+	return daemon_open_upgrade(daemon, error);
 }
 
 static void close_handle(uv_handle_t *handle, void *unused)
@@ -232,7 +241,8 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	if (listener_open(&daemon->listeners, config, &daemon->inherited, &daemon->passed, daemon->worker_count, error) != 0 ||
 	    open_loop(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
 	    daemon_watch_start(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
-	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0)
+	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0 ||
+	    daemon_take_over(daemon, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_use(daemon->workers[i]);
@@ -283,6 +293,7 @@ static void free_daemon(struct daemon *daemon)
 	listener_close(&daemon->inherited);
 	listener_close(&daemon->passed);
 	stop_workers(daemon);
+	upgrade_close(&daemon->upgrade);
 	daemon_watch_close(daemon);
 	close_loop(daemon);
 	ratchet_keeper_free(daemon->ratchet_keeper);
@@ -336,19 +347,22 @@ static void prepare_process(void)
 	}
 }
 
-int daemon_run(enum program program, const char *file)
+int daemon_run(enum program program, const char *file, char *const *argv)
 {
 	struct daemon daemon = {.program = program, .file = file};
 	struct config *config;
 	struct error error;
 
+	upgrade_init(&daemon.upgrade, argv);
 	fill_standard_descriptors();
 	prepare_process();
 	config = config_load(file, program, daemon_log_finding, NULL);
-	if (config == NULL || daemon_open_log(config, &error) != 0 || listener_take_passed(&daemon.passed, &error) != 0) {
+	if (config == NULL || daemon_open_log(config, &error) != 0 ||
+	    upgrade_inherit(&daemon.upgrade, &daemon.inherited, &daemon.passed, &error) != 0) {
 		log_say(MESSAGE_START_FAILED, "%s", config == NULL ? "the configuration has errors" : error.text);
 		log_flush();
 		config_free(config);
+		upgrade_close(&daemon.upgrade);
 		return EXIT_FAILURE;
 	}
 	if (start(&daemon, config, &error) != 0) {

@@ -146,9 +146,13 @@ err:
 
 static int reload(struct daemon *daemon, struct error *error)
 {
-	struct snapshot *snapshot = load_again(daemon, error);
+	struct snapshot *snapshot;
 	struct error ignored;
 
+	/* The process that was started has our sockets as they are. */
+	if (upgrade_is_running(&daemon->upgrade))
+		return error_set(error, "an upgrade is under way: its process reads the file by itself");
+	snapshot = load_again(daemon, error);
 	if (snapshot != NULL && put_in_force(daemon, snapshot, error) == 0)
 		return 0;
 	(void)!daemon_watch(daemon, daemon->snapshot->config, &ignored);

@@ -129,6 +129,7 @@ struct request {
 	const char *file;
 	int word_count; /* behind the options: what --explain is asked */
 	char *const *words;
+	char *const *argv; /* all of them */
 };
 
 static int run_mode(enum program program, const struct request *request, const char *usage)
@@ -146,7 +147,7 @@ static int run_mode(enum program program, const struct request *request, const c
 		(void)fputs(usage, stdout);
 		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	default:
-		return daemon_run(program, request->file);
+		return daemon_run(program, request->file, request->argv);
 	}
 }
 
@@ -199,7 +200,7 @@ static int parse(enum program program, int argc, char **argv, struct request *re
 
 int daemon_main(enum program program, const char *usage, int argc, char **argv)
 {
-	struct request request = {.mode = MODE_RUN};
+	struct request request = {.mode = MODE_RUN, .argv = argv};
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "ratchet") == 0)

@@ -41,14 +41,16 @@ static const struct row_word words_crl_check[] = {{"leaf", CRL_CHECK_LEAF}, {"ch
 /* Waits that only another section has. */
 static void init_listener(void *structure)
 {
-	((struct config_listener *)structure)->timeouts.drain_ms = CONFIG_INHERIT;
+	struct config_timeouts *waits = &((struct config_listener *)structure)->timeouts;
+
+	waits->drain_ms = waits->upgrade_ms = CONFIG_INHERIT;
 }
 
 static void init_rule(void *structure)
 {
 	struct config_timeouts *waits = &((struct config_rule *)structure)->timeouts;
 
-	waits->drain_ms = waits->exchange_ms = CONFIG_INHERIT;
+	waits->drain_ms = waits->upgrade_ms = waits->exchange_ms = CONFIG_INHERIT;
 }
 
 /* A section that stands once, and one that stands any number of times with a name each. */
@@ -304,7 +306,9 @@ const struct row rows[] = {
      .programs = BOTH, .help = "For the whole OFFER, or the whole answer."},
     WAIT_TABLE(WAIT_ROW)
     {"timeouts", "drain", NULL, ROW_DURATION, AT(config_timeouts, drain_ms), 0, DAY, "30s", .reloadable = true,
-     .programs = BOTH, .help = "For running connections after SIGTERM."},
+     .programs = BOTH, .help = "For running connections after SIGTERM, and of a process whose successor has taken over."},
+    {"timeouts", "upgrade", NULL, ROW_DURATION, AT(config_timeouts, upgrade_ms), 100, HOUR, "60s", .reloadable = true,
+     .programs = BOTH, .help = "For the program that SIGUSR2 starts to get ready and take over."},
 
     {"limits", "connections", NULL, ROW_NUMBER, AT(config_limits, connections), 1, 10000000, "20000",
      .reloadable = true, .programs = BOTH, .help = "In all."},

@@ -15,7 +15,7 @@
 #include "privileges.h"
 #include "session.h"
 
-enum command { COMMAND_NONE, COMMAND_PREPARE, COMMAND_USE, COMMAND_FORGET, COMMAND_DRAIN, COMMAND_CUT, COMMAND_STOP };
+enum command { COMMAND_NONE, COMMAND_PREPARE, COMMAND_USE, COMMAND_FORGET, COMMAND_DRAIN, COMMAND_RETIRE, COMMAND_CUT, COMMAND_STOP };
 
 struct worker {
 	unsigned number;
@@ -76,6 +76,15 @@ static void drain(struct worker *worker)
 	say_drained(worker);
 }
 
+/* What is in the backlog is served: whoever was woken for it (EPOLLEXCLUSIVE) must not leave it. */
+static void retire(struct worker *worker)
+{
+	worker->draining = true;
+	stop_health(worker);
+	accept_use(&worker->accepting);
+	say_drained(worker);
+}
+
 static void close_handles(struct worker *worker)
 {
 	worker->stopping = true;
@@ -100,6 +109,9 @@ static void obey(struct worker *worker, enum command command)
 		break;
 	case COMMAND_DRAIN:
 		drain(worker);
+		break;
+	case COMMAND_RETIRE:
+		retire(worker);
 		break;
 	case COMMAND_CUT:
 		session_end_all(&worker->host, REASON_DRAIN_EXPIRED);
@@ -253,6 +265,11 @@ void worker_forget(struct worker *worker)
 void worker_drain(struct worker *worker)
 {
 	give(worker, COMMAND_DRAIN);
+}
+
+void worker_retire(struct worker *worker)
+{
+	give(worker, COMMAND_RETIRE);
 }
 
 void worker_cut(struct worker *worker)

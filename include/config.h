@@ -90,7 +90,7 @@ struct config_timeouts {
 	uint64_t lifetime_ms;                /* of a connection in all */
 	uint64_t keepalive_ms;               /* TCP: silence before the kernel asks whether the other side lives */
 	uint64_t user_timeout_ms;            /* TCP: sent bytes that are not acknowledged */
-	uint64_t drain_ms;                   /* [timeouts] only */
+	uint64_t drain_ms, upgrade_ms;       /* [timeouts] only */
 };
 
 struct config_listener {

@@ -1,5 +1,5 @@
 /*
- * The life of a gateway process: options, configuration, workers, signals (SIGHUP reload, SIGTERM and SIGINT drain, a
+ * The life of a gateway process: options, configuration, workers, signals (SIGHUP reload, SIGUSR2 upgrade, SIGTERM and SIGINT drain, a
  * second one ends at once), exit status. The same for both programs.
  */
 #ifndef DAEMON_H
@@ -10,9 +10,9 @@
 
 #include "version.h"
 
-/* Run with the configuration in `file` until a signal ends it. Returns the exit status: 0 after an orderly end, 1
+/* Run with the configuration in `file` until a signal ends it; `argv` is how the program was started, for an upgrade. Returns the exit status: 0 after an orderly end, 1
  * when it could not start (the reason was logged), 3 when a second signal cut the drain short. */
-int daemon_run(enum program program, const char *file);
+int daemon_run(enum program program, const char *file, char *const *argv);
 
 /* The next four are in options.c.
  *

@@ -16,6 +16,7 @@
 #include "service.h"
 #include "snapshot.h"
 #include "tlsexpiry.h"
+#include "upgrade.h"
 #include "worker.h"
 
 struct daemon {
@@ -39,6 +40,9 @@ struct daemon {
 	unsigned worker_count;
 	atomic_uint drained_count; /* workers without a session left */
 	bool draining, loop_is_open;
+	struct upgrade upgrade;
+	uv_signal_t upgrade_signal;
+	bool succeeded; /* by another process; draining too */
 	uint64_t accepted; /* connections, when all is over */
 	int status;
 };
@@ -63,6 +67,15 @@ int daemon_prepare_workers(struct daemon *daemon, struct snapshot *snapshot, con
 
 /* daemon_service.c: make ready to tell the service manager how this gateway goes. */
 void daemon_open_service(struct daemon *daemon);
+
+/* Wait for the last connection, but not longer than the configuration says; then end. */
+void daemon_start_drain(struct daemon *daemon);
+
+/* daemon_upgrade.c: answer SIGUSR2. 0, or -1 with `error`. */
+int daemon_open_upgrade(struct daemon *daemon, struct error *error) MUST_CHECK;
+
+/* daemon_upgrade.c: all that can fail is done; from its return on we serve. 0, or -1 with `error`. */
+int daemon_take_over(struct daemon *daemon, struct error *error) MUST_CHECK;
 
 /* Read the file again and use it: all of it or, after any error (which is logged), nothing. */
 void daemon_reload(struct daemon *daemon);

@@ -40,6 +40,9 @@
 	MESSAGE(NOT_RENEWED, "CCI1052E", LEVEL_ERROR, "changed certificate files not loaded, the old ones stay in force", "Correct what the detail names; the files are loaded when they change again.") \
 	MESSAGE(EXPIRES_SOON, "CCI1053W", LEVEL_WARNING, "a certificate, revocation list or OCSP response expires soon", "Renew the file named; it is loaded by itself.") \
 	MESSAGE(EXPIRED, "CCI1054E", LEVEL_ERROR, "a certificate, revocation list or OCSP response has expired", "Renew the file named; it is loaded by itself.") \
+	MESSAGE(UPGRADE_STARTED, "CCI1060I", LEVEL_INFO, "upgrade: a new process was started with our listening sockets", "Wait: it takes over when it is ready.") \
+	MESSAGE(UPGRADE_DONE, "CCI1061I", LEVEL_INFO, "upgrade: the new process has taken over", "None. This one ends with its last connection, or after drain in [timeouts].") \
+	MESSAGE(UPGRADE_FAILED, "CCI1062E", LEVEL_ERROR, "no upgrade, this process goes on as before", "Correct what the detail and the lines of the new process name, and send SIGUSR2 again.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \

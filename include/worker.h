@@ -48,6 +48,10 @@ void worker_forget(struct worker *worker);
  * once. */
 void worker_drain(struct worker *worker);
 
+/* Another process accepts from the same sockets: serve what is in the backlog now, close ours, and go on with the sessions
+ * that there are; then `drained` is called once. worker_drain may follow. */
+void worker_retire(struct worker *worker);
+
 /* End all sessions with REASON_DRAIN_EXPIRED. */
 void worker_cut(struct worker *worker);
 

@@ -1,0 +1,100 @@
+/* SIGUSR2: another version of the program takes over, and this process ends with its last connection. */
+#include <signal.h>
+
+#include "daemon_parts.h"
+#include "log.h"
+
+static void say_failed(const char *why)
+{
+	log_say(MESSAGE_UPGRADE_FAILED, "%s", why);
+	log_flush();
+}
+
+static void on_ready(void *context, pid_t pid)
+{
+	struct daemon *daemon = context;
+
+	/* Before it speaks: the service manager listens to the main process alone. */
+	service_successor(&daemon->service, pid);
+}
+
+static void on_done(void *context, pid_t pid)
+{
+	struct daemon *daemon = context;
+	struct logline line;
+
+	daemon->draining = daemon->succeeded = true;
+	/* The files of unix sockets are the new one's now. */
+	listener_close(&daemon->listeners);
+	listener_close(&daemon->passed);
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_retire(daemon->workers[i]);
+	log_begin(&line, MESSAGE_UPGRADE_DONE, NULL);
+	log_number(&line, "pid", (uint64_t)pid);
+	log_number(&line, "connections", quota_count(daemon->shared.quota));
+	log_end(&line);
+	log_flush();
+	daemon_start_drain(daemon);
+}
+
+static void on_failed(void *context, const char *why)
+{
+	(void)context;
+	say_failed(why);
+}
+
+static int start(struct daemon *daemon, struct error *error)
+{
+	const struct config *config = daemon->snapshot->config;
+	struct logline line;
+	pid_t pid;
+
+	if (daemon->draining)
+		return error_set(error, daemon->succeeded ? "this process was upgraded already: signal the new one"
+		                                          : "this process is about to end");
+	if (config->gateway.chroot != NULL)
+		return error_set(error, "under chroot in [gateway] the program cannot be found again: restart it");
+	pid = upgrade_start(&daemon->upgrade, &daemon->listeners, &daemon->passed, config->timeouts.upgrade_ms, error);
+	if (pid < 0)
+		return -1;
+	log_begin(&line, MESSAGE_UPGRADE_STARTED, NULL);
+	log_text(&line, "program", daemon->upgrade.program);
+	log_number(&line, "pid", (uint64_t)pid);
+	log_end(&line);
+	log_flush();
+	return 0;
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct error error;
+
+	(void)number;
+	if (start(handle->data, &error) != 0)
+		say_failed(error.text);
+}
+
+int daemon_open_upgrade(struct daemon *daemon, struct error *error)
+{
+	daemon->upgrade.loop = &daemon->loop;
+	daemon->upgrade.hooks =
+	    (struct upgrade_hooks){.ready = on_ready, .done = on_done, .failed = on_failed, .context = daemon};
+	if (uv_signal_init(&daemon->loop, &daemon->upgrade_signal) != 0)
+		return error_set(error, "cannot make an event loop: raise the limit of open files");
+	daemon->upgrade_signal.data = daemon;
+	if (uv_signal_start(&daemon->upgrade_signal, on_signal, SIGUSR2) != 0)
+		return error_set(error, "cannot watch signals");
+	return 0;
+}
+
+int daemon_take_over(struct daemon *daemon, struct error *error)
+{
+	if (upgrade_take_over(&daemon->upgrade, error) != 0)
+		return -1;
+	/* What the new configuration has no more goes with the old process. */
+	listener_remove_files(&daemon->inherited, &daemon->listeners);
+	if (daemon->inherited.count > 0)
+		listener_permit(&daemon->listeners, daemon->snapshot->config);
+	listener_close(&daemon->inherited);
+	return 0;
+}
