@@ -1,6 +1,7 @@
 /* Scenarios of several addresses and of peers' health: balance, failover and back, fail fast, reload. */
 #include <arpa/inet.h>
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -252,6 +253,80 @@ START_TEST(a_reload_keeps_what_is_known)
 }
 END_TEST
 
+/* --- services that do not answer --- */
+
+/* A port whose backlog is full: the kernel answers no further SYN. */
+static int listen_silently(int *port, int fillers[4])
+{
+	int listening = peer_listen(port);
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port)};
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(listen(listening, 0), 0);
+	for (int i = 0; i < 4; i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		(void)connect(fillers[i], (struct sockaddr *)&address, sizeof(address));
+	}
+	usleep(10000);
+	return listening;
+}
+
+static int descriptors_of(pid_t pid)
+{
+	char path[64];
+	int count = 0;
+	DIR *folder;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	folder = opendir(path);
+	ck_assert_ptr_nonnull(folder);
+	while (readdir(folder) != NULL)
+		count++;
+	(void)closedir(folder);
+	return count;
+}
+
+/* Clients that leave while their connect is pending, and ones that wait; at last the whole gateway stops in the midst of it,
+ * or (1) each connect reaches its deadline. No socket is left, and a sanitizer finds nothing. */
+START_TEST(connects_that_are_pending_leave_nothing)
+{
+	static const char silent[] = "[gateway]\nsysid = HOST1\nworkers = 2\n"
+	                             "[listener l]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = only\n"
+	                             "[service s]\naddress = localhost:%d, 127.0.0.1:%d\nbalance = least\n"
+	                             "[timeouts]\nconnect = %s\ndrain = 100ms\n";
+	int port, fillers[4], listening = listen_silently(&port, fillers), fds[8], before;
+	struct gateway gateway;
+	uint8_t offer[4096];
+	size_t size = peer_offer(offer, 1, 0, "PC1", NULL);
+
+	gateway_start(&gateway, "ccissl", silent, port, port, _i == 0 ? "30s" : "400ms");
+	before = descriptors_of(gateway.pid);
+	for (int i = 0; i < 8; i++) {
+		fds[i] = peer_connect(gateway.ports[0]);
+		ck_assert(peer_write(fds[i], NULL, offer, size));
+	}
+	for (int i = 0; i < 1000 && descriptors_of(gateway.pid) < before + 16; i++)
+		usleep(5000);
+	ck_assert_int_ge(descriptors_of(gateway.pid), before + 16);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	if (_i == 1) {
+		ck_assert_int_eq(gateway_lines(&gateway, 8, "reason=connect-timeout", NULL, NULL), 8);
+		for (int i = 4; i < 8; i++)
+			close(fds[i]);
+		for (int i = 0; i < 1000 && descriptors_of(gateway.pid) > before; i++)
+			usleep(5000);
+		ck_assert_int_eq(descriptors_of(gateway.pid), before);
+	}
+	gateway_stop(&gateway);
+	for (int i = 4; i < 8 && _i == 0; i++)
+		close(fds[i]);
+	for (int i = 0; i < 4; i++)
+		close(fillers[i]);
+	close(listening);
+}
+END_TEST
+
 /* --- health --- */
 
 static int free_port(void)
@@ -433,6 +508,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, least_takes_the_one_with_the_fewest);
 	tcase_add_test(tests, a_dead_back_end_is_left_out_for_retry);
 	tcase_add_test(tests, a_reload_keeps_what_is_known);
+	tcase_add_loop_test(tests, connects_that_are_pending_leave_nothing, 0, 2);
 	tcase_add_loop_test(tests, failover_and_back_by_health_alone, 0, 3);
 	tcase_add_test(tests, while_a_peer_is_down_connections_fail_at_once);
 	tcase_add_test(tests, a_peer_that_comes_back_is_served);
