@@ -497,6 +497,35 @@ START_TEST(a_ping_that_hangs_does_not_hold_up_the_end)
 }
 END_TEST
 
+/* A gateway that drains asks nobody any more. */
+START_TEST(pings_end_with_the_drain)
+{
+	int port, listening = peer_listen(&port), fd;
+	uint8_t offer[4096], answer[4096];
+	struct gateway gw;
+	char address[32];
+
+	ck_assert_int_eq(fcntl(listening, F_SETFL, O_NONBLOCK), 0);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+	gateway_start(&gw, "ccisslgw", passing, address, "on", "30ms");
+	fd = peer_connect(gw.ports[1]);
+	ck_assert_int_gt(peer_exchange(fd, NULL, offer, peer_offer(offer, 1, 0, "PC1", "*PING"), answer), 0);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(poll(&(struct pollfd){.fd = listening, .events = POLLIN}, 1, 5000), 1);
+		close(accept(listening, NULL, NULL));
+	}
+	ck_assert_int_eq(kill(gw.pid, SIGTERM), 0);
+	ck_assert_int_eq(gateway_lines(&gw, 1, "id=CCI1004I", NULL, NULL), 1);
+	usleep(100000);
+	for (int last; (last = accept(listening, NULL, NULL)) >= 0;)
+		close(last);
+	ck_assert_int_eq(poll(&(struct pollfd){.fd = listening, .events = POLLIN}, 1, 300), 0);
+	close(fd);
+	gateway_stop(&gw);
+	close(listening);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("peer scenarios");
@@ -513,6 +542,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, while_a_peer_is_down_connections_fail_at_once);
 	tcase_add_test(tests, a_peer_that_comes_back_is_served);
 	tcase_add_test(tests, a_reload_keeps_a_peer_down);
+	tcase_add_test(tests, pings_end_with_the_drain);
 	tcase_add_test(tests, a_ping_that_hangs_does_not_hold_up_the_end);
 	suite_add_tcase(suite, tests);
 	return suite;
