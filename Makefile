@@ -39,6 +39,7 @@ UNIT_TESTS += listener_unix listener_inherit
 UNIT_TESTS += ratchet ratchet_keeper rate
 UNIT_TESTS += health
 E2E_TESTS += peers
+E2E_TESTS += certificates
 E2E_TESTS += limits
 UNIT_TESTS += proxyheader proxyin
 UNIT_TESTS += privileges

@@ -26,7 +26,7 @@ int tls_error(struct error *error, const char *format, ...)
 	(void)vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	ERR_clear_error();
-	return error_set(error, "%s: %s", text, reason != NULL ? reason : "no reason given");
+	return error_set(error, "%s%s%s", text, reason != NULL ? ": " : "", reason != NULL ? reason : "");
 }
 
 OSSL_LIB_CTX *tls_load_library(struct error *error)
@@ -59,7 +59,7 @@ static void tune(SSL_CTX *context)
 
 static int setting_error(struct error *error, const char *key, const char *value)
 {
-	tls_error(error, "[tls] %s = %.200s", key, value);
+	tls_error(error, "[tls] %s = %.200s is not taken by the TLS library", key, value);
 	return error_at(error, "tls", NULL, key);
 }
 

@@ -243,6 +243,10 @@ SSL *peer_tls_client(int fd, const struct peer_tls *tls)
 	}
 	if (tls->server_name != NULL)
 		SSL_set_tlsext_host_name(ssl, tls->server_name);
+	if (tls->sigalgs != NULL)
+		SSL_set1_sigalgs_list(ssl, tls->sigalgs);
+	if (tls->status)
+		SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp);
 	if (tls->session != NULL)
 		SSL_set_session(ssl, tls->session);
 	SSL_set_fd(ssl, fd);

@@ -52,6 +52,8 @@ struct peer_tls {
 	int max_version;         /* 0: the newest */
 	SSL_SESSION *session;    /* to resume; NULL: none */
 	const char *server_name; /* asked for (SNI); NULL: none */
+	const char *sigalgs;     /* signature algorithms; NULL: the library's */
+	bool status;             /* ask for an OCSP response */
 };
 
 /* A TLS client on `fd`; NULL when the handshake fails. */
