@@ -25,7 +25,7 @@ COMMON := text identity address log messages reason ebcdic rows rows_table inire
           snapshot dial session session_stages session_target listener accept worker filewatch reload explain daemon daemon_reload daemon_renew options
 COMMON += account config_check_listen listener_unix listener_inherit upgrade daemon_upgrade
 COMMON += health dial_offer
-COMMON += complaint rate rulelimit admission session_limits
+COMMON += complaint iobudget rate rulelimit admission session_limits
 COMMON += ratchet_file ratchet_keeper ratchet_command
 COMMON += proxyheader proxyheader_write proxyin session_proxy
 COMMON += privileges service daemon_service session_deadlines

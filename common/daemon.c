@@ -219,6 +219,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	daemon->shared.ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.peer_ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.noise = noise_new();
+	daemon->shared.budget = &daemon->budget;
 	daemon->shared.drained = tell_drained;
 	daemon->shared.context = daemon;
 	if (daemon->shared.connection_rate == NULL || daemon->shared.handshake_rate == NULL || daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.peer_ratchet == NULL ||

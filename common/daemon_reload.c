@@ -37,6 +37,7 @@ void daemon_apply_limits(const struct daemon *daemon, const struct config *confi
 	ratchet_set_days(daemon->shared.peer_ratchet, config->gateway.ratchet_days);
 	rate_set(daemon->shared.connection_rate, config->limits.connection_rate, config->limits.connection_burst);
 	rate_set(daemon->shared.handshake_rate, config->limits.handshake_rate, config->limits.handshake_burst);
+	iobudget_set(daemon->shared.budget, config->limits.buffer_bytes);
 	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * config->limits.connections + 64)
 		log_say(MESSAGE_CONFIG_WARNING,

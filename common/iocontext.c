@@ -20,6 +20,7 @@ struct iocontext {
 	struct poller *poller;
 	struct ready queue; /* ring; its own links are the ends */
 	struct gather gather;
+	struct iobudget *budget; /* borrowed; may be NULL */
 	uint8_t *scratch;
 	uint8_t *kept[CLASSES][KEEP];
 	unsigned kept_count[CLASSES];
@@ -135,7 +136,30 @@ void iocontext_unready(struct ready *ready)
 	ready->next = ready->previous = NULL;
 }
 
-uint8_t *iocontext_take(struct iocontext *io, size_t size, size_t *capacity)
+void iocontext_use_budget(struct iocontext *io, struct iobudget *budget)
+{
+	io->budget = budget;
+}
+
+/* A read has to fit a buffer of its class, with what TLS adds; the pipe of a splice is as large as the largest. */
+size_t iocontext_room(const struct iocontext *io)
+{
+	size_t room = iobudget_room(io->budget);
+
+	if (room >= class_size[2])
+		return IO_SCRATCH_SIZE;
+	if (room >= class_size[1])
+		return class_size[1] - class_size[0];
+	return room >= class_size[0] ? class_size[0] / 2 : 0;
+}
+
+void iocontext_room_met(struct iocontext *io)
+{
+	if (io->budget != NULL)
+		iobudget_met(io->budget, uv_now(io->loop));
+}
+
+static uint8_t *take(struct iocontext *io, size_t size, size_t *capacity)
 {
 	for (size_t class = 0; class < CLASSES; class ++) {
 		if (size > class_size[class])
@@ -149,8 +173,18 @@ uint8_t *iocontext_take(struct iocontext *io, size_t size, size_t *capacity)
 	return malloc(size);
 }
 
+uint8_t *iocontext_take(struct iocontext *io, size_t size, size_t *capacity)
+{
+	uint8_t *buffer = take(io, size, capacity);
+
+	if (buffer != NULL)
+		iobudget_take(io->budget, *capacity);
+	return buffer;
+}
+
 void iocontext_give(struct iocontext *io, uint8_t *buffer, size_t capacity)
 {
+	iobudget_give(io->budget, capacity);
 	for (size_t class = 0; class < CLASSES; class ++) {
 		if (capacity != class_size[class] || io->kept_count[class] == KEEP)
 			continue;
@@ -160,7 +194,7 @@ void iocontext_give(struct iocontext *io, uint8_t *buffer, size_t capacity)
 	free(buffer);
 }
 
-int iocontext_take_pipe(struct iocontext *io, int ends[2])
+static int take_pipe(struct iocontext *io, int ends[2])
 {
 	if (io->pipe_count > 0) {
 		io->pipe_count--;
@@ -174,8 +208,24 @@ int iocontext_take_pipe(struct iocontext *io, int ends[2])
 	return 0;
 }
 
+int iocontext_take_pipe(struct iocontext *io, int ends[2])
+{
+	if (take_pipe(io, ends) != 0)
+		return -1;
+	iobudget_take(io->budget, PIPE_SIZE);
+	return 0;
+}
+
+void iocontext_drop_pipe(struct iocontext *io, int ends[2])
+{
+	iobudget_give(io->budget, PIPE_SIZE);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 void iocontext_give_pipe(struct iocontext *io, int ends[2])
 {
+	iobudget_give(io->budget, PIPE_SIZE);
 	if (io->pipe_count == PIPES) {
 		close(ends[0]);
 		close(ends[1]);

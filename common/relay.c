@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define TURN_BYTES (256 * 1024)   /* the most that one event moves, so that one stream cannot starve the rest */
 #define BULK_READ (16 * 1024)     /* reads of this size, twice running, are bulk: worth a pipe */
 #define SPLICE_BYTES (256 * 1024)
+#define STEP_BYTES 4096 /* read at once while buffers are full */
 
 /* One direction. */
 struct flow {
@@ -146,7 +148,7 @@ static bool drain_pipe(struct flow *flow)
 static bool wants_splice(const struct flow *flow)
 {
 	return flow->bulk >= 2 && !flow->no_splice && flow->limit == 0 && channel_ssl(flow->from) == NULL &&
-	       channel_ssl(flow->to) == NULL;
+	       channel_ssl(flow->to) == NULL && iocontext_room(channel_io(flow->to)) == IO_SCRATCH_SIZE;
 }
 
 /* One splice in and out. Bytes moved; 0: nothing for now, or this way cannot go on (the caller reads instead). */
@@ -180,14 +182,41 @@ static size_t splice_some(struct flow *flow)
 	return (size_t)came;
 }
 
+/* Would the kernel take a small amount for the sink now? Where not, the poll has asked it to say when. */
+static bool takes_now(const struct channel *channel)
+{
+	struct pollfd socket = {.fd = channel_fd(channel), .events = POLLOUT};
+
+	return poll(&socket, 1, 0) != 0;
+}
+
+/* How much to read at once. Where the buffers of all connections together are full, only what the sink most likely takes at
+ * once, so that a fast receiver goes on however many slow ones there are; 0: wait for the sink. */
+static size_t most_at_once(struct flow *flow)
+{
+	struct iocontext *io = channel_io(flow->to);
+	size_t most = iocontext_room(io);
+
+	if (most > 0)
+		return most;
+	iocontext_room_met(io);
+	if (takes_now(flow->to))
+		return STEP_BYTES;
+	channel_want_read(flow->from, false);
+	channel_want_connect(flow->to);
+	return 0;
+}
+
 /* Read once and write it all. Bytes moved; 0: wait, ended or failed. */
 static size_t copy_some(struct flow *flow)
 {
 	uint8_t *scratch = iocontext_scratch(channel_io(flow->from));
-	size_t most = IO_SCRATCH_SIZE;
+	size_t most = most_at_once(flow);
 	enum channel_status status;
 	size_t got;
 
+	if (most == 0)
+		return 0;
 	if (flow->limit > 0 && flow->limit - flow->bytes < most)
 		most = (size_t)(flow->limit - flow->bytes);
 	status = channel_read(flow->from, scratch, most, &got);
@@ -338,8 +367,7 @@ static void close_pipe(struct flow *flow)
 	if (!flow->has_pipe)
 		return;
 	/* Bytes may be left in it: not one for the pool. */
-	close(flow->pipe[0]);
-	close(flow->pipe[1]);
+	iocontext_drop_pipe(channel_io(flow->from), flow->pipe);
 }
 
 void relay_free(struct relay *relay)

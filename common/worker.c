@@ -171,6 +171,8 @@ static int start_thread(struct worker *worker, struct error *error)
 static int open_handles(struct worker *worker, struct error *error)
 {
 	worker->io = iocontext_new(&worker->loop, error);
+	if (worker->io != NULL)
+		iocontext_use_budget(worker->io, worker->shared.budget);
 	if (worker->io == NULL || uv_async_init(&worker->loop, &worker->wake, on_wake) != 0)
 		return error_set(error, "cannot make an event loop: not enough memory or descriptors");
 	worker->wake.data = worker;

@@ -29,6 +29,7 @@ struct daemon {
 	struct service service;
 	bool stuck_said; /* a worker that does not answer was logged */
 	struct worker_shared shared;
+	struct iobudget budget;
 	struct ratchet_keeper *ratchet_keeper;
 	struct filewatch *watch;
 	struct tls_expiries *expiries;

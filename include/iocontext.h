@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "compiler.h"
+#include "iobudget.h"
 #include "poller.h"
 #include "text.h"
 
@@ -49,14 +50,25 @@ void iocontext_ready(struct iocontext *io, struct ready *ready);
 /* Take it out again; nothing happens where it is not queued. */
 void iocontext_unready(struct ready *ready);
 
+/* Count buffers and pipes that are taken in `budget` (borrowed; NULL: nowhere). Before the first is taken. */
+void iocontext_use_budget(struct iocontext *io, struct iobudget *budget);
+
+/* How much may be read at once, up to IO_SCRATCH_SIZE, so that what a sink does not take finds room; 0: there is none. */
+size_t iocontext_room(const struct iocontext *io);
+
+/* Bytes have to wait for room: count it, say it. */
+void iocontext_room_met(struct iocontext *io);
+
 /* A buffer of at least `size` bytes from the pool (size classes); *capacity is its true size. NULL without memory.
  * iocontext_give returns it. */
 uint8_t *iocontext_take(struct iocontext *io, size_t size, size_t *capacity) MUST_CHECK;
 void iocontext_give(struct iocontext *io, uint8_t *buffer, size_t capacity);
 
-/* A pipe for splice, non-blocking: ends[0] to read. 0 or -1. `give` returns an EMPTY one to the pool. */
+/* A pipe for splice, non-blocking: ends[0] to read. 0 or -1. `give` returns an EMPTY one to the pool, `drop` closes one that
+ * holds bytes. */
 int iocontext_take_pipe(struct iocontext *io, int ends[2]) MUST_CHECK;
 void iocontext_give_pipe(struct iocontext *io, int ends[2]);
+void iocontext_drop_pipe(struct iocontext *io, int ends[2]);
 
 /* The gather buffer, for channel.c alone. */
 struct gather {

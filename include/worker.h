@@ -23,6 +23,7 @@ struct worker_shared {
 	struct rate *connection_rate, *handshake_rate; /* NULL: no bound */
 	struct ratchet *ratchet, *peer_ratchet; /* clients that were secured, and peers */
 	struct noise *noise;
+	struct iobudget *budget; /* of buffers; NULL: no bound */
 	/* Called from the worker's thread when a draining worker has no session left. */
 	void (*drained)(void *context);
 	void *context;

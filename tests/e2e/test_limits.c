@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "../unit/suite.h"
@@ -233,6 +234,36 @@ START_TEST(a_balancer_has_no_rate_of_its_own)
 }
 END_TEST
 
+/* Send until the gateway takes no more: it reads nothing while its own sends are stuck. */
+static void fill(int fd)
+{
+	static uint8_t bytes[65536];
+	struct timeval wait = {.tv_usec = 100000};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+	while (send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL) > 0)
+		;
+}
+
+START_TEST(full_buffers_hold_up_only_who_does_not_read)
+{
+	struct agreed slow[8];
+	struct gateway gateway;
+
+	gateway_start(&gateway, "ccissl", with_limits, _i == 0 ? "buffers = 16k\n" : "buffers = 600k\n", "");
+	for (int i = 0; i < 8; i++) {
+		ck_assert_int_eq(try_open(gateway.ports[0], 0, "SLOW", &slow[i]), 0);
+		fill(slow[i].fd);
+	}
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1018W", "limit=buffers", NULL), 1);
+	ck_assert_int_eq(visit(gateway.ports[0], 0, "PC1"), 0);
+	ck_assert_int_eq(visit(gateway.ports[0], 2, "PC1"), 0);
+	for (int i = 0; i < 8; i++)
+		peer_free(slow[i].fd, slow[i].ssl);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("limits scenarios");
@@ -244,6 +275,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, a_rule_admits_so_many_also_across_reloads, 0, 2);
 	tcase_add_test(tests, a_rule_admits_so_many_from_one_source);
 	tcase_add_test(tests, a_balancer_has_no_rate_of_its_own);
+	tcase_add_loop_test(tests, full_buffers_hold_up_only_who_does_not_read, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

@@ -213,6 +213,35 @@ START_TEST(never_starts_without_an_accepting_verdict)
 }
 END_TEST
 
+/* The buffers of others are full: whoever reads goes on, and of who does not hardly anything is kept. */
+START_TEST(full_buffers_hold_up_only_who_does_not_read)
+{
+	struct iobudget budget = {0};
+	struct fixture fixture;
+	uint8_t bytes[3000] = {0};
+
+	iobudget_set(&budget, 1000000);
+	open_fixture(&fixture, false, 0);
+	iocontext_use_budget(fixture.test.io, &budget);
+	iobudget_take(&budget, 1000000);
+	carry(&fixture, fixture.client, fixture.service, 300000);
+	carry(&fixture, fixture.service, fixture.client, 300000);
+	for (int i = 0; i < 200; i++) {
+		(void)!send(fixture.client, bytes, sizeof(bytes), MSG_NOSIGNAL);
+		test_loop_turns(&fixture.test, 2);
+	}
+	ck_assert_uint_le(channel_pending(fixture.back), 4096);
+	ck_assert_uint_le(atomic_load(&budget.taken_bytes), 1000000 + 16 * 1024);
+	/* With room again it is as ever. */
+	iobudget_give(&budget, 1000000);
+	while (recv(fixture.service, bytes, sizeof(bytes), 0) > 0)
+		test_loop_turns(&fixture.test, 2);
+	carry(&fixture, fixture.service, fixture.client, 300000);
+	close_fixture(&fixture);
+	ck_assert_uint_eq(atomic_load(&budget.taken_bytes), 0);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("relay");
@@ -225,6 +254,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, echo_ends_with_its_client);
 	tcase_add_test(tests, a_vanished_peer_ends_it);
 	tcase_add_test(tests, never_starts_without_an_accepting_verdict);
+	tcase_add_test(tests, full_buffers_hold_up_only_who_does_not_read);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
