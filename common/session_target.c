@@ -148,7 +148,7 @@ enum reason session_choose_target(struct session *session)
 	if (route.destination != TO_PEER)
 		return reason;
 	record->service = route.peer->place.name;
-	if (record->front.target[0] == '\0')
+	if (question.wanted[0] == '\0')
 		(void)snprintf(record->front.target, sizeof(record->front.target), "%s", route.target);
 	return reason;
 }
