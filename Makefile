@@ -40,6 +40,7 @@ UNIT_TESTS += ratchet ratchet_keeper rate
 UNIT_TESTS += health
 E2E_TESTS += peers balance
 E2E_TESTS += certificates
+UNIT_TESTS += tlstickets tlsexpiry filewatch
 E2E_TESTS += limits
 UNIT_TESTS += proxyheader proxyin
 UNIT_TESTS += privileges
