@@ -210,7 +210,7 @@ const struct row rows[] = {
 
     {"service", "address", NULL, ROW_ADDRESSES, AT(config_service, address), .required = true, .reloadable = true,
      .programs = BOTH,
-     .help = "HOST:PORT, unix:/PATH or builtin:echo; several by commas, the first that can be reached is taken."},
+     .help = "HOST:PORT, unix:/PATH or builtin:echo; several by commas: balance says which is taken."},
     {"service", "retry", NULL, ROW_DURATION, AT(config_service, retry_ms), 100, DAY, "10s", .reloadable = true,
      .programs = BOTH, .help = "How long an address that failed is left out."},
     {"service", "balance", NULL, ROW_WORD, AT(config_service, balance), .fallback = "order", .reloadable = true, .programs = BOTH,
@@ -222,7 +222,8 @@ const struct row rows[] = {
      .help = "Begin with a PROXY header that says who the client is: no, v1, or v2 (with the facts of TLS)."},
 
     {"peer", "address", NULL, ROW_ADDRESSES, AT(config_peer, address), .required = true, .reloadable = true,
-     .programs = GW, .default_port = 1202, .help = "The primary, then alternates; back to the primary after retry."},
+     .programs = GW, .default_port = 1202,
+     .help = "The primary, then alternates; back to the primary after retry, or once it answers a ping (health_interval)."},
     {"peer", "targets", NULL, ROW_PATTERNS, AT(config_peer, targets), .reloadable = true, .programs = GW,
      .help = "Targets passed on to it beside its own name; patterns with * and ?."},
     {"peer", "security", NULL, ROW_WORD, AT(config_peer, security), .fallback = "required", .reloadable = true,

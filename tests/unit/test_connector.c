@@ -151,17 +151,18 @@ struct row {
 	uint64_t least_ms, most_ms;
 };
 
-/* The upper bounds leave room for a machine that is busy; they lie below what one more wait would take. */
+/* The upper bounds lie below what one more wait would take. */
 static const struct row rows[] = {
     {"L", 0, 0, 240},       {"LL", 0, 0, 240},    {"DL", 1, 0, 240},   {"DDDL", 3, 0, 240}, {"XL", 1, 0, 240},
     {"SL", 1, 250, 490},    {"SDL", 2, 250, 490}, {"SSL", 2, 500, 740}, {"SXDL", 3, 250, 490}, {"D", -1, 0, 240},
     {"X", -1, 0, 240},      {"XX", -1, 0, 240},   {"DD", -1, 0, 240},
 };
 
-START_TEST(the_first_that_connects_wins)
+/* Returns how long it took, in milliseconds. */
+static uint64_t run_row(const struct row *row)
 {
-	const struct row *row = &rows[_i];
 	struct trial trial;
+	uint64_t took_ms;
 
 	open_trial(&trial, row->states);
 	uv_update_time(&trial.test.loop);
@@ -170,17 +171,27 @@ START_TEST(the_first_that_connects_wins)
 	ck_assert_ptr_nonnull(trial.connector);
 	trial.started = true;
 	test_loop_until(&trial.test, &trial.done);
+	took_ms = ms_since(trial.began_ns);
 	ck_assert_int_eq(trial.channel != NULL, row->winner >= 0);
 	if (row->winner >= 0)
 		ck_assert_int_eq(port_reached(trial.channel), ntohs(found[row->winner].v4.sin_port));
 	else
 		ck_assert_str_ne(trial.error, "");
 	/* Loop time is in whole milliseconds. */
-	ck_assert_msg(ms_since(trial.began_ns) + 2 >= row->least_ms, "%s: after %d ms", row->states,
-	              (int)ms_since(trial.began_ns));
-	ck_assert_msg(ms_since(trial.began_ns) <= row->most_ms, "%s: after %d ms", row->states,
-	              (int)ms_since(trial.began_ns));
+	ck_assert_msg(took_ms + 2 >= row->least_ms, "%s: after %d ms", row->states, (int)took_ms);
 	close_trial(&trial);
+	return took_ms;
+}
+
+/* A machine that is busy may be late; not each time. */
+START_TEST(the_first_that_connects_wins)
+{
+	const struct row *row = &rows[_i];
+	uint64_t took_ms = row->most_ms + 1;
+
+	for (int i = 0; i < 5 && took_ms > row->most_ms; i++)
+		took_ms = run_row(row);
+	ck_assert_msg(took_ms <= row->most_ms, "%s: after %d ms", row->states, (int)took_ms);
 }
 END_TEST
 
@@ -228,7 +239,7 @@ START_TEST(cancelled_with_attempts_pending)
 	before = open_descriptors();
 	trial.connector = connector_start(trial.test.io, found, found_count, on_connector, &trial);
 	trial.began_ns = uv_hrtime();
-	while (ms_since(trial.began_ns) < (uint64_t)_i * CONNECTOR_STAGGER_MS + 125) {
+	while (open_descriptors() < before + 1 + _i && ms_since(trial.began_ns) < 10000) {
 		(void)iocontext_turn(trial.test.io, 0);
 		usleep(1000);
 	}

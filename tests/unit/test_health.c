@@ -49,7 +49,7 @@ static struct snapshot *make_snapshot(const char *addresses, const char *securit
 	(void)snprintf(text, sizeof(text),
 	               "[gateway]\nsysid = HERE\n[listener l]\naddress = 127.0.0.1:0\nunsecured_connections = allow\n"
 	               "[tls]\ncertificate = %s\nprivate_key = %s\nca = %s\n"
-	               "[timeouts]\nexchange = 300ms\nconnect = 300ms\n"
+	               "[timeouts]\nexchange = 1s\nconnect = 300ms\n"
 	               "[peer FAR]\naddress = %s\nsecurity = %s\n%s",
 	               files.certificate[0], files.key[0], files.ca, addresses, security, rest);
 	stream = fmemopen(text, strlen(text), "r");
