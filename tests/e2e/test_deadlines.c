@@ -325,6 +325,8 @@ START_TEST(the_kernel_watches_where_it_is_set)
 	gateway_start(&gateway, "ccissl", RELAY, lines[_i], port, "");
 	client = open_connection(gateway.ports[0], "PC1");
 	service = peer_accept(listening);
+	/* What is set with the relay is set when a byte has passed. */
+	ck_assert(peer_write(client, NULL, "1", 1) && peer_read(service, NULL, line, 1));
 	for (int outgoing = 0; outgoing < 2; outgoing++) {
 		socket_line(outgoing ? port : gateway.ports[0], outgoing != 0, line, sizeof(line));
 		ck_assert_msg((strstr(line, "timer:(keepalive,") != NULL) == (_i > 0), "%s", line);
