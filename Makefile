@@ -43,11 +43,9 @@ E2E_TESTS += certificates
 UNIT_TESTS += tlstickets tlsexpiry filewatch
 E2E_TESTS += limits
 UNIT_TESTS += proxyheader proxyin
-UNIT_TESTS += privileges
-E2E_TESTS += privileges
 E2E_TESTS += proxy proxy_send
 UNIT_TESTS += privileges service
-E2E_TESTS += privileges service deadlines
+E2E_TESTS += privileges service deadlines buffers
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
