@@ -39,8 +39,8 @@ UNIT_TESTS += listener_unix listener_inherit
 UNIT_TESTS += ratchet ratchet_keeper rate
 UNIT_TESTS += health
 E2E_TESTS += peers balance
-E2E_TESTS += certificates
-UNIT_TESTS += tlstickets tlsexpiry filewatch
+E2E_TESTS += certificates tickets
+UNIT_TESTS += tlstickets tlscredential tlsexpiry filewatch
 E2E_TESTS += limits
 UNIT_TESTS += proxyheader proxyin
 E2E_TESTS += proxy proxy_send
@@ -148,9 +148,10 @@ $(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover $(BUILD)/tests/unit_h
 $(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
 
 # Certificates and handshakes in memory.
-$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext: $(O)/tests/unit/tlspair.o
+$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
+$(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)

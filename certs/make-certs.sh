@@ -54,17 +54,20 @@ sign expired ca host1.example "$names" serverAuth -1 || true
 sign other-client other-ca client1.example DNS:client1.example clientAuth 90
 
 # Further names, an encrypted key with its passphrase, one that expires soon.
-for name in second wild encrypted soon revoked; do new_key $name.key; done
+for name in second wild encrypted soon revoked revoked-server; do new_key $name.key; done
 sign second ca second.example DNS:second.example serverAuth 90
 sign wild ca wild.example "DNS:*.wild.example" serverAuth 90
+openssl genrsa -out both.key 2048 2>/dev/null
+sign both ca host1.example DNS:host1.example,DNS:third.example serverAuth 90
 sign encrypted ca host1.example "$names" serverAuth 90
 sign soon ca host1.example "$names" serverAuth 5
+sign revoked-server ca host1.example "$names" serverAuth 90
 sign revoked ca revoked.example DNS:revoked.example clientAuth 90
 echo "a passphrase of the tests" >encrypted.pass
 echo "another passphrase" >wrong.pass
 openssl pkey -in encrypted.key -aes256 -passout file:encrypted.pass -out encrypted.tmp && mv encrypted.tmp encrypted.key
 
-# What the CA says of its certificates: lists in which nobody or one is revoked, one that has expired, OCSP responses.
+# What the CA says of its certificates: lists in which nobody or two are revoked, one that has expired, OCSP responses.
 printf '[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ndefault_md = sha256\ndefault_crl_days = 30\nunique_subject = no\n' >ca.cnf
 : >index.txt
 ca() { openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key "$@" 2>/dev/null; }
@@ -75,7 +78,7 @@ ocsp() { # name of the certificate
 for name in server second rsa; do ca -valid $name.pem; done
 ca -gencrl -out crl.pem
 ca -gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z -out crl-expired.pem
-ca -revoke revoked.pem
+for name in revoked revoked-server; do ca -revoke $name.pem; done
 ca -gencrl -out crl-revoked.pem
 for name in server second revoked; do ocsp $name; done
 touch made-for-tests

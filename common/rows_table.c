@@ -73,8 +73,8 @@ const struct row_section row_sections[] = {
      .help = "Another gateway that connections are passed on to."},
     {ONE("tls", config_tls, tls), .help = "Certificates, and what a handshake may agree on."},
     {MANY("certificate", config_certificate, certificates, certificate_count),
-     .help = "A further certificate: presented to clients that ask (by SNI) for one of its names, or that need its type "
-             "of key."},
+     .help = "A further certificate: shown to clients that ask (by SNI) for one of its names. Of those with the same name and "
+             "other types of key a client gets the one it takes."},
     {MANY("notifier", config_notifier, notifiers, notifier_count),
      .help = "Who is told when a connection turns to TLS."},
     {ONE("timeouts", config_timeouts, timeouts),
@@ -169,7 +169,7 @@ const struct row rows[] = {
     {"listener", "client_auth", NULL, ROW_WORD, AT(config_listener, client_auth), .reloadable = true, .programs = BOTH,
      .words = words_client_auth, .help = "no, request or require a client certificate. Unset: as in [tls]."},
     {"listener", "certificates", NULL, ROW_NAMES, AT(config_listener, certificates), .reloadable = true, .programs = BOTH,
-     .help = "Names of [certificate] sections: the first is presented to clients that ask for no known name. Unset: that "
+     .help = "Names of [certificate] sections: the first is shown to clients that ask for no known name. Unset: that "
              "of [tls], and all of them."},
     {"listener", "ratchet", NULL, ROW_WORD, AT(config_listener, ratchet), .fallback = "no", .reloadable = true,
      .programs = BOTH, .words = words_choice,

@@ -292,6 +292,9 @@ int tls_credential_use_once(SSL *ssl, const struct tls_credential *credential)
 
 bool tls_credential_is_for(const struct tls_credential *credential, const char *name)
 {
+	/* To X509_check_host a name with a dot before it stands for all below it. */
+	if (name[0] == '\0' || name[0] == '.' || strchr(name, '*') != NULL)
+		return false;
 	return X509_check_host(credential->certificate, name, 0, NAME_FLAGS, NULL) == 1;
 }
 

@@ -43,50 +43,52 @@ static int require_alpn(SSL *ssl, int *alert, void *unused)
 
 /* --- certificates --- */
 
-/* Does one before `number` that `fits` as well have its type of key? */
-static bool is_taken(const struct tls_server *server, size_t number, const bool *fits)
+/* Of those that fit, one of each type of key is chosen: the first. */
+static void choose(const struct tls_server *server, const bool *fits, bool *chosen)
 {
-	for (size_t i = 0; i < number; i++)
-		if (fits[i] && tls_credential_same_type(server->credentials[i], server->credentials[number]))
-			return true;
-	return false;
+	for (size_t i = 0; i < server->credential_count; i++) {
+		chosen[i] = fits[i];
+		for (size_t j = 0; j < i && chosen[i]; j++)
+			chosen[i] = !chosen[j] || !tls_credential_same_type(server->credentials[i], server->credentials[j]);
+	}
 }
 
 /* What is shown without a known name: the first, and beside it those with another type of key and a name in common. Which of
  * them, OpenSSL decides by the client's signature algorithms. */
-static int use_default(SSL_CTX *context, const struct tls_server *server, struct error *error)
+static int use_default(SSL_CTX *context, struct tls_server *server, struct error *error)
 {
-	bool fits[CONFIG_CERTIFICATES_MOST + 1] = {true};
+	bool fits[TLS_CREDENTIALS_MOST];
 
-	for (size_t i = 0; i < server->credential_count; i++) {
+	for (size_t i = 0; i < server->credential_count; i++)
 		fits[i] = i == 0 || tls_credential_shares_name(server->credentials[0], server->credentials[i]);
-		if (fits[i] && !is_taken(server, i, fits) && tls_credential_use(context, server->credentials[i], error) != 0)
+	choose(server, fits, server->defaults);
+	for (size_t i = 0; i < server->credential_count; i++)
+		if (server->defaults[i] && tls_credential_use(context, server->credentials[i], error) != 0)
 			return -1;
-	}
 	return 0;
 }
 
-/* Where SNI names a certificate that is not the default, all that are for that name take its place, one of each type of
- * key. */
+/* Where SNI names a certificate, those that are for this name take the place of the default. */
 static int choose_certificate(SSL *ssl, void *context)
 {
 	const struct tls_server *server = context;
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	bool fits[CONFIG_CERTIFICATES_MOST + 1] = {false}, cleared = false;
+	bool fits[TLS_CREDENTIALS_MOST], chosen[TLS_CREDENTIALS_MOST], any = false;
 
-	if (name == NULL || tls_credential_is_for(server->credentials[0], name))
-		return 1;
-	for (size_t i = 1; i < server->credential_count; i++) {
+	for (size_t i = 0; name != NULL && i < server->credential_count; i++) {
 		fits[i] = tls_credential_is_for(server->credentials[i], name);
-		if (!fits[i] || is_taken(server, i, fits))
-			continue;
-		if (!cleared)
-			SSL_certs_clear(ssl);
-		cleared = true;
-		if (tls_credential_use_once(ssl, server->credentials[i]) != 0)
-			return 0;
+		any = any || fits[i];
 	}
 	ERR_clear_error();
+	if (!any)
+		return 1;
+	choose(server, fits, chosen);
+	if (memcmp(chosen, server->defaults, server->credential_count * sizeof(chosen[0])) == 0)
+		return 1;
+	SSL_certs_clear(ssl);
+	for (size_t i = 0; i < server->credential_count; i++)
+		if (chosen[i] && tls_credential_use_once(ssl, server->credentials[i]) != 0)
+			return 0;
 	return 1;
 }
 
@@ -205,7 +207,7 @@ static int set_sessions(SSL_CTX *context, const struct tls_worker *worker, struc
 
 /* --- contexts --- */
 
-static int fill_context(SSL_CTX *context, const struct tls_server *server, const struct config_tls *tls, enum tls_start start,
+static int fill_context(SSL_CTX *context, struct tls_server *server, const struct config_tls *tls, enum tls_start start,
                         struct error *error)
 {
 	static const enum tls_start starts[] = {TLS_START_UPGRADE, TLS_START_DIRECT};
@@ -269,6 +271,8 @@ static int list_credentials(const struct tls_worker *worker, struct tls_server *
 	const struct text_list *names = &listener->certificates;
 	size_t count = names->count > 0 ? names->count : worker->credential_count;
 
+	if (count > TLS_CREDENTIALS_MOST)
+		return error_set(error, "more than %d certificates", TLS_CREDENTIALS_MOST);
 	server->credentials = calloc(count + 1, sizeof(*server->credentials));
 	if (server->credentials == NULL)
 		return error_set(error, "not enough memory");

@@ -13,6 +13,7 @@
 #include "tlstickets.h"
 #include "tlstrust.h"
 
+#define TLS_CREDENTIALS_MOST (CONFIG_CERTIFICATES_MOST + 1)
 #define TLS_AUTHS (CLIENT_AUTH_REQUIRE + 1) /* by enum client_auth */
 
 /* First in whatever is the application data of an SSL_CTX. */
@@ -34,6 +35,7 @@ struct tls_server {
 	struct tls_acceptor starts[2]; /* by enum tls_start */
 	const struct tls_credential **credentials; /* owned list of borrowed ones; the first is the default */
 	size_t credential_count;
+	bool defaults[TLS_CREDENTIALS_MOST]; /* which of them are shown without a known name */
 	int client_auth;
 };
 
