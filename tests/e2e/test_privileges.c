@@ -233,6 +233,48 @@ START_TEST(chroot_shuts_it_in)
 }
 END_TEST
 
+/* A successor is no longer started by root, and still reads what is root's, and keeps nothing for its workers. */
+START_TEST(a_successor_has_what_its_predecessor_kept)
+{
+	char certificate[128], key[128], line[4096];
+	struct gateway gateway;
+	int successor = 0, status;
+	FILE *log;
+
+	if (!is_root())
+		return;
+	gateway_start(&gateway, "ccissl", CONFIG, "", "", "builtin:echo", SERVER);
+	(void)snprintf(certificate, sizeof(certificate), "%s/cert.pem", gateway.folder);
+	(void)snprintf(key, sizeof(key), "%s/key.pem", gateway.folder);
+	copy_file("build/test-certs/server.pem", certificate);
+	copy_file("build/test-certs/server.key", key);
+	gateway_rewrite(&gateway, CONFIG, "", "", "builtin:echo", certificate, key);
+	ck_assert_int_eq(kill(gateway.pid, SIGUSR2), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1001I", NULL, NULL), 2);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "because=\"not started as root\"", NULL, NULL), 1);
+	log = fopen(gateway.log, "r");
+	ck_assert_ptr_nonnull(log);
+	while (fgets(line, sizeof(line), log) != NULL)
+		if (strstr(line, "id=CCI1001I") != NULL)
+			successor = atoi(strstr(line, " pid=") + 5);
+	(void)fclose(log);
+	ck_assert_int_gt(successor, 0);
+	ck_assert_int_ne(successor, gateway.pid);
+	ck_assert_int_eq(waitpid(gateway.pid, &status, 0), gateway.pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	check_threads(successor, &(struct expected){NOBODY, NOBODY, KEPT});
+	carry(gateway.ports[0]);
+	ck_assert_int_eq(kill(successor, SIGTERM), 0);
+	ck_assert_int_ge(gateway_lines(&gateway, 2, "id=CCI1003I", NULL, NULL), 2);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "Sanitizer", NULL, NULL), 0);
+	(void)unlink(certificate);
+	(void)unlink(key);
+	(void)unlink(gateway.log);
+	(void)unlink(gateway.config);
+	(void)rmdir(gateway.folder);
+}
+END_TEST
+
 /* Start ccissl as `uid`, wait for its end; its status. */
 static int run_as(uid_t uid, const char *config, char *said, size_t size)
 {
@@ -317,6 +359,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, every_thread_becomes_the_user, 0, (int)(sizeof(starts) / sizeof(starts[0])));
 	tcase_add_loop_test(tests, a_reload_reads_what_is_roots_if_it_may, 0, 2);
 	tcase_add_test(tests, chroot_shuts_it_in);
+	tcase_add_test(tests, a_successor_has_what_its_predecessor_kept);
 	tcase_add_loop_test(tests, a_change_that_cannot_be_made_is_an_error_with_its_line, 0,
 	                    (int)(sizeof(faults) / sizeof(faults[0])));
 	suite_add_tcase(suite, tests);
