@@ -28,7 +28,7 @@ COMMON += health dial_offer
 COMMON += complaint iobudget rate rulelimit admission session_limits
 COMMON += ratchet_file ratchet_keeper ratchet_command
 COMMON += proxyheader proxyheader_write proxyin session_proxy
-COMMON += privileges service daemon_service session_deadlines
+COMMON += privileges privileges_files service daemon_service session_deadlines
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 

@@ -1,5 +1,5 @@
 /* Another user after the start, without a way back. */
-#include "privileges.h"
+#include "privileges_parts.h"
 
 #include <cap-ng.h>
 #include <dirent.h>
@@ -17,15 +17,6 @@
 #include <uv.h>
 
 #include "log.h"
-
-/* Whom the process becomes. */
-struct account {
-	char name[64];    /* of the password file, or the number as it was given */
-	bool has_entry;   /* the password file knows it */
-	uid_t uid;
-	gid_t gid;
-	const char *why;
-};
 
 /* --- names --- */
 
@@ -289,44 +280,6 @@ static int start_pool_without(struct error *error)
 	return 0;
 }
 
-/* --- files that are written later --- */
-
-/* Links are not followed and files with several names not taken: in a folder of the user's they may lead anywhere. */
-static int hand_over(const char *path, const char *key, const struct account *account, struct error *error)
-{
-	struct stat status;
-	int result = 0;
-	int fd = path != NULL ? open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
-
-	if (fd < 0)
-		return path == NULL || errno == ENOENT ? 0 : error_set(error, "%s = %s: %s", key, path, strerrordesc_np(errno));
-	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1)
-		result = error_set(error, "%s = %s is not a regular file of one name: move it away", key, path);
-	else if (status.st_uid != account->uid && fchown(fd, account->uid, account->gid) != 0)
-		result = error_set(error, "%s = %s cannot be given to user %s: %s", key, path, account->name, strerrordesc_np(errno));
-	close(fd);
-	return result;
-}
-
-/* A file that is replaced as a whole needs a folder in which the user may write. */
-static int check_folder(const char *path, const char *key, const struct account *account, struct error *error)
-{
-	char folder[4096];
-	char *slash;
-
-	if (path == NULL)
-		return 0;
-	(void)snprintf(folder, sizeof(folder), "%s", path);
-	slash = strrchr(folder, '/');
-	if (slash == NULL)
-		return 0;
-	slash[slash == folder] = '\0';
-	if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
-		return 0;
-	return error_set(error, "%s = %s: user %s cannot write in %s (%s): make it, and give it to the user (chown %s %s)", key,
-	                 path, account->name, folder, strerrordesc_np(errno), account->name, folder);
-}
-
 /* --- the change --- */
 
 static int leave_root(const struct config *config, const struct account *account, struct error *error)
@@ -336,10 +289,11 @@ static int leave_root(const struct config *config, const struct account *account
 
 	if (groups != 0)
 		return error_set(error, "the groups of user %s cannot be taken: %s", account->name, strerrordesc_np(errno));
+	if (privileges_hand_over_sockets(config, account, error) != 0)
+		return -1;
 	if (root != NULL && (chroot(root) != 0 || chdir("/") != 0))
 		return error_set(error, "chroot to %s: %s", root, strerrordesc_np(errno));
-	if (hand_over(config->gateway.ratchet_file, "ratchet_file", account, error) != 0 ||
-	    hand_over(config->tls.insecure_key_log, "insecure_key_log", account, error) != 0)
+	if (privileges_hand_over(config, account, error) != 0)
 		return -1;
 	if (account->uid == 0)
 		return setresgid(account->gid, account->gid, account->gid) == 0
@@ -352,7 +306,7 @@ static int leave_root(const struct config *config, const struct account *account
 	    setresuid(account->uid, account->uid, account->uid) != 0)
 		return error_set(error, "cannot become user %s: %s", account->name, strerrordesc_np(errno));
 	(void)prctl(PR_SET_KEEPCAPS, 0L, 0L, 0L, 0L);
-	return check_folder(config->gateway.ratchet_file, "ratchet_file", account, error);
+	return privileges_check_folders(config, account, error);
 }
 
 /* "Uid:\t1\t1\t1\t1" or Gid in the status of a thread: are all four this one? */

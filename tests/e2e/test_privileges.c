@@ -233,6 +233,39 @@ START_TEST(chroot_shuts_it_in)
 }
 END_TEST
 
+/* Whose its unix sockets are: its own, or what was asked for. */
+START_TEST(unix_sockets_go_with_it)
+{
+	static const struct {
+		const char *lines;
+		uid_t uid;
+		gid_t gid;
+	} cases[] = {{"", NOBODY, NOBODY}, {"unix_group = daemon\n", NOBODY, 1}, {"unix_owner = daemon\n", 1, 0}};
+	char folder[] = "/tmp/cci-unix-XXXXXX", path[64], address[80];
+	struct gateway gateway;
+	struct stat status;
+
+	if (!is_root())
+		return;
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	ck_assert_int_eq(chown(folder, NOBODY, NOBODY), 0);
+	(void)snprintf(path, sizeof(path), "%s/in", folder);
+	(void)snprintf(address, sizeof(address), ", unix:%s\n%s", path, cases[_i].lines);
+	gateway_start(&gateway, "ccissl", CONFIG, "", address, "builtin:echo", SERVER);
+	ck_assert_int_eq(lstat(path, &status), 0);
+	ck_assert_uint_eq(status.st_uid, cases[_i].uid);
+	ck_assert_uint_eq(status.st_gid, cases[_i].gid);
+	ck_assert_int_eq(status.st_mode & 0777, 0660);
+	/* A reload finds nothing that it may not do any more. */
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "level=error", NULL, NULL), 0);
+	gateway_stop(&gateway);
+	ck_assert_int_ne(lstat(path, &status), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 /* A successor is no longer started by root, and still reads what is root's, and keeps nothing for its workers. */
 START_TEST(a_successor_has_what_its_predecessor_kept)
 {
@@ -359,6 +392,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, every_thread_becomes_the_user, 0, (int)(sizeof(starts) / sizeof(starts[0])));
 	tcase_add_loop_test(tests, a_reload_reads_what_is_roots_if_it_may, 0, 2);
 	tcase_add_test(tests, chroot_shuts_it_in);
+	tcase_add_loop_test(tests, unix_sockets_go_with_it, 0, 3);
 	tcase_add_test(tests, a_successor_has_what_its_predecessor_kept);
 	tcase_add_loop_test(tests, a_change_that_cannot_be_made_is_an_error_with_its_line, 0,
 	                    (int)(sizeof(faults) / sizeof(faults[0])));

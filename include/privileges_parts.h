@@ -1,0 +1,32 @@
+/*
+ * What privileges.c (the change) and privileges_files.c (what is handed over with it) share. Nobody else includes it.
+ */
+#ifndef PRIVILEGES_PARTS_H
+#define PRIVILEGES_PARTS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "privileges.h"
+
+/* Whom the process becomes. */
+struct account {
+	char name[64];    /* of the password file, or the number as it was given */
+	bool has_entry;   /* the password file knows it */
+	uid_t uid;
+	gid_t gid;
+	const char *why;
+};
+
+/* Give the unix sockets of `config` to the account, where no unix_owner is named. By root, before chroot. 0, or -1 with
+ * `error`, as the next two. */
+int privileges_hand_over_sockets(const struct config *config, const struct account *account,
+                                 struct error *error) MUST_CHECK;
+
+/* Give it the files that are written later, where they are there. By root, after chroot. */
+int privileges_hand_over(const struct config *config, const struct account *account, struct error *error) MUST_CHECK;
+
+/* May this process, which is the account by now, write where it has to replace files? */
+int privileges_check_folders(const struct config *config, const struct account *account, struct error *error) MUST_CHECK;
+
+#endif
