@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "suite.h"
+#include "tlscontext.h"
 #include "tlscredential.h"
 #include "tlspair.h"
 #include "tlstrust.h"
@@ -170,6 +171,58 @@ START_TEST(a_response_is_judged)
 }
 END_TEST
 
+/* What a client gets stapled, `later_s` from now; its size. */
+static long stapled(struct tls_worker *worker, time_t later_s)
+{
+	struct meeting meeting;
+	const unsigned char *response;
+	SSL *client = tls_client_new(worker, 0, 0, TLS_START_UPGRADE);
+	long size;
+
+	ck_assert_int_eq(SSL_set_tlsext_status_type(client, TLSEXT_STATUSTYPE_ocsp), 1);
+	tls_now_shift(later_s);
+	meeting_open(&meeting, client, tls_server_new(worker, &(struct tls_server_options){.start = TLS_START_UPGRADE}));
+	ck_assert_int_eq(meeting_run(&meeting), MET_BOTH);
+	tls_now_shift(0);
+	size = SSL_get_tlsext_status_ocsp_resp(client, &response);
+	meeting_close(&meeting);
+	return size;
+}
+
+START_TEST(a_response_is_stapled_until_it_expires)
+{
+	struct address address = {0};
+	struct config_listener listener = {.place = {.name = (char *)(uintptr_t) "l"}};
+	struct config_peer peer = {.place = {.name = (char *)(uintptr_t) "p"},
+	                           .security = PEER_REQUIRED,
+	                           .server_name = (char *)(uintptr_t) "host.example",
+	                           .address = {.at = &address, .count = 1}};
+	struct config config = {.gateway = {.sysid = (char *)(uintptr_t) "GW"},
+	                        .listeners = &listener,
+	                        .listener_count = 1,
+	                        .peers = &peer,
+	                        .peer_count = 1,
+	                        .tls = {.certificate = (char *)(uintptr_t)path_of("server.pem"),
+	                                .private_key = (char *)(uintptr_t)path_of("server.key"),
+	                                .ocsp_response = (char *)(uintptr_t)path_of("ocsp"),
+	                                .ca = (char *)(uintptr_t)path_of("ca.pem"),
+	                                .min_version = TLS1_2_VERSION,
+	                                .resumption = CHOICE_NO}};
+	struct tls_worker *worker;
+	struct error error;
+
+	listener.client_auth = CLIENT_AUTH_NO;
+	write_response(&responses[0]);
+	worker = tls_worker_new(&config, &error);
+	ck_assert_msg(worker != NULL, "%s", error.text);
+	ck_assert_int_gt(stapled(worker, 0), 0);
+	ck_assert_int_gt(stapled(worker, 3500), 0);
+	ck_assert_int_le(stapled(worker, 3700), 0);
+	tls_worker_leave(worker);
+	tls_worker_free(worker);
+}
+END_TEST
+
 /* --- revocation --- */
 
 static void write_list(const struct party *signer, long until_s, const X509 *revoked)
@@ -286,6 +339,7 @@ Suite *module_suite(void)
 	tcase_add_unchecked_fixture(tests, make_files, remove_files);
 	tcase_add_test(tests, a_certificate_is_for_its_alternative_names);
 	tcase_add_loop_test(tests, a_response_is_judged, 0, COUNT(responses));
+	tcase_add_test(tests, a_response_is_stapled_until_it_expires);
 	tcase_add_test(tests, lists_revoke);
 	tcase_add_test(tests, a_list_of_somebody_else_is_refused);
 	tcase_add_test(tests, without_a_list_of_its_authority_nobody_is_believed);
