@@ -137,8 +137,10 @@ static int make_clients(struct tls_worker *worker, const struct config *config, 
 
 		worker->clients[i].peer = peer;
 		worker->clients[i].server_name = peer->server_name;
-		if (peer->security != PEER_NONE && client_context(worker, &worker->clients[i], &config->tls, start, error) != 0)
-			return error_prefix(error, "[peer %s]", peer->place.name);
+		if (peer->security == PEER_NONE || client_context(worker, &worker->clients[i], &config->tls, start, error) == 0)
+			continue;
+		/* A file of its own is already said to be. */
+		return error->name != NULL ? -1 : error_prefix(error, "[peer %s]", peer->place.name);
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -98,12 +99,48 @@ int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, stru
 
 /* --- the key log --- */
 
+/* The file that was opened last. A process that is no longer root could not open it again. */
+static struct {
+	dev_t device;
+	ino_t inode;
+	int fd;
+} kept_log = {.fd = -1};
+
+static bool is_kept(const char *path)
+{
+	struct stat status;
+
+	return kept_log.fd >= 0 && lstat(path, &status) == 0 && status.st_dev == kept_log.device &&
+	       status.st_ino == kept_log.inode;
+}
+
+static void keep_log(int fd)
+{
+	struct stat status;
+	int copy = fstat(fd, &status) == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+
+	if (copy < 0)
+		return;
+	if (kept_log.fd >= 0)
+		(void)close(kept_log.fd);
+	kept_log.fd = copy;
+	kept_log.device = status.st_dev;
+	kept_log.inode = status.st_ino;
+}
+
 int tls_open_key_log(const char *path, struct error *error)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+	int fd;
 
-	if (fd >= 0)
+	if (is_kept(path))
+		fd = fcntl(kept_log.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	else
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+	if (fd >= 0) {
+		if (!is_kept(path))
+			keep_log(fd);
 		return fd;
+	}
 	error_set(error, "[tls] insecure_key_log = %s cannot be written: %s", path, strerrordesc_np(errno));
 	return error_at(error, "tls", NULL, "insecure_key_log");
 }
