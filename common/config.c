@@ -2,13 +2,13 @@
 #include "config.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config_values.h"
+#include "file.h"
 #include "inireader.h"
 #include "rows.h"
 
@@ -307,12 +307,13 @@ err:
 
 struct config *config_load(const char *file, enum program program, config_report *report, void *context)
 {
-	FILE *stream = fopen(file, "re");
+	const char *why;
+	FILE *stream = file_open(file, &why);
 	struct config *config;
 	struct error error;
 
 	if (stream == NULL) {
-		error_set(&error, "cannot be opened: %s", strerrordesc_np(errno));
+		error_set(&error, "cannot be opened: %s", why);
 		report(context, true, file, 0, error.text);
 		return NULL;
 	}

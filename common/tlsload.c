@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "file.h"
 #include "log.h"
 
 #define FILE_SIZE_MOST (16u << 20)
@@ -63,13 +64,14 @@ static int read_file(const struct tls_place *place, const char *key, const char 
                      struct error *error)
 {
 	char what[TLS_WHAT_SIZE];
-	FILE *stream = fopen(path, "re");
+	const char *why;
+	FILE *stream = file_open(path, &why);
 	int result, number;
 
 	*bytes = (struct tls_bytes){0};
 	if (stream == NULL)
 		return error_set(error, "%s = %s cannot be opened: %s; correct the path or its permissions",
-		                 tls_what(place, key, what), path, strerrordesc_np(errno));
+		                 tls_what(place, key, what), path, why);
 	result = read_stream(stream, bytes);
 	number = errno;
 	(void)fclose(stream);

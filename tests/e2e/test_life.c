@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -304,6 +305,32 @@ START_TEST(a_reload_keeps_connections_and_a_bad_one_changes_nothing)
 }
 END_TEST
 
+/* Whoever opens a FIFO waits for its writer: the main thread would see no signal any more, not even SIGTERM. */
+START_TEST(a_fifo_in_place_of_a_file_stops_nothing)
+{
+	struct gateway gateway;
+	char path[128];
+	int fd;
+
+	gateway_start(&gateway, "ccissl", to_service, 2, "builtin:echo", 10, "1h", "1s");
+	(void)snprintf(path, sizeof(path), "%s/fifo", gateway.folder);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	gateway_rewrite(&gateway,
+	                "[gateway]\nsysid = HOST1\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
+	                "[service s]\naddress = builtin:echo\n[tls]\ncertificate = %s\nprivate_key = @CERTS@/server.key\n",
+	                path);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1007E", "[tls] certificate", "a FIFO"), 1);
+	ck_assert_int_eq(rename(path, gateway.config), 0);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1007E", NULL, NULL), 2);
+	fd = peer_connect(gateway.ports[0]);
+	(void)open_connection(fd, 0);
+	close(fd);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 START_TEST(a_drain_lets_running_connections_finish)
 {
 	struct gateway gateway;
@@ -346,6 +373,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, at_the_limit_connections_are_told_so_and_it_recovers);
 	tcase_add_test(tests, an_idle_connection_is_ended);
 	tcase_add_test(tests, a_reload_keeps_connections_and_a_bad_one_changes_nothing);
+	tcase_add_test(tests, a_fifo_in_place_of_a_file_stops_nothing);
 	tcase_add_loop_test(tests, a_drain_lets_running_connections_finish, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;

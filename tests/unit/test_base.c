@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "ebcdic.h"
+#include "file.h"
 #include "reason.h"
 #include "suite.h"
 
@@ -306,6 +308,37 @@ START_TEST(numbers_are_padded_and_whole)
 }
 END_TEST
 
+START_TEST(what_would_have_to_be_waited_for_is_not_opened)
+{
+	char folder[] = "/tmp/cci-file-XXXXXX", path[64];
+	const char *why = "";
+	FILE *stream;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s/x", folder);
+	ck_assert_ptr_null(file_open(path, &why));
+	ck_assert_str_eq(why, "No such file or directory");
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert_ptr_null(file_open(path, &why));
+	ck_assert_ptr_nonnull(strstr(why, "FIFO"));
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(symlink("/dev/zero", path), 0);
+	ck_assert_ptr_null(file_open(path, &why));
+	ck_assert_int_eq(unlink(path), 0);
+	stream = fopen(path, "w");
+	ck_assert(stream != NULL && fputs("text", stream) >= 0 && fclose(stream) == 0);
+	stream = file_open(path, &why);
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_int_eq(fgetc(stream), 't');
+	(void)fclose(stream);
+	stream = file_open("/dev/null", &why);
+	ck_assert_ptr_nonnull(stream);
+	(void)fclose(stream);
+	(void)unlink(path);
+	(void)rmdir(folder);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("base");
@@ -322,6 +355,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, tables_are_whole);
 	tcase_add_test(tests, utc_is_the_calendars);
 	tcase_add_test(tests, numbers_are_padded_and_whole);
+	tcase_add_test(tests, what_would_have_to_be_waited_for_is_not_opened);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
