@@ -20,12 +20,18 @@ void identity_add(struct identity *identity, enum identity_kind kind, const char
 {
 	struct text text;
 
-	if (identity->count == IDENTITY_NAMES || length == 0 || memchr(bytes, '\0', length) != NULL)
+	if (length == 0)
 		return;
+	if (identity->count == IDENTITY_NAMES || memchr(bytes, '\0', length) != NULL) {
+		identity->partial = true;
+		return;
+	}
 	text_init(&text, identity->names[identity->count], IDENTITY_TEXT_SIZE);
 	text_puts(&text, kinds[kind].prefix);
 	text_put(&text, bytes, length);
-	if (!text.cut)
+	if (text.cut)
+		identity->partial = true;
+	else
 		identity->count++;
 }
 

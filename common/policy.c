@@ -66,6 +66,7 @@ struct search {
 	const struct config_rule *rule; /* NULL: none */
 	bool identity_due;
 	bool ratchet_due; /* one of those that wait for an identity has a ratchet */
+	bool unknown;     /* a rule asks for a name that may be among those of a partial identity */
 };
 
 static void search_rules(const struct policy_question *question, struct search *search)
@@ -81,6 +82,10 @@ static void search_rules(const struct policy_question *question, struct search *
 			continue;
 		if (identity_is_there(rule, question->identity)) {
 			search->rule = rule;
+			return;
+		}
+		if (question->identity != NULL && question->identity->verified && question->identity->partial) {
+			search->unknown = true;
 			return;
 		}
 		if (question->identity != NULL)
@@ -172,7 +177,7 @@ static void decide_identity(const struct policy_question *question, const struct
 	decision->reason = REASON_NONE;
 	if (inside != question->inside)
 		refuse(decision, REASON_BAD_MESSAGE);
-	else if (is_refusal(search->rule))
+	else if (is_refusal(search->rule) || search->unknown)
 		refuse(decision, REASON_NOT_PERMITTED);
 	else if (decision->client_auth == CLIENT_AUTH_REQUIRE && !question->identity->verified)
 		refuse(decision, REASON_PEER_CERTIFICATE_MISSING);

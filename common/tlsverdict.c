@@ -134,8 +134,10 @@ static void add_common_names(struct identity *identity, const X509 *certificate)
 		unsigned char *utf8 = NULL;
 		int size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
 
-		if (size > 0)
+		if (size >= 0)
 			identity_add(identity, IDENTITY_CN, (const char *)utf8, (size_t)size);
+		else
+			identity->partial = true;
 		OPENSSL_free(utf8);
 	}
 }
@@ -144,12 +146,14 @@ void tls_identity_of(SSL *ssl, struct identity *identity)
 {
 	const X509 *certificate = SSL_get0_peer_certificate(ssl);
 	GENERAL_NAMES *names;
+	int there;
 
 	memset(identity, 0, sizeof(*identity));
 	if (certificate == NULL || SSL_get_verify_result(ssl) != X509_V_OK || (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0)
 		return;
 	identity->verified = true;
-	names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	names = X509_get_ext_d2i(certificate, NID_subject_alt_name, &there, NULL);
+	identity->partial = names == NULL && there != -1;
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
 		add_name(identity, sk_GENERAL_NAME_value(names, i));
 	GENERAL_NAMES_free(names);
@@ -167,7 +171,9 @@ void tls_verdict_decide(SSL *ssl, const struct policy_question *question, struct
 	known.identity = &identity;
 	policy_decide(&known, decision);
 	if (decision->outcome == OUTCOME_REFUSE)
-		refuse(verdict, decision->reason, "a rule decided by the client's certificate");
+		refuse(verdict, decision->reason,
+		       identity.partial ? "the certificate has names that a rule cannot judge: too many, or too long"
+		                        : "a rule decided by the client's certificate");
 }
 
 void tls_verdict(SSL *ssl, const struct tls_expectation *expectation, struct verdict *verdict)

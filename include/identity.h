@@ -15,19 +15,20 @@
 #include "compiler.h"
 #include "text.h"
 
-#define IDENTITY_NAMES 32      /* at most of one certificate; more are not looked at */
+#define IDENTITY_NAMES 32      /* at most of one certificate */
 #define IDENTITY_TEXT_SIZE 256 /* of one name, kind and terminator included; a longer one is left out */
 
 enum identity_kind { IDENTITY_DNS, IDENTITY_URI, IDENTITY_EMAIL, IDENTITY_IP, IDENTITY_CN };
 
 struct identity {
 	bool verified; /* a certificate was shown, and the one verdict has accepted it */
+	bool partial;  /* it has names that are not here: what does not match may be among them */
 	size_t count;
 	char names[IDENTITY_NAMES][IDENTITY_TEXT_SIZE];
 };
 
 /* Add a name of `length` bytes. One that is empty, too long, or holds a NUL byte is left out: nothing may match the part of
- * a name before it. */
+ * a name before it. Whatever is left out, for want of room too, makes the identity partial; save an empty name. */
 void identity_add(struct identity *identity, enum identity_kind kind, const char *bytes, size_t length);
 
 /* Is this a pattern? 0, or -1 with `error` that says what was meant. */

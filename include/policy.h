@@ -46,7 +46,8 @@ enum outcome policy_cell(enum unsecured policy, enum params_security offered, en
  * Before TLS no identity is known. A rule that asks for one and matches else is passed over, but a refusal by a later rule's
  * action then waits for TLS where the client can do it (identity_due, OUTCOME_TLS, a certificate is asked for), and its
  * ratchet holds for a clear outcome. The same question with the identity is put again inside TLS; what it decides can only
- * refuse or accept what is secured already. Where client_auth is require, an identity that is not verified is refused.
+ * refuse or accept what is secured already. Where client_auth is require, an identity that is not verified is refused; and where
+ * a rule asks for a name that a partial identity does not show, so is that: the rule might have refused it.
  */
 void policy_decide(const struct policy_question *question, struct decision *decision);
 

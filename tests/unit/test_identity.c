@@ -62,11 +62,16 @@ START_TEST(odd_names_are_left_out)
 	identity_add(&identity, IDENTITY_DNS, "", 0);
 	identity_add(&identity, IDENTITY_DNS, longest, sizeof(longest));
 	ck_assert_uint_eq(identity.count, 0);
+	ck_assert(identity.partial);
+	identity.partial = false;
+	identity_add(&identity, IDENTITY_DNS, "", 0);
+	ck_assert(!identity.partial);
 	identity_add(&identity, IDENTITY_DNS, longest, sizeof(longest) - 5);
 	ck_assert_uint_eq(identity.count, 1);
 	for (int i = 0; i < 2 * IDENTITY_NAMES; i++)
 		identity_add(&identity, IDENTITY_DNS, "x", 1);
 	ck_assert_uint_eq(identity.count, IDENTITY_NAMES);
+	ck_assert(identity.partial);
 }
 END_TEST
 

@@ -208,6 +208,33 @@ START_TEST(an_offer_inside_is_judged_with_its_identity)
 }
 END_TEST
 
+/* Names that did not fit may be the very ones that a rule refuses. */
+START_TEST(a_partial_identity_passes_no_rule_that_asks_for_one)
+{
+	struct identity identity;
+	struct world world;
+
+	make_office(&world, &identity);
+	world.identity = &identity;
+	world.config.rule_count = 1;
+	world.rules[0].action = ACTION_REFUSE;
+	identity_add(&identity, IDENTITY_DNS, "a.example", 9);
+	identity.verified = true;
+	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_TLS);
+	identity.partial = true;
+	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NOT_PERMITTED);
+	world.offer.security = SECURITY_INSIDE;
+	ck_assert_int_eq(decide(&world, false, true).reason, REASON_NOT_PERMITTED);
+	/* What matches is known all the same. */
+	world.rules[0].action = ACTION_ACCEPT;
+	identity_add(&identity, IDENTITY_DNS, "a.office.example", 16);
+	ck_assert_int_eq(decide(&world, false, true).outcome, OUTCOME_INSIDE);
+	/* Nobody asks. */
+	world.config.rule_count = 0;
+	ck_assert_int_eq(decide(&world, false, true).outcome, OUTCOME_INSIDE);
+}
+END_TEST
+
 START_TEST(a_rule_can_require_a_certificate)
 {
 	struct identity identity = {.verified = false};
@@ -323,6 +350,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, an_identity_is_waited_for_inside_tls);
 	tcase_add_test(tests, what_goes_in_the_clear_has_no_identity);
 	tcase_add_test(tests, an_offer_inside_is_judged_with_its_identity);
+	tcase_add_test(tests, a_partial_identity_passes_no_rule_that_asks_for_one);
 	tcase_add_test(tests, a_rule_can_require_a_certificate);
 	tcase_add_test(tests, a_direct_start_asks_for_what_any_rule_may_need);
 	tcase_add_test(tests, a_policy_on_trial_enforces_nothing);
