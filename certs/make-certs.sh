@@ -13,8 +13,13 @@ umask 077
 mkdir -p "$dir"
 cd "$dir"
 
+# What the tests take for a certificate with four days left still has them.
+expires_soon() {
+	openssl x509 -checkend 349200 -noout -in soon.pem >/dev/null 2>&1
+}
+
 if [ -e ca.pem ] && openssl x509 -checkend 172800 -noout -in ca.pem >/dev/null 2>&1 &&
-	[ -e rsa.pem ] && { [ -z "$with_tests" ] || [ -e made-for-tests ]; }; then
+	[ -e rsa.pem ] && { [ -z "$with_tests" ] || { [ -e made-for-tests ] && expires_soon; }; }; then
 	exit 0
 fi
 

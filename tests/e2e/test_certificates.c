@@ -305,10 +305,10 @@ START_TEST(what_is_half_written_leaves_the_old_in_force)
 
 	start_changing(&gateway);
 	certfiles_write("server.pem", bytes, size / 2);
-	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1052E", "config.ini:", "not a PEM certificate"), 1);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1052E", "config.ini:", "not a PEM certificate"), 1);
 	certfiles_check_shown(gateway.ports[0], &(struct peer_tls){.ca = CERTS "ca.pem"}, "server");
 	certfiles_write("server.pem", bytes, size);
-	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1052E", "does not belong to", NULL), 1);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1052E", "does not belong to", NULL), 1);
 	certfiles_check_shown(gateway.ports[0], &(struct peer_tls){.ca = CERTS "ca.pem"}, "server");
 	certfiles_put("soon.key", "server.key");
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1051I", NULL, NULL), 1);
