@@ -71,16 +71,21 @@ static int fault(const struct listener *listener, const char *what, struct error
 	}
 }
 
-static int give_away(const struct listener *listener, const struct config_listener *section, struct error *error)
+/* Whom the section names; -1: as it is. */
+static int find_owner(const struct config_listener *section, uid_t *uid, gid_t *gid, struct error *error)
 {
-	uid_t uid = (uid_t)-1;
-	gid_t gid = (gid_t)-1;
-
-	if (section->unix_owner != NULL && account_user(section->unix_owner, &uid, error) != 0)
+	*uid = (uid_t)-1;
+	*gid = (gid_t)-1;
+	if (section->unix_owner != NULL && account_user(section->unix_owner, uid, error) != 0)
 		return error_prefix(error, "unix_owner");
-	if (section->unix_group != NULL && account_group(section->unix_group, &gid, error) != 0)
+	if (section->unix_group != NULL && account_group(section->unix_group, gid, error) != 0)
 		return error_prefix(error, "unix_group");
-	if ((section->unix_owner == NULL && section->unix_group == NULL) || lchown(path_of(listener), uid, gid) == 0)
+	return 0;
+}
+
+static int give_away(const struct listener *listener, uid_t uid, gid_t gid, struct error *error)
+{
+	if (lchown(path_of(listener), uid, gid) == 0)
 		return 0;
 	if (errno == EPERM)
 		return error_set(error,
@@ -90,18 +95,34 @@ static int give_away(const struct listener *listener, const struct config_listen
 	return fault(listener, "chown", error);
 }
 
-int listener_unix_permit(const struct listener *listener, const struct config_listener *section, struct error *error)
+static int set_mode(const struct listener *listener, mode_t mode, struct error *error)
 {
-	mode_t mode = (mode_t)section->unix_mode;
-	int result;
+	int result = fchmodat(AT_FDCWD, path_of(listener), mode, AT_SYMLINK_NOFOLLOW);
 
-	if (give_away(listener, section, error) != 0)
-		return -1;
-	result = fchmodat(AT_FDCWD, path_of(listener), mode, AT_SYMLINK_NOFOLLOW);
 	/* That needs /proc, which a chroot may not have. */
 	if (result != 0 && errno == EOPNOTSUPP)
 		result = chmod(path_of(listener), mode);
 	return result == 0 ? 0 : fault(listener, "chmod", error);
+}
+
+/* The mode comes first: of what is somebody else's it could not be set any more. What is right already is left alone, as
+ * a process that gave its root away may not even say the same again. */
+int listener_unix_permit(const struct listener *listener, const struct config_listener *section, struct error *error)
+{
+	mode_t mode = (mode_t)section->unix_mode;
+	struct stat found;
+	uid_t uid;
+	gid_t gid;
+
+	if (find_owner(section, &uid, &gid, error) != 0)
+		return -1;
+	if (lstat(path_of(listener), &found) != 0)
+		return fault(listener, "stat", error);
+	if ((found.st_mode & ALLPERMS) != mode && set_mode(listener, mode, error) != 0)
+		return -1;
+	if ((uid == (uid_t)-1 || uid == found.st_uid) && (gid == (gid_t)-1 || gid == found.st_gid))
+		return 0;
+	return give_away(listener, uid, gid, error);
 }
 
 void listener_unix_identify(struct listener *listener)

@@ -9,8 +9,8 @@
 #include "listener.h"
 #include "text.h"
 
-/* Listen on the path of listener->asked, with mode and owner of `section`: the socket becomes listener->fds[0]. The file
- * has no permission at all until all is set, and cannot be connected to before. A socket that no process listens on any
+/* Listen on the path of listener->asked, with mode and owner of `section`: the socket becomes listener->fds[0]. Nobody can
+ * connect to the file until all is set. A socket that no process listens on any
  * more is replaced; one that is used, and a file that is no socket, are errors and stay as they are. 0, or -1 with
  * `error`, and then there is no file. */
 int listener_unix_open(struct listener *listener, const struct config_listener *section, struct error *error) MUST_CHECK;
@@ -21,7 +21,7 @@ void listener_unix_identify(struct listener *listener);
 /* Remove the file, unless it has become another one. */
 void listener_unix_remove(const struct listener *listener);
 
-/* Mode and owner as `section` says. 0, or -1 with `error`. */
+/* Mode and owner as `section` says; nothing is asked of the system where they are so already. 0, or -1 with `error`. */
 int listener_unix_permit(const struct listener *listener, const struct config_listener *section,
                          struct error *error) MUST_CHECK;
 

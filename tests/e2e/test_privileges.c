@@ -241,7 +241,7 @@ START_TEST(unix_sockets_go_with_it)
 		uid_t uid;
 		gid_t gid;
 	} cases[] = {{"", NOBODY, NOBODY}, {"unix_group = daemon\n", NOBODY, 1}, {"unix_owner = daemon\n", 1, 0}};
-	char folder[] = "/tmp/cci-unix-XXXXXX", path[64], address[80];
+	char folder[] = "/tmp/cci-unix-XXXXXX", path[64], address[160];
 	struct gateway gateway;
 	struct stat status;
 
@@ -260,6 +260,17 @@ START_TEST(unix_sockets_go_with_it)
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
 	ck_assert_int_eq(gateway_lines(&gateway, 0, "level=error", NULL, NULL), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "not permitted", NULL, NULL), 0);
+	/* And what it makes then becomes theirs in the same way. */
+	(void)snprintf(address, sizeof(address), ", unix:%s, unix:%s/2\n%s", path, folder, cases[_i].lines);
+	gateway_rewrite(&gateway, CONFIG, "", address, "builtin:echo", SERVER);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1006I", NULL, NULL), 2);
+	(void)snprintf(path, sizeof(path), "%s/2", folder);
+	ck_assert_int_eq(lstat(path, &status), 0);
+	ck_assert_uint_eq(status.st_uid, cases[_i].uid);
+	ck_assert_int_eq(status.st_mode & 0777, 0660);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "not permitted", NULL, NULL), 0);
 	gateway_stop(&gateway);
 	ck_assert_int_ne(lstat(path, &status), 0);
 	ck_assert_int_eq(rmdir(folder), 0);
