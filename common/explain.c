@@ -2,6 +2,7 @@
 #include "explain.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,7 +318,8 @@ static void decide(struct answer *answer)
 
 int explain_ratcheted_in_file(const struct config *config, const char *sysid, bool *held, struct error *error)
 {
-	const char *path = config->gateway.ratchet_file;
+	char buffer[PATH_MAX];
+	const char *path = ratchet_file_outside(config->gateway.ratchet_file, config->gateway.chroot, buffer);
 	struct ratchet *ratchet = NULL;
 	struct ratchet_reading reading;
 	struct ratchet_news news = {.kind = RATCHET_CLIENT};

@@ -60,14 +60,10 @@ static int failed(const struct request *request, const struct error *error)
 
 /* --- the file --- */
 
-/* The path as seen from outside of the gateway's chroot. NULL: none is configured. `buffer` has PATH_MAX bytes. */
+/* NULL: none is configured. `buffer` has PATH_MAX bytes. */
 static const char *path_of(const struct config *config, char *buffer)
 {
-	const char *path = config->gateway.ratchet_file, *root = config->gateway.chroot;
-
-	if (path == NULL || root == NULL)
-		return path;
-	return snprintf(buffer, PATH_MAX, "%s%s", root, path) < PATH_MAX ? buffer : path;
+	return ratchet_file_outside(config->gateway.ratchet_file, config->gateway.chroot, buffer);
 }
 
 int ratchet_command_check(const struct config *config, struct error *error)

@@ -33,6 +33,13 @@ static uint32_t crc32(const char *bytes, size_t length)
 	return ~sum;
 }
 
+const char *ratchet_file_outside(const char *path, const char *root, char *buffer)
+{
+	if (path == NULL || root == NULL)
+		return path;
+	return snprintf(buffer, PATH_MAX, "%s%s", root, path) < PATH_MAX ? buffer : path;
+}
+
 /* --- reading --- */
 
 /* One line without its end, at most LINE_MOST - 1 characters of it. False at the end of the stream. `*whole`: it fitted,

@@ -28,8 +28,8 @@ typedef int explain_ratcheted(const struct config *config, const char *sysid, bo
 int explain(const struct config *config, FILE *stream, int count, char *const *words, explain_ratcheted *ratcheted,
             struct error *error) MUST_CHECK;
 
-/* An explain_ratcheted that looks into the ratchet_file of `config`; without one nothing is held. What of a damaged file can be
- * read counts. */
+/* An explain_ratcheted that looks into the ratchet_file of `config`, from outside of its chroot; without one nothing is
+ * held. What of a damaged file can be read counts. */
 int explain_ratcheted_in_file(const struct config *config, const char *sysid, bool *held, struct error *error) MUST_CHECK;
 
 #endif

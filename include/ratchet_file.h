@@ -35,6 +35,10 @@ enum ratchet_read {
 	RATCHET_READ_FAILED,  /* `error` says why: permission, another version, no memory; `entries` is empty */
 };
 
+/* `path` as it is seen from outside of `root`, the gateway's chroot (NULL: none), for commands that run there. `path` itself,
+ * or in `buffer` of PATH_MAX bytes; NULL where `path` is. */
+const char *ratchet_file_outside(const char *path, const char *root, char *buffer);
+
 /* Read an open stream. OK, DAMAGED or FAILED. */
 enum ratchet_read ratchet_file_parse(FILE *stream, struct ratchet_reading *reading, struct error *error) MUST_CHECK;
 

@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "explain.h"
+#include "ratchet_file.h"
 #include "suite.h"
 
 static const char file[] = "[gateway]\nsysid = HOST1\n"                                       /* 1 */
@@ -122,6 +124,29 @@ START_TEST(words_that_say_nothing_are_refused)
 }
 END_TEST
 
+/* The path in the configuration is that of the gateway, which may have another root. */
+START_TEST(the_ratchet_file_is_found_below_a_chroot)
+{
+	struct ratchet_entry entry = {.kind = RATCHET_CLIENT, .name = "BR01", .first_s = 1, .last_s = 2};
+	char folder[] = "/tmp/cci-root-XXXXXX", path[64], below[] = "/names";
+	struct config config = {.gateway = {.ratchet_file = path, .chroot = _i == 0 ? NULL : folder}};
+	struct error error;
+	bool held = false;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s%s", folder, below);
+	ck_assert_int_eq(ratchet_file_write(path, &(struct ratchet_entries){&entry, 1}, &error), 0);
+	if (_i == 1)
+		config.gateway.ratchet_file = below;
+	ck_assert_int_eq(explain_ratcheted_in_file(&config, "br01", &held, &error), 0);
+	ck_assert(held);
+	ck_assert_int_eq(explain_ratcheted_in_file(&config, "BR02", &held, &error), 0);
+	ck_assert(!held);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("explain");
@@ -129,6 +154,7 @@ Suite *module_suite(void)
 
 	tcase_add_loop_test(tests, the_deciding_rule_is_named_with_its_place, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_loop_test(tests, words_that_say_nothing_are_refused, 0, sizeof(wrongs) / sizeof(wrongs[0]));
+	tcase_add_loop_test(tests, the_ratchet_file_is_found_below_a_chroot, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
