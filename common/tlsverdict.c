@@ -224,6 +224,20 @@ void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, str
 	ERR_clear_error();
 }
 
+/* A comma ends a name in the list, so that one inside of a name must not look like it. */
+static void put_listed(struct text *text, const char *bytes, size_t size)
+{
+	const char *comma;
+
+	while ((comma = memchr(bytes, ',', size)) != NULL) {
+		text_put_escaped(text, bytes, (size_t)(comma - bytes));
+		text_puts(text, "\\x2c");
+		size -= (size_t)(comma - bytes) + 1;
+		bytes = comma + 1;
+	}
+	text_put_escaped(text, bytes, size);
+}
+
 static void put_name(struct text *text, const GENERAL_NAME *name)
 {
 	static const char *const words[] = {"DNS:", "URI:", "email:", "IP:"};
@@ -233,7 +247,7 @@ static void put_name(struct text *text, const GENERAL_NAME *name)
 		return;
 	text_puts(text, text->used > 0 ? "," : "");
 	text_puts(text, words[san.kind]);
-	text_put_escaped(text, san.bytes, san.size);
+	put_listed(text, san.bytes, san.size);
 }
 
 static void put_names(const X509 *certificate, char *buffer, size_t size)

@@ -453,7 +453,7 @@ START_TEST(facts_of_a_certificate)
 	ck_assert_str_eq(facts.names, "IP:127.0.0.1,IP:::1,email:a@b.c,URI:x:y,DNS:h");
 	ck_assert_int_eq(facts.days_left, 2);
 	party_close(&identity);
-	/* A stranger's bytes come out printable; a second ago is a day too late. */
+	/* A stranger's bytes come out printable, one name not as two; a second ago is a day too late. */
 	party_make(
 	    &identity,
 	    &(struct party_wish){
@@ -462,6 +462,10 @@ START_TEST(facts_of_a_certificate)
 	ck_assert_str_eq(facts.names, "DNS:a\\x00\\x0a\\\"\\xff");
 	ck_assert_str_eq(facts.subject, "CN=\\C3\\BC");
 	ck_assert_int_eq(facts.days_left, -1);
+	party_close(&identity);
+	party_make(&identity, &(struct party_wish){.common_name = "x", .raw_dns = "a,URI:b,", .raw_size = 8});
+	tls_certificate_of(identity.certificate, &facts);
+	ck_assert_str_eq(facts.names, "DNS:a\\x2cURI:b\\x2c");
 	party_close(&identity);
 	/* Cut, and terminated. */
 	for (int i = 1; i < 60; i++)
