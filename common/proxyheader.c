@@ -261,11 +261,19 @@ static void read_v6(const uint8_t *block, struct proxy_header *header)
 	header->destination.v6.sin6_port = htons(get16(block + 34));
 }
 
+/* A name that is no absolute path is left out: the client chose it, and it could be read as what the kernel says of a local
+ * client (socket_set_credentials). */
+static void read_path(const uint8_t *path, struct sockaddr_un *address)
+{
+	address->sun_family = AF_UNIX;
+	if (path[0] == '/')
+		memcpy(address->sun_path, path, UNIX_PATH - 1);
+}
+
 static void read_unix(const uint8_t *block, struct proxy_header *header)
 {
-	header->source.local.sun_family = header->destination.local.sun_family = AF_UNIX;
-	memcpy(header->source.local.sun_path, block, UNIX_PATH - 1);
-	memcpy(header->destination.local.sun_path, block + UNIX_PATH, UNIX_PATH - 1);
+	read_path(block, &header->source.local);
+	read_path(block + UNIX_PATH, &header->destination.local);
 }
 
 static void read_block(uint8_t family, const uint8_t *block, struct proxy_header *header)

@@ -243,11 +243,27 @@ START_TEST(unix_paths_are_terminated)
 	struct proxy_header header;
 	const char *what;
 
-	memset(bytes + 16, 'a', 216);
+	memset(bytes + 16, '/', 216);
 	ck_assert_int_eq(proxy_header_parse(bytes, sizeof(bytes), &header, &what), PROXY_OK);
 	ck_assert_int_eq(header.source.any.sa_family, AF_UNIX);
 	ck_assert_uint_eq(strnlen(header.source.local.sun_path, 108), 107);
 	ck_assert_uint_eq(strnlen(header.destination.local.sun_path, 108), 107);
+}
+END_TEST
+
+/* What is said of a local client is the kernel's word, which no name in a header may imitate. */
+START_TEST(names_that_are_no_path_are_left_out)
+{
+	static const char *const names[] = {"\0uid=0,pid=1", "uid=0,pid=1"};
+	uint8_t bytes[16 + 216] = SIGNATURE "\x21\x31\0\xd8";
+	struct proxy_header header;
+	char text[ADDRESS_TEXT_SIZE];
+	const char *what;
+
+	memcpy(bytes + 16, names[_i], 11);
+	ck_assert_int_eq(proxy_header_parse(bytes, sizeof(bytes), &header, &what), PROXY_OK);
+	ck_assert(header.known);
+	ck_assert_str_eq(socket_format(&header.source, text), "unix");
 }
 END_TEST
 
@@ -410,6 +426,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, mutations_never_read_past_the_end);
 	tcase_add_test(tests, the_longest_header_is_taken);
 	tcase_add_test(tests, unix_paths_are_terminated);
+	tcase_add_loop_test(tests, names_that_are_no_path_are_left_out, 0, 2);
 	tcase_add_test(tests, checksum_of_the_standard);
 	tcase_add_loop_test(tests, addresses_are_written, 0, (int)(sizeof(pairs) / sizeof(pairs[0])));
 	tcase_add_loop_test(tests, all_facts_are_written, 0, 2);
