@@ -200,8 +200,8 @@ END_TEST
 
 START_TEST(broken_record_fails_and_stays_failed)
 {
-	static const char *const records[] = {"\x17\x03\x03\x00\x18"
-	                                      "this was never encrypted",
+	static const char *const records[] = {("\x17\x03\x03\x00\x18"
+	                                       "this was never encrypted"),
 	                                      "GET / HTTP/1.0\r\n\r\n", "\x15\x03\x03\x00\x02\x01\x00"};
 	static const int sizes[] = {29, 18, 7};
 	struct secured secured;
