@@ -35,7 +35,7 @@ CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccis
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
 UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target_memory connector target listener accept worker daemon
 E2E_TESTS := exchange rules tls life faults command ratchet
-UNIT_TESTS += listener_unix listener_inherit
+UNIT_TESTS += listener_unix listener_inherit upgrade
 UNIT_TESTS += ratchet ratchet_keeper rate
 UNIT_TESTS += health
 E2E_TESTS += peers balance

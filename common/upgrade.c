@@ -26,12 +26,14 @@ extern char **environ;
 
 /* One successor. Its memory goes when its three handles are closed. */
 struct upgrade_attempt {
-	struct upgrade *upgrade; /* NULL: cancelled or over */
+	struct upgrade *upgrade;
+	struct upgrade_attempt *next; /* among those that are over */
 	uv_process_t process;
 	uv_poll_t answer;
 	uv_timer_t deadline;
 	int fd; /* owned */
 	bool running; /* the process */
+	bool over;    /* done, failed or cancelled */
 	unsigned open; /* handles */
 };
 
@@ -135,18 +137,33 @@ static void close_one(uv_handle_t *handle)
 		uv_close(handle, on_closed);
 }
 
-/* The attempt is over, whatever came of it. */
+/* The attempt is over, whatever came of it. Its process is still waited for, or it would stay a zombie. */
 static void let_go(struct upgrade_attempt *attempt)
 {
-	if (attempt->upgrade != NULL)
-		attempt->upgrade->attempt = NULL;
-	attempt->upgrade = NULL;
+	struct upgrade *upgrade = attempt->upgrade;
+
+	upgrade->attempt = NULL;
+	attempt->over = true;
 	close_one((uv_handle_t *)&attempt->answer);
 	close_one((uv_handle_t *)&attempt->deadline);
-	if (attempt->open > 2)
+	if (attempt->running) {
+		attempt->next = upgrade->over;
+		upgrade->over = attempt;
+	} else if (attempt->open > 2) {
 		close_one((uv_handle_t *)&attempt->process);
+	}
 	close(attempt->fd);
 	attempt->fd = -1;
+}
+
+static void forget(struct upgrade_attempt *attempt)
+{
+	struct upgrade_attempt **at = &attempt->upgrade->over;
+
+	while (*at != attempt)
+		at = &(*at)->next;
+	*at = attempt->next;
+	close_one((uv_handle_t *)&attempt->process);
 }
 
 static void fail(struct upgrade_attempt *attempt, const char *why)
@@ -165,8 +182,10 @@ static void on_exit_of(uv_process_t *process, int64_t status, int number)
 	char why[128];
 
 	attempt->running = false;
-	if (attempt->upgrade == NULL)
+	if (attempt->over) {
+		forget(attempt);
 		return;
+	}
 	if (number != 0)
 		(void)snprintf(why, sizeof(why), "the new process was ended by signal %d", number);
 	else
@@ -320,6 +339,8 @@ void upgrade_cancel(struct upgrade *upgrade)
 void upgrade_close(struct upgrade *upgrade)
 {
 	upgrade_cancel(upgrade);
+	while (upgrade->over != NULL)
+		forget(upgrade->over);
 	if (upgrade->predecessor >= 0)
 		close(upgrade->predecessor);
 	upgrade->predecessor = -1;

@@ -39,6 +39,7 @@ struct upgrade {
 	char *const *argv; /* borrowed */
 	int predecessor;   /* who waits for us to get ready; -1: nobody */
 	struct upgrade_attempt *attempt;
+	struct upgrade_attempt *over; /* those whose process has not ended yet */
 };
 
 /* Note how this process was started: `argv` (borrowed) and the current folder. To be called before either changes. */
