@@ -14,6 +14,8 @@ static void on_ready(void *context, pid_t pid)
 {
 	struct daemon *daemon = context;
 
+	/* Before it serves: what was secured here may not come back in the clear there. */
+	ratchet_keeper_sync(daemon->ratchet_keeper);
 	/* Before it speaks: the service manager listens to the main process alone. */
 	service_successor(&daemon->service, pid);
 }
@@ -89,8 +91,13 @@ int daemon_open_upgrade(struct daemon *daemon, struct error *error)
 
 int daemon_take_over(struct daemon *daemon, struct error *error)
 {
+	bool succeeds = daemon->upgrade.predecessor >= 0;
+
 	if (upgrade_take_over(&daemon->upgrade, error) != 0)
 		return -1;
+	/* What the old process secured since we have read the file. */
+	if (succeeds)
+		ratchet_keeper_sync(daemon->ratchet_keeper);
 	/* What the new configuration has no more goes with the old process. */
 	listener_remove_files(&daemon->inherited, &daemon->listeners);
 	if (daemon->inherited.count > 0)

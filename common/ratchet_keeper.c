@@ -12,7 +12,7 @@
 #define FAILED_MS 10000          /* between two attempts while they fail */
 #define TIMES_MS (10 * 60 * 1000) /* times alone are written this often */
 #define SHARE 20                 /* at most this part of the main thread's time is for writing */
-#define LAST_ATTEMPTS 50         /* at the end, while another process has the lock, LAST_WAIT_US apart */
+#define LAST_ATTEMPTS 50         /* at the end and for a successor, while another process has the lock, LAST_WAIT_US apart */
 #define LAST_WAIT_US 20000
 
 struct ratchet_keeper {
@@ -277,28 +277,32 @@ struct ratchet_keeper *ratchet_keeper_new(const struct ratchet_keeper_options *o
 	return NULL;
 }
 
-static void write_last(struct ratchet_keeper *keeper)
+static void sync_now(struct ratchet_keeper *keeper, bool write)
 {
 	enum sync result = SYNC_BUSY;
 	struct error error;
 
-	if (!names_changed(keeper) && !times_changed(keeper) && !keeper->must_write)
-		return;
 	for (int i = 0; i < LAST_ATTEMPTS && result == SYNC_BUSY; i++) {
 		if (i > 0)
 			(void)usleep(LAST_WAIT_US);
-		result = sync_file(keeper, true, &error);
+		result = sync_file(keeper, write, &error);
 	}
 	if (result != SYNC_DONE)
 		log_say(MESSAGE_RATCHET_NOT_KEPT, "%s", error.text);
+}
+
+void ratchet_keeper_sync(struct ratchet_keeper *keeper)
+{
+	if (keeper->path != NULL)
+		sync_now(keeper, names_changed(keeper));
 }
 
 void ratchet_keeper_free(struct ratchet_keeper *keeper)
 {
 	if (keeper == NULL)
 		return;
-	if (keeper->path != NULL)
-		write_last(keeper);
+	if (keeper->path != NULL && (names_changed(keeper) || times_changed(keeper) || keeper->must_write))
+		sync_now(keeper, true);
 	free(keeper->path);
 	free(keeper);
 }

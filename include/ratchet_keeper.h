@@ -31,6 +31,10 @@ void ratchet_keeper_start(struct ratchet_keeper *keeper, uv_loop_t *loop);
  * costs nothing in memory, and is tried again. `now_ms` is of any clock that does not jump. */
 void ratchet_keeper_turn(struct ratchet_keeper *keeper, uint64_t now_ms);
 
+/* At once, whatever the turns do: take in a file that has changed, and write names that are not written yet. Waits up to a
+ * second for another process that has the file's lock. What fails is logged. */
+void ratchet_keeper_sync(struct ratchet_keeper *keeper);
+
 /* Write what is not written yet, and free. NULL does nothing. */
 void ratchet_keeper_free(struct ratchet_keeper *keeper);
 

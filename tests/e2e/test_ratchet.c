@@ -140,6 +140,49 @@ START_TEST(a_name_outlives_a_restart)
 }
 END_TEST
 
+/* The last line that says that a gateway has started: its process. */
+static pid_t last_started(const struct gateway *gateway)
+{
+	FILE *log = fopen(gateway->log, "r");
+	char line[4096];
+	pid_t pid = 0;
+
+	ck_assert_ptr_nonnull(log);
+	while (fgets(line, sizeof(line), log) != NULL)
+		if (strstr(line, "id=CCI1001I") != NULL)
+			pid = (pid_t)atoi(strstr(line, " pid=") + 5);
+	(void)fclose(log);
+	return pid;
+}
+
+/* One that was secured in the second before knows no way back over the successor, either. */
+START_TEST(a_name_outlives_an_upgrade)
+{
+	struct gateway gateway;
+	pid_t successor;
+	char line[160];
+
+	make_folder();
+	gateway_start(&gateway, "ccissl", accepting, folder);
+	secure(gateway.ports[0], "BR0");
+	ck_assert_int_eq(kill(gateway.pid, SIGUSR2), 0);
+	secure(gateway.ports[0], "BR1");
+	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1001I", NULL, NULL), 2);
+	ck_assert_int_eq(in_the_clear(gateway.ports[0], "BR0"), 12);
+	ck_assert_int_eq(in_the_clear(gateway.ports[0], "BR1"), 12);
+	ck_assert_int_eq(in_the_clear(gateway.ports[0], "BR2"), 0);
+	ck_assert_int_eq(waitpid(gateway.pid, NULL, 0), gateway.pid);
+	successor = last_started(&gateway);
+	ck_assert(successor > 0 && successor != gateway.pid);
+	ck_assert_int_eq(kill(successor, SIGTERM), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1003I", NULL, NULL), 2);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "Sanitizer", NULL, NULL), 0);
+	(void)snprintf(line, sizeof(line), "rm -r %s", gateway.folder);
+	ck_assert_int_eq(system(line), 0);
+	remove_folder();
+}
+END_TEST
+
 START_TEST(a_lift_reaches_a_running_gateway)
 {
 	const char *program = programs[_i];
@@ -380,6 +423,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, a_name_outlives_a_restart, 0, 4);
+	tcase_add_test(tests, a_name_outlives_an_upgrade);
 	tcase_add_loop_test(tests, a_lift_reaches_a_running_gateway, 0, 2);
 	tcase_add_test(tests, damage_costs_one_name_and_is_said);
 	tcase_add_loop_test(tests, what_cannot_be_done_is_said, 0, sizeof(usages) / sizeof(usages[0]));
