@@ -41,7 +41,9 @@ static void on_done(void *context, pid_t pid)
 
 static void on_failed(void *context, const char *why)
 {
-	(void)context;
+	struct daemon *daemon = context;
+
+	service_stays(&daemon->service);
 	say_failed(why);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -79,13 +80,18 @@ static void start_watchdog(struct service *service)
 	(void)uv_timer_start(&service->watchdog_timer, on_watchdog, tick_ms, tick_ms > 0 ? tick_ms : 1);
 }
 
+static void start_timers(struct service *service)
+{
+	(void)uv_timer_start(&service->status_timer, on_status, SERVICE_STATUS_MS, SERVICE_STATUS_MS);
+	start_watchdog(service);
+}
+
 void service_ready(struct service *service)
 {
 	if (!service->told)
 		return;
 	tell_status(service, "READY=1\n");
-	(void)uv_timer_start(&service->status_timer, on_status, SERVICE_STATUS_MS, SERVICE_STATUS_MS);
-	start_watchdog(service);
+	start_timers(service);
 }
 
 void service_reloading(struct service *service)
@@ -121,4 +127,17 @@ void service_successor(struct service *service, pid_t pid)
 	service->silent = true;
 	(void)uv_timer_stop(&service->status_timer);
 	(void)uv_timer_stop(&service->watchdog_timer);
+}
+
+void service_stays(struct service *service)
+{
+	char with[48];
+
+	if (!service->silent)
+		return;
+	service->silent = false;
+	(void)snprintf(with, sizeof(with), "MAINPID=%ld\n", (long)getpid());
+	tell_status(service, with);
+	if (service->told)
+		start_timers(service);
 }

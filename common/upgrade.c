@@ -214,6 +214,13 @@ static void hand_over(struct upgrade_attempt *attempt)
 	hooks.done(hooks.context, pid);
 }
 
+static bool is_there(const struct upgrade_attempt *attempt)
+{
+	char word;
+
+	return recv(attempt->fd, &word, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 static void on_answer(uv_poll_t *poll, int status, int events)
 {
 	struct upgrade_attempt *attempt = poll->data;
@@ -224,7 +231,7 @@ static void on_answer(uv_poll_t *poll, int status, int events)
 	(void)events;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got == 1 && word == READY)
+	if (got == 1 && word == READY && is_there(attempt))
 		hand_over(attempt);
 	else
 		(void)uv_poll_stop(poll); /* it is about to end, and says why by its status; or the deadline ends it */

@@ -50,4 +50,7 @@ void service_stopping(struct service *service, uint64_t most_ms);
 /* Another process has taken over (MAINPID=): nothing is said from here any more. */
 void service_successor(struct service *service, pid_t pid);
 
+/* It has not, after all: this process is the one to be heard (MAINPID=), as before. Nothing where no other was named. */
+void service_stays(struct service *service);
+
 #endif

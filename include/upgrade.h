@@ -19,7 +19,7 @@
 #include "text.h"
 
 struct upgrade_hooks {
-	/* The new process is ready, and will serve next. */
+	/* The new process is ready, and will serve next; unless it dies in this moment, and failed follows. */
 	void (*ready)(void *context, pid_t pid);
 	/* It serves now. */
 	void (*done)(void *context, pid_t pid);

@@ -182,6 +182,26 @@ START_TEST(a_successor_speaks_alone)
 }
 END_TEST
 
+/* The successor died when it was to take over. */
+START_TEST(without_a_successor_it_speaks_on)
+{
+	char main_pid[64];
+
+	start("40000");
+	service_ready(&service);
+	hears("READY=1\nSTATUS=fine");
+	service_stays(&service);
+	service_successor(&service, 4711);
+	hears("MAINPID=4711");
+	service_stays(&service);
+	(void)snprintf(main_pid, sizeof(main_pid), "MAINPID=%d\nSTATUS=fine", (int)getpid());
+	hears(main_pid);
+	turn(30);
+	hears("WATCHDOG=1");
+	stop();
+}
+END_TEST
+
 START_TEST(without_a_manager_nothing_happens)
 {
 	start("40000");
@@ -196,6 +216,7 @@ START_TEST(without_a_manager_nothing_happens)
 	service_reloading(&service);
 	service_reloaded(&service);
 	service_stopping(&service, 0);
+	service_stays(&service);
 	ck_assert_int_eq(service.unheard, _i == 1);
 	ck_assert_int_eq(uv_is_active((uv_handle_t *)&service.watchdog_timer), _i == 1);
 	manager = -1;
@@ -212,6 +233,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_status_is_sent_again_when_it_has_changed);
 	tcase_add_loop_test(tests, a_watchdog_is_fed_while_all_threads_live, 0, 2);
 	tcase_add_test(tests, a_successor_speaks_alone);
+	tcase_add_test(tests, without_a_successor_it_speaks_on);
 	tcase_add_loop_test(tests, without_a_manager_nothing_happens, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;

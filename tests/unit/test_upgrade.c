@@ -105,9 +105,29 @@ START_TEST(one_that_ends_says_its_status)
 }
 END_TEST
 
+/* Whoever is no longer there when it would be let go never was the next. */
+START_TEST(one_that_was_ready_and_is_gone_is_not_named)
+{
+	char script[160], file[] = "/tmp/cci-gone-XXXXXX";
+	int fd = mkstemp(file);
+	pid_t pid;
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	(void)snprintf(script, sizeof(script), "printf R >&3; exec 3>&-; rm %s; sleep 0.2; exit 3", file);
+	pid = start(script, 5000);
+	for (int i = 0; i < 1000 && access(file, F_OK) == 0; i++)
+		(void)usleep(5000);
+	until_gone(pid);
+	ck_assert(failed == 1 && ready == 0 && done == 0);
+	ck_assert_msg(strstr(why, "status 3") != NULL, "%s", why);
+	finish();
+}
+END_TEST
+
 START_TEST(one_that_is_ready_is_let_go_and_reaped_when_it_ends)
 {
-	pid_t pid = start("printf R >&3; read -r word <&3", 5000);
+	pid_t pid = start("printf R >&3; exec sleep 1", 5000);
 
 	until_gone(pid);
 	ck_assert(failed == 0 && ready == 1 && done == 1);
@@ -147,6 +167,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, one_that_is_too_slow_is_ended_and_reaped);
 	tcase_add_test(tests, one_that_ends_says_its_status);
 	tcase_add_test(tests, one_that_is_ready_is_let_go_and_reaped_when_it_ends);
+	tcase_add_test(tests, one_that_was_ready_and_is_gone_is_not_named);
 	tcase_add_test(tests, one_that_is_cancelled_is_reaped);
 	tcase_add_test(tests, all_is_closed_while_one_runs);
 	suite_add_tcase(suite, tests);
