@@ -195,7 +195,7 @@ static void close_doors(struct door *door, bool serve)
 		next = door->next;
 		/* Other descriptors of the same socket live on: the listener's own, and the next snapshot's. Where one of several
 		 * is woken, this must be the one no more before the last look: or what comes between would wake nobody. */
-		poller_retire(poller_of(door->accepting), &door->watch, true, free_door);
+		poller_retire(poller_of(door->accepting), &door->watch, free_door);
 		if (serve)
 			accept_some(door, BACKLOG_MOST);
 		close(door->fd);

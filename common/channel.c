@@ -199,7 +199,7 @@ void channel_close(struct channel *channel)
 	drop_pending(channel);
 	SSL_free(channel->ssl);
 	channel->ssl = NULL;
-	poller_retire(iocontext_poller(channel->io), &channel->watch, false, free_channel);
+	poller_retire(iocontext_poller(channel->io), &channel->watch, free_channel);
 	close(channel->socket.fd);
 }
 

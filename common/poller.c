@@ -97,10 +97,11 @@ void poller_exclusive(struct poller *poller, struct watch *watch)
 	watch->exclusive = true;
 }
 
-void poller_retire(struct poller *poller, struct watch *watch, bool shared, void (*release)(struct watch *watch))
+/* The close alone does not always end the registration, and then events come for memory that is gone: another descriptor of
+ * the same socket may be open, ours or, for a moment, that of a process that was forked and has not become its program yet. */
+void poller_retire(struct poller *poller, struct watch *watch, void (*release)(struct watch *watch))
 {
-	if (shared)
-		(void)control(poller, EPOLL_CTL_DEL, watch, 0);
+	(void)control(poller, EPOLL_CTL_DEL, watch, 0);
 	watch->retired = true;
 	watch->release = release;
 	watch->next_retired = poller->retired;

@@ -43,8 +43,8 @@ void poller_change(struct poller *poller, struct watch *watch, uint32_t events);
 void poller_exclusive(struct poller *poller, struct watch *watch);
 
 /* No event comes any more; `release` is called when the turn ends (events at hand may still point to the watch). The
- * caller closes the descriptor now; one that is open elsewhere too (dup) is `shared` and unregistered first. */
-void poller_retire(struct poller *poller, struct watch *watch, bool shared, void (*release)(struct watch *watch));
+ * caller closes the descriptor now. */
+void poller_retire(struct poller *poller, struct watch *watch, void (*release)(struct watch *watch));
 
 /* Wait for events (at most `most_ms` milliseconds, -1: as long as libuv's timers allow) and call them; then libuv's, if
  * it has any; then release what was retired. */
