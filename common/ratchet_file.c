@@ -282,9 +282,17 @@ static int keep_owner(int fd, const char *path)
 	return fchown(fd, before.st_uid, before.st_gid);
 }
 
+/* Always a new file: root may write here too, in a directory of the gateway's user, where what has this name may be another
+ * name of any file, or a FIFO. */
+static int create(const char *name)
+{
+	(void)unlink(name);
+	return open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
 static int fill(const char *name, const char *path, const struct ratchet_entries *entries)
 {
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = create(name);
 	FILE *stream = fd >= 0 ? fdopen(fd, "w") : NULL;
 	bool fine;
 

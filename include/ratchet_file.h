@@ -52,7 +52,7 @@ void ratchet_file_describe(const struct ratchet_reading *reading, struct text *t
 /* Write all lines to an open stream. 0, or -1 with errno. */
 int ratchet_file_print(FILE *stream, const struct ratchet_entries *entries) MUST_CHECK;
 
-/* Replace `path`: a temporary file beside it (FILE.new), mode 0600, fsync, rename, fsync of the directory. Root leaves it
+/* Replace `path`: a new file beside it (FILE.new; what has that name goes), mode 0600, fsync, rename, fsync of the directory. Root leaves it
  * to the owner it had. Only under ratchet_file_lock. 0, or -1 with `error`: the old file is there as it was. */
 int ratchet_file_write(const char *path, const struct ratchet_entries *entries, struct error *error) MUST_CHECK;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ratchet.h"
@@ -249,6 +250,34 @@ static const struct hopeless {
     {"/tmp", "ratchet_file: /tmp is not a regular file"},
 };
 
+/* Whoever owns the directory can put anything there under the name of the temporary file: another name of a file that is not
+ * theirs, a link, a FIFO that nobody reads. */
+START_TEST(nothing_is_written_through_what_stands_there)
+{
+	struct ratchet_entry entry = {.kind = RATCHET_CLIENT, .name = "PC1", .first_s = 1, .last_s = 2};
+	char folder[] = "/tmp/cci-ratchet-XXXXXX", path[64], temporary[64], other[64], text[8] = "";
+	struct error error;
+	FILE *stream;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s/names", folder);
+	(void)snprintf(temporary, sizeof(temporary), "%s/names.new", folder);
+	(void)snprintf(other, sizeof(other), "%s/other", folder);
+	stream = fopen(other, "w");
+	ck_assert(stream != NULL && fputs("mine", stream) >= 0 && fclose(stream) == 0);
+	ck_assert_int_eq(_i == 0   ? link(other, temporary)
+	                 : _i == 1 ? symlink(other, temporary)
+	                           : mkfifo(temporary, 0666),
+	                 0);
+	ck_assert_msg(ratchet_file_write(path, &(struct ratchet_entries){&entry, 1}, &error) == 0, "%s", error.text);
+	stream = fopen(other, "r");
+	ck_assert(stream != NULL && fgets(text, sizeof(text), stream) != NULL && fclose(stream) == 0);
+	ck_assert_str_eq(text, "mine");
+	ck_assert_int_ne(access(temporary, F_OK), 0);
+	ck_assert(unlink(path) == 0 && unlink(other) == 0 && rmdir(folder) == 0);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_kept_is_an_error_at_the_start)
 {
 	struct ratchet_keeper_options options = {.path = hopeless[_i].path};
@@ -296,6 +325,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_damaged_or_missing_file_lifts_nobody);
 	tcase_add_test(tests, a_full_disk_costs_no_name);
 	tcase_add_test(tests, permission_is_checked_before_it_is_needed);
+	tcase_add_loop_test(tests, nothing_is_written_through_what_stands_there, 0, 3);
 	tcase_add_loop_test(tests, a_file_that_cannot_be_kept_is_an_error_at_the_start, 0, 3);
 	suite_add_tcase(suite, tests);
 	return suite;
