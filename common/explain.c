@@ -18,6 +18,8 @@ struct described {
 	struct identity identity;
 	const struct config_listener *only; /* NULL: all listeners */
 	bool has_source, has_ratcheted, ratcheted, direct;
+	bool knows_ratcheted; /* it was said, or there is a file to look into */
+	unsigned said;        /* the words that were there, a bit each */
 };
 
 static int take_source(const struct config *config, struct described *described, const char *value, struct error *error)
@@ -142,9 +144,14 @@ static int take_word(const struct config *config, struct described *described, c
 	const char *equals = strchr(text, '=');
 	size_t length = equals != NULL ? (size_t)(equals - text) : strlen(text);
 
-	for (size_t i = 0; equals != NULL && i < WORDS; i++)
-		if (strlen(words_known[i].key) == length && strncmp(words_known[i].key, text, length) == 0)
-			return words_known[i].take(config, described, equals + 1, error);
+	for (size_t i = 0; equals != NULL && i < WORDS; i++) {
+		if (strlen(words_known[i].key) != length || strncmp(words_known[i].key, text, length) != 0)
+			continue;
+		if ((described->said & 1u << i) != 0)
+			return error_set(error, "%s is there twice: name it once", words_known[i].key);
+		described->said |= 1u << i;
+		return words_known[i].take(config, described, equals + 1, error);
+	}
 	return error_set(error,
 	                 "\"%.64s\" is not understood: write KEY=VALUE with one of source, sysid, security, target, listener, "
 	                 "tls, identity, ratcheted",
@@ -192,7 +199,7 @@ static void print_refusal(const struct answer *answer, enum reason reason)
 	(void)fprintf(answer->stream, "  reason       %s", reason_text(reason));
 	if (answer->inside_tls)
 		(void)fprintf(answer->stream, "; it is closed after the TLS handshake, as the certificate decides");
-	else if (reason_code(reason) != 0)
+	else if (reason_code(reason) != 0 && answer->listener->exchange == EXCHANGE_CCI)
 		(void)fprintf(answer->stream, " (REFUSE %u)", reason_code(reason));
 	(void)fputc('\n', answer->stream);
 }
@@ -216,20 +223,27 @@ static void print_certificate(const struct answer *answer)
 	              answer->described->identity.verified ? "; the names given count as verified" : "");
 }
 
-static void print_route(const struct answer *answer)
+static enum reason choose_route(const struct answer *answer, struct route *route)
 {
 	struct route_question question = {.config = answer->config,
 	                                  .listener = answer->listener,
 	                                  .service = answer->decision.service,
 	                                  .wanted = answer->offer.target,
 	                                  .offer = &answer->offer};
+
+	return route_choose(&question, route);
+}
+
+static void print_route(const struct answer *answer)
+{
 	char text[ADDRESS_TEXT_SIZE];
 	struct route route;
-	enum reason reason = route_choose(&question, &route);
+	enum reason reason = choose_route(answer, &route);
 	const struct address_list *list = NULL;
 
 	if (reason != REASON_NONE) {
-		(void)fprintf(answer->stream, "  goes to      nobody: %s\n", reason_text(reason));
+		(void)fprintf(answer->stream, "  goes to      nobody: %s; it is closed after the TLS handshake\n",
+		              reason_text(reason));
 		return;
 	}
 	(void)fprintf(answer->stream, "  goes to      %s", destination_word(route.destination));
@@ -242,6 +256,20 @@ static void print_route(const struct answer *answer)
 	for (size_t i = 0; list != NULL && i < list->count; i++)
 		(void)fprintf(answer->stream, "%s%s", i > 0 ? ", " : "", address_format(&list->at[i], text));
 	(void)fprintf(answer->stream, "%s\n", list != NULL ? ")" : "");
+}
+
+static void print_ratchet(const struct answer *answer)
+{
+	enum outcome outcome = answer->decision.outcome;
+	const char *words = "the name was not secured before";
+
+	if (outcome == OUTCOME_TLS || outcome == OUTCOME_INSIDE)
+		words = "once it is secured, the name may not come back in the clear";
+	else if (answer->described->ratcheted)
+		words = "the name was secured before";
+	else if (!answer->described->knows_ratcheted)
+		words = "taken as not secured before: without ratchet_file only the running gateway knows; try ratcheted=yes";
+	(void)fprintf(answer->stream, "  ratchet      yes: %s\n", words);
 }
 
 static const char *outcome_words(const struct answer *answer)
@@ -278,9 +306,7 @@ static void print_answer(const struct answer *answer)
 	if (decision->outcome != OUTCOME_REFUSE)
 		print_route(answer);
 	if (decision->ratchet)
-		(void)fprintf(answer->stream, "  ratchet      yes: %s\n",
-		              secured ? "once it is secured, the name may not come back in the clear"
-		                      : "the name was not secured before");
+		print_ratchet(answer);
 }
 
 static void refuse(struct answer *answer, enum reason reason)
@@ -314,6 +340,17 @@ static void decide(struct answer *answer)
 	}
 	if (described->direct && answer->listener->direct != CHOICE_YES)
 		refuse(answer, REASON_DIRECT_NOT_PERMITTED);
+}
+
+/* Without a target a connection is refused at once, save one that turns to TLS: it gets no further than there. */
+static void decide_target(struct answer *answer)
+{
+	enum outcome outcome = answer->decision.outcome;
+	struct route route;
+	enum reason reason = choose_route(answer, &route);
+
+	if (reason != REASON_NONE && (outcome == OUTCOME_CLEAR || outcome == OUTCOME_INSIDE))
+		refuse(answer, reason);
 }
 
 int explain_ratcheted_in_file(const struct config *config, const char *sysid, bool *held, struct error *error)
@@ -357,6 +394,7 @@ int explain(const struct config *config, FILE *stream, int count, char *const *w
 	if (!described.has_ratcheted && ratcheted != NULL &&
 	    ratcheted(config, described.offer.sysid, &described.ratcheted, error) != 0)
 		return -2;
+	described.knows_ratcheted = described.has_ratcheted || (ratcheted != NULL && config->gateway.ratchet_file != NULL);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct answer answer = {.config = config,
 		                        .listener = &config->listeners[i],
@@ -367,6 +405,7 @@ int explain(const struct config *config, FILE *stream, int count, char *const *w
 		if (!is_asked(&described, answer.listener))
 			continue;
 		decide(&answer);
+		decide_target(&answer);
 		print_answer(&answer);
 	}
 	return 0;

@@ -66,7 +66,10 @@ static const struct {
      {"[listener clients] at f.ini:3: the connection goes on in the clear", "[rule branches] at f.ini:14",
       "audit_policy never would say: tls", "[listener plain] at f.ini:6: the connection goes on in the clear"}, "refused"},
     {"source=10.20.1.7 sysid=BR01 security=off listener=clients", true,
-     {"is refused", "(REFUSE 12)", "[rule branches]"}, "plain"},
+     {"is refused", "(REFUSE 12)", "[rule branches]", "yes: the name was secured before"}, "plain"},
+    {"source=10.20.1.7 sysid=BR01 security=off listener=clients ratcheted=yes", false,
+     {"is refused", "(REFUSE 12)", "yes: the name was secured before"}, "not secured"},
+    {"source=10.20.1.7 sysid=BR02 security=off listener=clients", false, {"only the running gateway knows"}, "refused"},
     {"source=10.20.1.7 sysid=BR01 security=off listener=clients ratcheted=no", true, {"goes on in the clear"}, "refused"},
     {"source=10.21.1.7 sysid=BR01 security=none listener=clients", false,
      {"is refused", "(REFUSE 3)", "[listener clients] at f.ini:3, as no rule matches"}, "goes to"},
@@ -77,7 +80,11 @@ static const struct {
     {"source=::1 sysid=EVIL1 security=none listener=clients", false, {"is refused", "(REFUSE 7)"}, "TLS handshake"},
     {"source=::1 sysid=PC1 security=direct target=inner listener=clients", false,
      {"is secured from the first byte", "service inner"}, NULL},
-    {"source=::1 sysid=PC1 target=nothing listener=clients", false, {"turns to TLS", "goes to      nobody"}, NULL},
+    {"source=::1 sysid=PC1 target=nothing listener=clients", false, {"turns to TLS", "goes to      nobody: unknown target; it is closed after the TLS handshake"}, NULL},
+    {"source=10.20.1.7 sysid=BR01 security=off target=nothing listener=clients", false,
+     {"is refused", "unknown target (REFUSE 5)", "[rule branches]"}, "goes "},
+    {"source=::1 sysid=PC1 security=direct target=nothing listener=clients", false,
+     {"is refused", "unknown target (REFUSE 5)"}, "goes "},
     {"source=::1 sysid=PC1 target=*PING listener=clients", false, {"goes to      ping"}, NULL},
     {"source=unix listener=plain", false, {"exchange = none", "payroll (127.0.0.1:7001)"}, NULL},
 };
@@ -111,6 +118,7 @@ static const struct {
     {"source=::1 sysid=PC1 identity=a.example", "begins with DNS:"},
     {"source=::1 sysid=PC1 ratcheted=often", "is not yes or no"},
     {"source=::1 sysid=PC1 colour=red", "\"colour=red\" is not understood"},
+    {"source=::1 sysid=PC1 source=::2", "source is there twice"},
     {"source=::1 sysid=PC1 source", "\"source\" is not understood"},
 };
 
