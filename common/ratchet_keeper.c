@@ -12,6 +12,7 @@
 #define FAILED_MS 10000          /* between two attempts while they fail */
 #define TIMES_MS (10 * 60 * 1000) /* times alone are written this often */
 #define SHARE 20                 /* at most this part of the main thread's time is for writing */
+#define BUSY_MS 30000            /* a lock that is held for longer is no other gateway's write */
 #define LAST_ATTEMPTS 50         /* at the end and for a successor, while another process has the lock, LAST_WAIT_US apart */
 #define LAST_WAIT_US 20000
 
@@ -23,6 +24,7 @@ struct ratchet_keeper {
 	bool failing;         /* and it has been said */
 	bool must_write;      /* whatever the tables say: what is on disk is damaged or gone */
 	uint64_t next_ms, written_ms;
+	uint64_t busy_ms; /* since when the lock was always another's; 0: it was not */
 	uv_timer_t timer;
 };
 
@@ -187,6 +189,16 @@ static bool times_changed(const struct ratchet_keeper *keeper)
 	return false;
 }
 
+/* Whoever can read the directory can hold its lock: not for ever without a word. */
+static enum sync judge_busy(struct ratchet_keeper *keeper, enum sync result, uint64_t now_ms)
+{
+	if (result != SYNC_BUSY)
+		keeper->busy_ms = 0;
+	else if (keeper->busy_ms == 0)
+		keeper->busy_ms = now_ms;
+	return keeper->busy_ms != 0 && now_ms - keeper->busy_ms >= BUSY_MS ? SYNC_FAILED : result;
+}
+
 void ratchet_keeper_turn(struct ratchet_keeper *keeper, uint64_t now_ms)
 {
 	uint64_t began_ns, took_ms;
@@ -203,7 +215,7 @@ void ratchet_keeper_turn(struct ratchet_keeper *keeper, uint64_t now_ms)
 	if (!write && !keeper->failing && !file_changed(keeper))
 		return;
 	began_ns = uv_hrtime();
-	result = sync_file(keeper, write, &error);
+	result = judge_busy(keeper, sync_file(keeper, write, &error), now_ms);
 	took_ms = (uv_hrtime() - began_ns) / 1000000;
 	say_result(keeper, result, &error);
 	log_flush();

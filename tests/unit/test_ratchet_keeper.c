@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "ratchet.h"
 #include "ratchet_file.h"
 #include "ratchet_keeper.h"
@@ -242,6 +243,49 @@ START_TEST(a_full_disk_costs_no_name)
 }
 END_TEST
 
+/* What is logged while the keeper turns once a second, to the end of second `last`. */
+static void turn(struct pair *pair, uint64_t *second, uint64_t last, char *said, size_t size)
+{
+	FILE *log = tmpfile();
+	int saved = dup(STDERR_FILENO);
+
+	ck_assert(log != NULL && saved >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+	for (; *second <= last; (*second)++)
+		ratchet_keeper_turn(pair->keeper, 1000 * *second);
+	log_flush();
+	ck_assert(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	rewind(log);
+	said[fread(said, 1, size - 1, log)] = '\0';
+	(void)fclose(log);
+}
+
+START_TEST(a_lock_that_is_never_given_back_is_said)
+{
+	uint64_t second = 1;
+	struct error error;
+	char said[1024];
+	struct pair pair;
+	bool busy;
+	int lock;
+
+	make_pair(&pair);
+	(void)ratchet_add(pair.clients, "PC1");
+	lock = ratchet_file_lock(pair.path, &busy, &error);
+	ck_assert_int_ge(lock, 0);
+	turn(&pair, &second, 30, said, sizeof(said));
+	ck_assert_str_eq(said, "");
+	turn(&pair, &second, 100, said, sizeof(said));
+	ck_assert_msg(strstr(said, "id=CCI1032E") != NULL && strstr(said, "cannot be locked") != NULL, "%s", said);
+	ck_assert_msg(strchr(said, '\n')[1] == '\0', "more than once: %s", said);
+	ratchet_file_unlock(lock);
+	ck_assert_uint_eq(names_in(pair.path), 0);
+	turn(&pair, &second, 112, said, sizeof(said));
+	ck_assert_uint_eq(names_in(pair.path), 1);
+	remove_pair(&pair);
+}
+END_TEST
+
 static const struct hopeless {
 	const char *path, *words;
 } hopeless[] = {
@@ -324,6 +368,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, two_processes_lose_no_name);
 	tcase_add_test(tests, a_damaged_or_missing_file_lifts_nobody);
 	tcase_add_test(tests, a_full_disk_costs_no_name);
+	tcase_add_test(tests, a_lock_that_is_never_given_back_is_said);
 	tcase_add_test(tests, permission_is_checked_before_it_is_needed);
 	tcase_add_loop_test(tests, nothing_is_written_through_what_stands_there, 0, 3);
 	tcase_add_loop_test(tests, a_file_that_cannot_be_kept_is_an_error_at_the_start, 0, 3);
