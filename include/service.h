@@ -1,6 +1,7 @@
 /*
  * What a service manager (systemd, through libsystemd) is told: that we are ready, reload, stop, how it goes, and that
- * all threads are alive. Where no manager asks to be told (NOTIFY_SOCKET is not set), nothing happens. Main thread only.
+ * all threads are alive. Where no manager asks to be told (NOTIFY_SOCKET is not set), nothing happens. Main thread only. A
+ * manager that does not read is not waited for (save a second for MAINPID): what it missed is told with a later status.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -27,6 +28,8 @@ struct service {
 	bool told;        /* somebody wants to be told */
 	bool unheard;     /* and could not; it was logged */
 	bool silent;      /* a successor speaks now */
+	bool owed;        /* it did not read, and missed something */
+	bool stopping;
 	uint64_t watchdog_usec; /* the manager's patience; 0: no watchdog */
 	char status[256]; /* what was said last */
 };

@@ -202,6 +202,33 @@ START_TEST(without_a_successor_it_speaks_on)
 }
 END_TEST
 
+/* A manager that hangs does not make us hang; when it reads again it hears what counts. */
+START_TEST(a_manager_that_does_not_read_is_not_waited_for)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0), sent = 0;
+	char text[64];
+
+	start(NULL);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	while (sendto(other, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)) == 1)
+		sent++;
+	ck_assert_int_gt(sent, 0);
+	service_ready(&service);
+	service_reloading(&service);
+	service_reloaded(&service);
+	ck_assert(service.owed && service.unheard);
+	while (recv(manager, text, sizeof(text), 0) > 0)
+		;
+	service.status_timer.timer_cb(&service.status_timer);
+	hears("READY=1\nSTATUS=fine");
+	hears(NULL);
+	ck_assert(!service.owed);
+	close(other);
+	stop();
+}
+END_TEST
+
 START_TEST(without_a_manager_nothing_happens)
 {
 	start("40000");
@@ -234,6 +261,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, a_watchdog_is_fed_while_all_threads_live, 0, 2);
 	tcase_add_test(tests, a_successor_speaks_alone);
 	tcase_add_test(tests, without_a_successor_it_speaks_on);
+	tcase_add_test(tests, a_manager_that_does_not_read_is_not_waited_for);
 	tcase_add_loop_test(tests, without_a_manager_nothing_happens, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;
