@@ -32,6 +32,7 @@ struct ratchet {
 	size_t bucket_count, count, limit;
 	struct entry *oldest, *newest;
 	atomic_ullong names, times; /* changes */
+	atomic_ullong pushed_out;
 	uint64_t saved;             /* `names` when it was last written */
 	atomic_ullong most_age_s;   /* 0: any */
 	uint64_t (*now_s)(void);
@@ -218,6 +219,7 @@ static void drop_beyond_limit(struct ratchet *ratchet)
 	while (ratchet->count > ratchet->limit) {
 		drop(ratchet, ratchet->oldest);
 		(void)name_changed(ratchet);
+		(void)atomic_fetch_add_explicit(&ratchet->pushed_out, 1, memory_order_relaxed);
 	}
 }
 
@@ -292,6 +294,14 @@ size_t ratchet_count(struct ratchet *ratchet)
 	count = ratchet->count;
 	(void)pthread_mutex_unlock(&ratchet->lock);
 	return count;
+}
+
+uint64_t ratchet_pushed_out(const struct ratchet *ratchet)
+{
+	/* C11's atomic_load wants no const. */
+	struct ratchet *counted = (struct ratchet *)(uintptr_t)ratchet;
+
+	return atomic_load_explicit(&counted->pushed_out, memory_order_relaxed);
 }
 
 size_t ratchet_expire(struct ratchet *ratchet)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "complaint.h"
 #include "log.h"
 #include "ratchet_file.h"
 
@@ -23,6 +24,8 @@ struct ratchet_keeper {
 	struct stat identity; /* of the file when we last read or wrote it */
 	bool failing;         /* and it has been said */
 	bool must_write;      /* whatever the tables say: what is on disk is damaged or gone */
+	uint64_t pushed_out[RATCHET_KINDS]; /* names, as far as it was said */
+	struct complaint full;
 	uint64_t next_ms, written_ms;
 	uint64_t busy_ms; /* since when the lock was always another's; 0: it was not */
 	uv_timer_t timer;
@@ -79,6 +82,25 @@ static void say_result(struct ratchet_keeper *keeper, enum sync result, const st
 	if (result == SYNC_DONE && keeper->failing)
 		log_say(MESSAGE_RATCHET_KEPT, "%s", keeper->path);
 	keeper->failing = result == SYNC_FAILED || (keeper->failing && result == SYNC_BUSY);
+}
+
+/* Whoever can make up names can push others out: not without a word, and not with one for each. */
+static void say_full(struct ratchet_keeper *keeper, uint64_t now_ms)
+{
+	uint64_t clients = ratchet_pushed_out(keeper->tables[RATCHET_CLIENT]);
+	uint64_t peers = ratchet_pushed_out(keeper->tables[RATCHET_PEER]);
+	struct logline line;
+
+	if ((clients == keeper->pushed_out[RATCHET_CLIENT] && peers == keeper->pushed_out[RATCHET_PEER]) ||
+	    complaint_due(&keeper->full, now_ms) == 0)
+		return;
+	log_begin(&line, MESSAGE_RATCHET_FULL, NULL);
+	log_number(&line, "clients", clients - keeper->pushed_out[RATCHET_CLIENT]);
+	log_number(&line, "peers", peers - keeper->pushed_out[RATCHET_PEER]);
+	log_end(&line);
+	log_flush();
+	keeper->pushed_out[RATCHET_CLIENT] = clients;
+	keeper->pushed_out[RATCHET_PEER] = peers;
 }
 
 /* --- the file, under its lock --- */
@@ -208,6 +230,7 @@ void ratchet_keeper_turn(struct ratchet_keeper *keeper, uint64_t now_ms)
 
 	for (int kind = 0; kind < RATCHET_KINDS; kind++)
 		(void)ratchet_expire(keeper->tables[kind]);
+	say_full(keeper, now_ms);
 	if (keeper->path == NULL || now_ms < keeper->next_ms)
 		return;
 	write = names_changed(keeper) || keeper->must_write ||

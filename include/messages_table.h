@@ -30,6 +30,7 @@
 	MESSAGE(RATCHET_NOT_KEPT, "CCI1032E", LEVEL_ERROR, "the file of secured names cannot be kept", "Make room, or correct the permissions. Memory is right, and the file is tried again every ten seconds; a restart before that forgets what is not written.") \
 	MESSAGE(RATCHET_KEPT, "CCI1033I", LEVEL_INFO, "the file of secured names is kept again", "None.") \
 	MESSAGE(RATCHET_LIFTED, "CCI1034I", LEVEL_INFO, "a name was lifted by command and may come back in the clear", "None. It is held again once it was secured.") \
+	MESSAGE(RATCHET_FULL, "CCI1035W", LEVEL_WARNING, "too many names were secured: the oldest are forgotten", "They may come back in the clear. Find out which clients come with ever new names (sysid): somebody may want a name to be forgotten. Ask for certificates (client_auth) where names are not to be invented.") \
 	MESSAGE(RUNS_AS, "CCI1040I", LEVEL_INFO, "runs as", "None. user and keep_capabilities in [gateway] decide it.") \
 	MESSAGE(STAYS_ROOT, "CCI1041W", LEVEL_WARNING, "stays root, as it was told", "Name another user in [gateway], or none, unless this is meant.") \
 	MESSAGE(MANAGER_UNHEARD, "CCI1042W", LEVEL_WARNING, "the service manager cannot be told how it goes", "Make its socket (NOTIFY_SOCKET) reachable: with chroot, use RootDirectory= of the unit instead.") \

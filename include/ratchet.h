@@ -52,6 +52,9 @@ bool ratchet_holds(struct ratchet *ratchet, const char *name);
 
 size_t ratchet_count(struct ratchet *ratchet);
 
+/* How many names had to leave because the table was full, since ratchet_new. Any thread, no lock. */
+uint64_t ratchet_pushed_out(const struct ratchet *ratchet);
+
 /* Drop the names that hold no longer (ratchet_set_days). How many there were. */
 size_t ratchet_expire(struct ratchet *ratchet);
 

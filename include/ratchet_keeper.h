@@ -28,8 +28,8 @@ void ratchet_keeper_start(struct ratchet_keeper *keeper, uv_loop_t *loop);
 
 /* Drop names that are too old; take in a file that has changed; write it where names came or went, at most once a
  * second and for a twentieth of the time, or where times moved and it is ten minutes old. What fails, and a lock that
- * another process holds for half a minute, is logged once, costs nothing in memory, and is tried again. `now_ms` is of any
- * clock that does not jump. */
+ * another process holds for half a minute, is logged once, costs nothing in memory, and is tried again. Names that were
+ * pushed out of a full table are logged, once a minute. `now_ms` is of any clock that does not jump. */
 void ratchet_keeper_turn(struct ratchet_keeper *keeper, uint64_t now_ms);
 
 /* At once, whatever the turns do: take in a file that has changed, and write names that are not written yet. Waits up to a

@@ -286,6 +286,36 @@ START_TEST(a_lock_that_is_never_given_back_is_said)
 }
 END_TEST
 
+START_TEST(names_that_are_pushed_out_are_said)
+{
+	uint64_t second = 1;
+	char said[1024], name[16];
+	struct pair pair;
+
+	make_pair(&pair);
+	for (int i = 0; i < RATCHET_NAMES; i++) {
+		(void)snprintf(name, sizeof(name), "N%d", i);
+		(void)ratchet_add(pair.clients, name);
+	}
+	turn(&pair, &second, 1, said, sizeof(said));
+	ck_assert_str_eq(said, "");
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(name, sizeof(name), "M%d", i);
+		(void)ratchet_add(pair.clients, name);
+	}
+	ck_assert(!ratchet_holds(pair.clients, "N0") && ratchet_holds(pair.clients, "N3"));
+	turn(&pair, &second, 2, said, sizeof(said));
+	ck_assert_msg(strstr(said, "id=CCI1035W") != NULL && strstr(said, " clients=3 peers=0\n") != NULL, "%s", said);
+	(void)ratchet_add(pair.clients, "M3");
+	turn(&pair, &second, 3, said, sizeof(said));
+	ck_assert_str_eq(said, "");
+	second = 62;
+	turn(&pair, &second, 62, said, sizeof(said));
+	ck_assert_msg(strstr(said, " clients=1 peers=0\n") != NULL, "%s", said);
+	remove_pair(&pair);
+}
+END_TEST
+
 static const struct hopeless {
 	const char *path, *words;
 } hopeless[] = {
@@ -368,6 +398,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, two_processes_lose_no_name);
 	tcase_add_test(tests, a_damaged_or_missing_file_lifts_nobody);
 	tcase_add_test(tests, a_full_disk_costs_no_name);
+	tcase_add_test(tests, names_that_are_pushed_out_are_said);
 	tcase_add_test(tests, a_lock_that_is_never_given_back_is_said);
 	tcase_add_test(tests, permission_is_checked_before_it_is_needed);
 	tcase_add_loop_test(tests, nothing_is_written_through_what_stands_there, 0, 3);
