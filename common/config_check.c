@@ -203,7 +203,7 @@ void config_check(struct config *config, config_report *report, void *context)
 		check_destination(&check, &config->listeners[i]);
 		check_proxy_from(&check, &config->listeners[i]);
 	}
-	config_check_listen(config, report, context);
+	config_check_listen(&check);
 	for (size_t i = 0; i < config->rule_count; i++)
 		check_rule(&check, &config->rules[i], &all_matched);
 	for (size_t i = 0; i < config->service_count; i++)

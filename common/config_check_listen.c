@@ -2,43 +2,21 @@
 #include <string.h>
 
 #include "account.h"
-#include "config_values.h"
+#include "config_check.h"
 
-struct check {
-	const struct config *config;
-	config_report *report;
-	void *context;
-};
-
-/* One finding about a key of a listener, at its line where the file has it. */
-static void finding(const struct check *check, bool is_error, const struct config_place *place, const char *key,
-                    const struct error *error)
-{
-	unsigned line = config_line_of(check->config, "listener", place->name, key);
-
-	check->report(check->context, is_error, check->config->file, line != 0 ? line : place->line, error->text);
-}
-
-#define FINDING(check, is_error, place, key, ...)    \
-	do {                                             \
-		struct error what;                           \
-		error_set(&what, __VA_ARGS__);               \
-		finding(check, is_error, place, key, &what); \
-	} while (0)
-
-static void check_kinds(const struct check *check, const struct config_listener *listener)
+static void check_kinds(struct check *check, const struct config_listener *listener)
 {
 	for (size_t i = 0; i < listener->address.count; i++) {
 		const struct address *address = &listener->address.at[i];
 
 		if (address->kind == ADDRESS_NAME || address->kind == ADDRESS_ECHO)
-			FINDING(check, true, &listener->place, "address",
+			FINDING(check, true, "listener", &listener->place, "address",
 			        "[listener %s] address: a listener needs an IP address and a port, such as 127.0.0.1:1202, or "
 			        "unix:/PATH, or systemd:NAME",
 			        listener->place.name);
 		else if (address->kind == ADDRESS_IP && listener->unsecured == UNSECURED_ONLY &&
 		         !socket_is_local(&address->socket))
-			FINDING(check, false, &listener->place, "address",
+			FINDING(check, false, "listener", &listener->place, "address",
 			        "[listener %s] takes only clear connections on an address that is not loopback",
 			        listener->place.name);
 	}
@@ -50,7 +28,7 @@ static bool is_any_v6(const struct address *address)
 	       IN6_IS_ADDR_UNSPECIFIED(&address->socket.v6.sin6_addr);
 }
 
-static void check_settings(const struct check *check, const struct config_listener *listener)
+static void check_settings(struct check *check, const struct config_listener *listener)
 {
 	bool has_unix = false, has_any = false;
 	struct error error;
@@ -62,16 +40,16 @@ static void check_settings(const struct check *check, const struct config_listen
 		has_any = has_any || is_any_v6(&listener->address.at[i]);
 	}
 	if (listener->dual_stack == CHOICE_YES && !has_any)
-		FINDING(check, false, &listener->place, "dual_stack",
+		FINDING(check, false, "listener", &listener->place, "dual_stack",
 		        "[listener %s] dual_stack = yes says nothing without the address [::]", listener->place.name);
 	if (listener->unix_owner != NULL && account_user(listener->unix_owner, &uid, &error) != 0)
-		FINDING(check, true, &listener->place, "unix_owner", "[listener %s] unix_owner: %s", listener->place.name,
+		FINDING(check, true, "listener", &listener->place, "unix_owner", "[listener %s] unix_owner: %s", listener->place.name,
 		        error.text);
 	if (listener->unix_group != NULL && account_group(listener->unix_group, &gid, &error) != 0)
-		FINDING(check, true, &listener->place, "unix_group", "[listener %s] unix_group: %s", listener->place.name,
+		FINDING(check, true, "listener", &listener->place, "unix_group", "[listener %s] unix_group: %s", listener->place.name,
 		        error.text);
 	if (!has_unix && (listener->unix_owner != NULL || listener->unix_group != NULL))
-		FINDING(check, false, &listener->place, listener->unix_owner != NULL ? "unix_owner" : "unix_group",
+		FINDING(check, false, "listener", &listener->place, listener->unix_owner != NULL ? "unix_owner" : "unix_group",
 		        "[listener %s] has no unix socket that could have an owner or a group", listener->place.name);
 }
 
@@ -89,16 +67,16 @@ static bool covers(const struct config_listener *listener, const struct address 
 }
 
 /* Two addresses of which `at` stands later. */
-static void check_pair(const struct check *check, const struct config_listener *listener, const struct address *at,
+static void check_pair(struct check *check, const struct config_listener *listener, const struct address *at,
                        const struct config_listener *other_listener, const struct address *other)
 {
 	char text[ADDRESS_TEXT_SIZE], more[ADDRESS_TEXT_SIZE];
 
 	if (is_same(at, other))
-		FINDING(check, true, &listener->place, "address", "[listener %s] address %s is taken by [listener %s] already",
+		FINDING(check, true, "listener", &listener->place, "address", "[listener %s] address %s is taken by [listener %s] already",
 		        listener->place.name, address_format(other, text), other_listener->place.name);
 	else if (covers(listener, at, other) || covers(other_listener, other, at))
-		FINDING(check, true, &listener->place, "address",
+		FINDING(check, true, "listener", &listener->place, "address",
 		        "[listener %s] address %s and %s of [listener %s] take the same connections under dual_stack = yes: "
 		        "remove one",
 		        listener->place.name, address_format(at, text), address_format(other, more),
@@ -106,7 +84,7 @@ static void check_pair(const struct check *check, const struct config_listener *
 }
 
 /* Against all addresses that stand before. */
-static void check_conflicts(const struct check *check, size_t number)
+static void check_conflicts(struct check *check, size_t number)
 {
 	const struct config_listener *listeners = check->config->listeners;
 
@@ -120,13 +98,11 @@ static void check_conflicts(const struct check *check, size_t number)
 		}
 }
 
-void config_check_listen(const struct config *config, config_report *report, void *context)
+void config_check_listen(struct check *check)
 {
-	struct check check = {config, report, context};
-
-	for (size_t i = 0; i < config->listener_count; i++) {
-		check_kinds(&check, &config->listeners[i]);
-		check_settings(&check, &config->listeners[i]);
-		check_conflicts(&check, i);
+	for (size_t i = 0; i < check->config->listener_count; i++) {
+		check_kinds(check, &check->config->listeners[i]);
+		check_settings(check, &check->config->listeners[i]);
+		check_conflicts(check, i);
 	}
 }

@@ -1,4 +1,4 @@
-/* What config_check.c and config_check_tls.c share: findings about keys. Nobody else includes it. */
+/* What config_check.c, config_check_listen.c and config_check_tls.c share: findings about keys. Nobody else includes it. */
 #ifndef CONFIG_CHECK_H
 #define CONFIG_CHECK_H
 
@@ -29,5 +29,9 @@ void config_finding(struct check *check, bool is_error, const struct config_at *
 
 /* TLS without the means for it, certificates that nobody shows, settings of [tls] that contradict each other. */
 void config_check_tls(struct check *check);
+
+/* Where listeners listen: kinds of addresses, conflicts between them, unix sockets' owners. Opens
+ * nothing. */
+void config_check_listen(struct check *check);
 
 #endif

@@ -35,8 +35,4 @@ void config_timeouts_inherit(struct config_timeouts *waits, const struct config_
  * what listeners inherit. */
 void config_check(struct config *config, config_report *report, void *context);
 
-/* config_check_listen.c: the same of where listeners listen: kinds of addresses, conflicts between them, unix sockets'
- * owners. Opens nothing. */
-void config_check_listen(const struct config *config, config_report *report, void *context);
-
 #endif
