@@ -14,10 +14,10 @@ static void on_ready(void *context, pid_t pid)
 {
 	struct daemon *daemon = context;
 
-	/* Before it serves: what was secured here may not come back in the clear there. */
-	ratchet_keeper_sync(daemon->ratchet_keeper);
 	/* Before it speaks: the service manager listens to the main process alone. */
 	service_successor(&daemon->service, pid);
+	/* At the last moment before it serves: what was secured here may not come back in the clear there. */
+	ratchet_keeper_sync(daemon->ratchet_keeper);
 }
 
 static void on_done(void *context, pid_t pid)
