@@ -18,7 +18,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) 
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
 LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd
 
-COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_check_tls config_dump \
+COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_check_tls config_check_unused config_dump \
           params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
           target_memory poller iocontext channel bio resolver connector \
           exchange handshake target relay linger record notifier_log \

@@ -213,4 +213,5 @@ void config_check(struct config *config, config_report *report, void *context)
 		check_targets_twice(&check, &config->peers[i]);
 	}
 	config_check_tls(&check);
+	config_check_unused(&check);
 }

@@ -27,7 +27,7 @@ static const struct cci_notifier_kind *find_kind(const struct cci_notifier_kind 
 }
 
 static int unknown_kind(const struct config_notifier *section, const struct cci_notifier_kind *const *kinds,
-                        const char *file, struct error *error)
+                        struct error *error)
 {
 	char buffer[256];
 	struct text text;
@@ -35,8 +35,14 @@ static int unknown_kind(const struct config_notifier *section, const struct cci_
 	text_init(&text, buffer, sizeof(buffer));
 	for (; *kinds != NULL; kinds++)
 		text_printf(&text, " %s", (*kinds)->kind);
-	return error_set(error, "%s:%u: [notifier %s] kind = %s is not known; there is:%s", file, section->place.line,
-	                 section->place.name, section->kind, buffer);
+	return error_set(error, "[notifier %s] kind = %s is not known; there is:%s", section->place.name, section->kind, buffer);
+}
+
+static unsigned kind_line(const struct config *config, const struct config_notifier *section)
+{
+	unsigned line = config_line_of(config, "notifier", section->place.name, "kind");
+
+	return line != 0 ? line : section->place.line;
 }
 
 static int open_one(struct instance *instance, const struct config *config, const struct config_notifier *section,
@@ -45,8 +51,10 @@ static int open_one(struct instance *instance, const struct config *config, cons
 	const struct cci_notifier_kind *kind = find_kind(kinds, section->kind);
 	char words[256] = "";
 
-	if (kind == NULL)
-		return unknown_kind(section, kinds, config->file, error);
+	if (kind == NULL) {
+		(void)unknown_kind(section, kinds, error);
+		return error_prefix(error, "%s:%u", config->file, kind_line(config, section));
+	}
 	if (kind->open(section->place.name, &instance->state, words, sizeof(words)) != 0)
 		return error_set(error, "%s:%u: [notifier %s] cannot be opened: %s", config->file, section->place.line,
 		                 section->place.name, words);
@@ -54,6 +62,23 @@ static int open_one(struct instance *instance, const struct config *config, cons
 	instance->name = section->place.name;
 	instance->on_error = section->on_error;
 	return 0;
+}
+
+int notifiers_check(const struct config *config, const struct cci_notifier_kind *const *kinds, config_report *report,
+                    void *context)
+{
+	struct error error;
+	int result = 0;
+
+	for (size_t i = 0; i < config->notifier_count; i++) {
+		const struct config_notifier *section = &config->notifiers[i];
+
+		if (find_kind(kinds, section->kind) != NULL)
+			continue;
+		result = unknown_kind(section, kinds, &error);
+		report(context, true, config->file, kind_line(config, section), error.text);
+	}
+	return result;
 }
 
 struct notifiers *notifiers_new(const struct config *config, const struct cci_notifier_kind *const *kinds,

@@ -8,8 +8,10 @@
 #include <uv.h>
 
 #include "daemon.h"
+#include "daemon_parts.h"
 #include "explain.h"
 #include "kerneltls.h"
+#include "notifier.h"
 #include "privileges.h"
 #include "ratchet_command.h"
 #include "tlscontext.h"
@@ -82,6 +84,7 @@ int daemon_check(enum program program, const char *file)
 
 	fine = config != NULL && tls_is_fine(config) && fine;
 	fine = config != NULL && ratchet_is_fine(config) && fine;
+	fine = config != NULL && notifiers_check(config, daemon_notifier_kinds, print_finding, NULL) == 0 && fine;
 	config_free(config);
 	if (fine)
 		(void)printf("%s: ok\n", file);

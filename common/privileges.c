@@ -129,8 +129,8 @@ static int check_own(const struct config *config, const struct account *account,
 	const struct config_gateway *gateway = &config->gateway;
 
 	if (gateway->user != NULL && account->uid != geteuid()) {
-		error_set(error, "[gateway] user = %s: only root can become another user: start it as root, start it as %s, or "
-		                 "remove user", gateway->user, gateway->user);
+		error_set(error, "[gateway] user = %s: only root can become another user: start it as %s%s, or remove user",
+		          gateway->user, account->uid != 0 ? "root or as " : "", gateway->user);
 		return error_about(error, "user");
 	}
 	if (gateway->group != NULL && account->gid != getegid()) {
@@ -165,6 +165,12 @@ int privileges_check(const struct config *config, config_report *report, void *c
 		fine = false;
 	}
 	if (check_chroot(config, &error) != 0) {
+		report(context, true, config->file, line_of(config, &error), error.text);
+		fine = false;
+	}
+	if (fine && geteuid() == 0 && config->gateway.ratchet_file != NULL &&
+	    (find_user(config, &account, &error) != 0 || find_group(config, &account, &error) != 0 ||
+	     privileges_rehearse_folders(config, &account, &error) != 0)) {
 		report(context, true, config->file, line_of(config, &error), error.text);
 		fine = false;
 	}
@@ -285,9 +291,8 @@ static int start_pool_without(struct error *error)
 static int leave_root(const struct config *config, const struct account *account, struct error *error)
 {
 	const char *root = config->gateway.chroot;
-	int groups = account->has_entry ? initgroups(account->name, account->gid) : setgroups(0, NULL);
 
-	if (groups != 0)
+	if (privileges_take_groups(account) != 0)
 		return error_set(error, "the groups of user %s cannot be taken: %s", account->name, strerrordesc_np(errno));
 	if (privileges_hand_over_sockets(config, account, error) != 0)
 		return -1;

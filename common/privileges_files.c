@@ -1,9 +1,11 @@
 /* Files and unix sockets go to the user that the process becomes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "privileges_parts.h"
@@ -40,8 +42,9 @@ static int check_folder(const char *path, const char *key, const struct account 
 	slash[slash == folder] = '\0';
 	if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
 		return 0;
-	return error_set(error, "%s = %s: user %s cannot write in %s (%s): make it, and give it to the user (chown %s %s)", key,
-	                 path, account->name, folder, strerrordesc_np(errno), account->name, folder);
+	error_set(error, "%s = %s: user %s cannot write in %s (%s): make it, and give it to the user (chown %s %s)", key, path,
+	          account->name, folder, strerrordesc_np(errno), account->name, folder);
+	return error_about(error, key);
 }
 
 /* A unix socket that nobody was named for is the process's, and the process is somebody else from now on. */
@@ -88,4 +91,50 @@ int privileges_hand_over(const struct config *config, const struct account *acco
 int privileges_check_folders(const struct config *config, const struct account *account, struct error *error)
 {
 	return check_folder(config->gateway.ratchet_file, "ratchet_file", account, error);
+}
+
+int privileges_take_groups(const struct account *account)
+{
+	return account->has_entry ? initgroups(account->name, account->gid) : setgroups(0, NULL);
+}
+
+/* In the child: words for what fails, nothing otherwise. */
+static void rehearse(const struct config *config, const struct account *account, int to)
+{
+	const char *root = config->gateway.chroot;
+	struct error error;
+
+	if (privileges_take_groups(account) != 0 || (root != NULL && (chroot(root) != 0 || chdir("/") != 0)) ||
+	    setresgid(account->gid, account->gid, account->gid) != 0 ||
+	    setresuid(account->uid, account->uid, account->uid) != 0)
+		error_set(&error, "cannot become user %s: %s", account->name, strerrordesc_np(errno));
+	else if (privileges_check_folders(config, account, &error) == 0 || errno == ENOENT)
+		return;
+	(void)!write(to, error.text, strlen(error.text));
+}
+
+int privileges_rehearse_folders(const struct config *config, const struct account *account, struct error *error)
+{
+	struct error words = {.text = ""};
+	ssize_t length;
+	int ends[2];
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return error_set(error, "no pipe: %s", strerrordesc_np(errno));
+	child = fork();
+	if (child == 0) {
+		rehearse(config, account, ends[1]);
+		_exit(0);
+	}
+	close(ends[1]);
+	/* Shorter than PIPE_BUF: it comes as a whole. */
+	length = child > 0 ? read(ends[0], words.text, sizeof(words.text) - 1) : -1;
+	close(ends[0]);
+	if (child < 0 || waitpid(child, NULL, 0) != child || length < 0)
+		return error_set(error, "no child process: %s", strerrordesc_np(errno));
+	if (length == 0)
+		return 0;
+	error_set(error, "%s", words.text);
+	return error_about(error, "ratchet_file");
 }

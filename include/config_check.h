@@ -1,4 +1,4 @@
-/* What config_check.c, config_check_listen.c and config_check_tls.c share: findings about keys. Nobody else includes it. */
+/* What the config_check_*.c share: findings about keys. Nobody else includes it. */
 #ifndef CONFIG_CHECK_H
 #define CONFIG_CHECK_H
 
@@ -33,5 +33,8 @@ void config_check_tls(struct check *check);
 /* Where listeners listen: kinds of addresses, conflicts between them, unix sockets' owners. Opens
  * nothing. */
 void config_check_listen(struct check *check);
+
+/* Warnings: settings that are there and say nothing, beside what else is set. */
+void config_check_unused(struct check *check);
 
 #endif

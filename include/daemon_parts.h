@@ -1,6 +1,6 @@
 /*
- * What daemon.c (start, signals, end) and daemon_reload.c (another configuration, or the same with other files) share.
- * Nobody else includes it. Main thread only, save where it says so.
+ * What daemon.c (start, signals, end) and daemon_reload.c (another configuration, or the same with other files) share, and
+ * options.c, which checks what they would do. Nobody else includes it. Main thread only, save where it says so.
  */
 #ifndef DAEMON_PARTS_H
 #define DAEMON_PARTS_H

@@ -21,6 +21,10 @@ struct notifiers *notifiers_new(const struct config *config, const struct cci_no
                                 struct error *error) MUST_CHECK;
 void notifiers_free(struct notifiers *notifiers);
 
+/* Does each [notifier] name one of the kinds? Reports each that does not, at its line. 0, or -1; opens nothing. */
+int notifiers_check(const struct config *config, const struct cci_notifier_kind *const *kinds, config_report *report,
+                    void *context) MUST_CHECK;
+
 /* Are there none (an event need not even be built)? */
 int notifiers_empty(const struct notifiers *notifiers);
 

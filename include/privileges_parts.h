@@ -26,6 +26,14 @@ int privileges_hand_over_sockets(const struct config *config, const struct accou
 /* Give it the files that are written later, where they are there. By root, after chroot. */
 int privileges_hand_over(const struct config *config, const struct account *account, struct error *error) MUST_CHECK;
 
+/* The further groups of the account, or none where it is only a number. By root. 0, or -1 with errno. */
+int privileges_take_groups(const struct account *account) MUST_CHECK;
+
+/* The same as privileges_check_folders, by a child process that becomes the account: this one stays root. A folder that
+ * is not there is no error here. */
+int privileges_rehearse_folders(const struct config *config, const struct account *account,
+                                struct error *error) MUST_CHECK;
+
 /* May this process, which is the account by now, write where it has to replace files? */
 int privileges_check_folders(const struct config *config, const struct account *account, struct error *error) MUST_CHECK;
 

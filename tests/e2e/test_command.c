@@ -61,6 +61,9 @@ static const struct row rows[] = {
     {"printf '[gateway]\\nsysid = H\\n[listener l]\\naddress = 127.0.0.1:0\\n[tls]\\ncertificate = /no/x.pem\\n"
      "private_key = /no/x.key\\n' | G -c /dev/stdin --check",
      1, "stdin:6: ", "/no/x.pem cannot be opened", NULL},
+    {"printf '[gateway]\\nsysid = H\\n[listener l]\\naddress = 127.0.0.1:0\\nunsecon = only\\n[notifier n]\\nkind = x\\n' | "
+     "G -c /dev/stdin --check",
+     1, "stdin:7: [notifier n] kind = x is not known; there is: log", NULL, NULL},
     {"G ping 127.0.0.1:1 --count 0", 2, "--count 0", NULL, NULL},
 };
 

@@ -109,6 +109,21 @@ static const struct wrong {
     {PROGRAM_CCISSL, BASE "proxy_from = ::1, 0.0.0.0/0\nx = 1\n", "6: warning: [listener l] proxy_from takes everybody's word"},
     {PROGRAM_CCISSL, BASE "proxy_from = unix\nx = 1\n", "6: warning: [listener l] proxy_from = unix says nothing"},
     {PROGRAM_CCISSL, BASE "[rule a]\n[rule b]\nsysid = X\nnonsense = 1\n", "warning: [rule b] is never reached"},
+    {PROGRAM_CCISSL, BASE "client_auth = require\nx = 1\n", "6: warning: [listener l] client_auth says nothing under unsecured"},
+    {PROGRAM_CCISSL, BASE "exchange = none\nservice = s\nratchet = yes\nx = 1\n[service s]\naddress = builtin:echo\n",
+     "8: warning: [listener l] ratchet says nothing under exchange = none"},
+    {PROGRAM_CCISSL, BASE "[rule a]\nsysid = X\naction = refuse\nconnections = 5\nx = 1\n",
+     "9: warning: [rule a] connections says nothing beside action = refuse"},
+    {PROGRAM_CCISSLGW, BASE "[peer P]\naddress = 127.0.0.1:2\nsecurity = none\nserver_name = h\nx = 1\n",
+     "9: warning: [peer P] server_name says nothing under security = none"},
+    {PROGRAM_CCISSLGW, BASE "[peer P]\naddress = 127.0.0.1:2\nsecurity = none\nhealth_interval = 1ms\nx = 1\n",
+     "9: warning: [peer P] health_interval is very short"},
+    {PROGRAM_CCISSL, BASE TLS "crl_check = chain\nx = 1\n", "warning: [tls] crl_check says nothing without crl"},
+    {PROGRAM_CCISSL, BASE TLS "min_version = 1.3\nciphers = A\nx = 1\n", "warning: [tls] ciphers says nothing under"},
+    {PROGRAM_CCISSL, "[gateway]\nratchet_days = 5\nsysid = H\nx = 1\n", "2: warning: [gateway] ratchet_days says nothing"},
+    {PROGRAM_CCISSL, BASE "[limits]\nconnection_burst = 5\nx = 1\n", "7: warning: [limits] connection_burst says nothing"},
+    {PROGRAM_CCISSL, BASE "[limits]\nhandshake_burst = 5\nx = 1\n", "7: warning: [limits] handshake_burst says nothing"},
+    {PROGRAM_CCISSL, BASE "[limits]\nbuffers = 5\nx = 1\n", "7: warning: [limits] buffers = 5 bytes is less"},
 };
 
 START_TEST(each_error_names_place_and_remedy)

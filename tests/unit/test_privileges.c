@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -200,7 +201,7 @@ START_TEST(who_is_not_root_can_only_stay)
 	} cases[] = {
 	    {"", NULL},
 	    {"user = 1\n", "test.ini:3: [gateway] user = 1: only root can become"},
-	    {"user = root\n", "only root can become"},
+	    {"user = root\n", "another user: start it as root, or remove user"},
 	    {"group = 4000000001\n", "test.ini:3: [gateway] group = 4000000001: only root"},
 	    {"chroot = /tmp\n", "test.ini:3: [gateway] chroot needs root"},
 	};
@@ -216,6 +217,25 @@ START_TEST(who_is_not_root_can_only_stay)
 }
 END_TEST
 
+/* Root may write everywhere: who it becomes is asked, before the start finds out. */
+START_TEST(root_asks_for_the_user_whether_the_ratchet_can_be_kept)
+{
+	char folder[] = "/tmp/cci-folder-XXXXXX", lines[128];
+	struct findings findings = {0};
+	struct config *config;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(lines, sizeof(lines), "user = nobody\nratchet_file = %s/names\n", folder);
+	config = load(lines);
+	ck_assert_int_eq(privileges_check(config, note, &findings), geteuid() == 0 ? -1 : 0);
+	ck_assert(geteuid() != 0 || (findings.line == 4 && strstr(findings.text, "user nobody cannot write in") != NULL));
+	ck_assert_int_eq(chmod(folder, 0777), 0);
+	ck_assert_int_eq(privileges_check(config, note, &findings), 0);
+	config_free(config);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("privileges");
@@ -225,6 +245,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, root_is_left_for_good, 0, (int)(sizeof(changes) / sizeof(changes[0])));
 	tcase_add_test(tests, what_a_unit_gives_is_kept_by_the_main_thread);
 	tcase_add_loop_test(tests, who_is_not_root_can_only_stay, 0, 5);
+	tcase_add_test(tests, root_asks_for_the_user_whether_the_ratchet_can_be_kept);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
