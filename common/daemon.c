@@ -117,6 +117,17 @@ static void on_noise_timer(uv_timer_t *timer)
 
 /* --- the start --- */
 
+/* Signals that end a process which does not know them yet: from the first moment to the one at which it does they are kept. */
+static void keep_signals(int how)
+{
+	sigset_t kept;
+
+	(void)sigemptyset(&kept);
+	(void)sigaddset(&kept, SIGHUP);
+	(void)sigaddset(&kept, SIGUSR2);
+	(void)pthread_sigmask(how, &kept, NULL);
+}
+
 static int open_loop(struct daemon *daemon, struct error *error)
 {
 	uv_loop_t *loop = &daemon->loop;
@@ -138,7 +149,10 @@ static int open_loop(struct daemon *daemon, struct error *error)
 	    uv_signal_start(&daemon->interrupt, on_stop, SIGINT) != 0)
 		return error_set(error, "cannot watch signals");
 	(void)uv_timer_start(&daemon->noise_timer, on_noise_timer, NOISE_MS, NOISE_MS);
-	return daemon_open_upgrade(daemon, error);
+	if (daemon_open_upgrade(daemon, error) != 0)
+		return -1;
+	keep_signals(SIG_UNBLOCK);
+	return 0;
 }
 
 static void close_handle(uv_handle_t *handle, void *unused)
@@ -338,6 +352,7 @@ static void prepare_process(void)
 {
 	struct rlimit limit;
 
+	keep_signals(SIG_BLOCK);
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* OpenSSL's read buffers of 128 KiB come and go with each wake-up: keep them from being mapped and unmapped. */
 	(void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
@@ -354,9 +369,9 @@ int daemon_run(enum program program, const char *file, char *const *argv)
 	struct config *config;
 	struct error error;
 
+	prepare_process();
 	upgrade_init(&daemon.upgrade, argv);
 	fill_standard_descriptors();
-	prepare_process();
 	config = config_load(file, program, daemon_log_finding, NULL);
 	if (config == NULL || daemon_open_log(config, &error) != 0 ||
 	    upgrade_inherit(&daemon.upgrade, &daemon.inherited, &daemon.passed, &error) != 0) {

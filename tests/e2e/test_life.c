@@ -331,6 +331,37 @@ START_TEST(a_fifo_in_place_of_a_file_stops_nothing)
 }
 END_TEST
 
+/* A program that has not seen to its signals yet would be ended by them. */
+START_TEST(a_signal_that_comes_early_waits)
+{
+	struct gateway gateway;
+	sigset_t hangup;
+	pid_t early;
+	int status;
+
+	gateway_start(&gateway, "ccissl", to_service, 2, "builtin:echo", 10, "1h", "1s");
+	early = fork();
+	ck_assert_int_ge(early, 0);
+	if (early == 0) {
+		char program[128];
+
+		(void)sigemptyset(&hangup);
+		(void)sigaddset(&hangup, SIGHUP);
+		(void)sigprocmask(SIG_BLOCK, &hangup, NULL);
+		(void)kill(getpid(), SIGHUP);
+		(void)snprintf(program, sizeof(program), "%s/ccissl", gateway_build());
+		if (freopen(gateway.log, "a", stderr) != NULL)
+			execl(program, "ccissl", "-c", gateway.config, (char *)NULL);
+		_exit(127);
+	}
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	ck_assert_int_eq(kill(early, SIGTERM), 0);
+	ck_assert_int_eq(waitpid(early, &status, 0), early);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 START_TEST(a_drain_lets_running_connections_finish)
 {
 	struct gateway gateway;
@@ -374,6 +405,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, an_idle_connection_is_ended);
 	tcase_add_test(tests, a_reload_keeps_connections_and_a_bad_one_changes_nothing);
 	tcase_add_test(tests, a_fifo_in_place_of_a_file_stops_nothing);
+	tcase_add_test(tests, a_signal_that_comes_early_waits);
 	tcase_add_loop_test(tests, a_drain_lets_running_connections_finish, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;
