@@ -18,34 +18,30 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) 
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
 LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd
 
-COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values config_check config_check_tls config_check_unused config_dump \
-          params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise notifier \
-          target_memory poller iocontext channel bio resolver connector \
-          exchange handshake target relay linger record notifier_log \
-          snapshot dial session session_stages session_target listener accept worker filewatch reload explain daemon daemon_reload daemon_renew options
-COMMON += account config_check_listen listener_unix listener_inherit upgrade daemon_upgrade
-COMMON += health dial_offer
-COMMON += complaint iobudget rate rulelimit admission session_limits
-COMMON += ratchet_file ratchet_keeper ratchet_command
-COMMON += proxyheader proxyheader_write proxyin session_proxy
-COMMON += privileges privileges_files service daemon_service session_deadlines
+# By layers: includes point down only (tests/tools/layers).
+COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values \
+          config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
+          iobudget
+COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
+          tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
+          ratchet_file proxyheader proxyheader_write
+COMMON += notifier poller iocontext channel bio resolver connector filewatch
+COMMON += exchange handshake target relay linger record notifier_log proxyin
+COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
+          session_deadlines
+COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
+          listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
+          service daemon_service
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller iocontext exchange record relay dial dial_failover resolver target_memory connector target listener accept worker daemon
-E2E_TESTS := exchange rules tls life faults command ratchet
-UNIT_TESTS += listener_unix listener_inherit upgrade
-UNIT_TESTS += ratchet ratchet_keeper rate
-UNIT_TESTS += health
-E2E_TESTS += peers balance
-E2E_TESTS += certificates tickets
-UNIT_TESTS += tlstickets tlscredential tlsexpiry filewatch
-E2E_TESTS += limits
-UNIT_TESTS += proxyheader proxyin
-E2E_TESTS += proxy proxy_send
-UNIT_TESTS += privileges service
-E2E_TESTS += privileges service deadlines buffers
+UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller \
+              iocontext exchange record relay dial dial_failover resolver target_memory connector target listener \
+              accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
+              tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
+E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
+             proxy_send privileges service deadlines buffers listeners upgrade
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

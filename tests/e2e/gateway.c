@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 unsigned long gateway_descriptors;
+void (*gateway_before_exec)(void);
 
 const char *gateway_build(void)
 {
@@ -50,9 +51,24 @@ static void run_child(const struct gateway *gateway, const char *program)
 	if (gateway_descriptors != 0)
 		(void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){gateway_descriptors, gateway_descriptors});
 	(void)dup2(fd, STDERR_FILENO);
-	(void)snprintf(path, sizeof(path), "%s/%s", gateway_build(), program);
-	(void)execl(path, program, "-c", gateway->config, (char *)NULL);
+	(void)snprintf(path, sizeof(path), "%s%s%s", program[0] == '/' ? "" : gateway_build(), program[0] == '/' ? "" : "/",
+	               program);
+	if (gateway_before_exec != NULL)
+		gateway_before_exec();
+	(void)execl(path, path, "-c", gateway->config, (char *)NULL);
 	_exit(127);
+}
+
+/* The port in address=HOST:PORT, or address="[HOST]:PORT"; 0: none, as of a unix socket. */
+static int port_in(const char *line)
+{
+	const char *at = strstr(line, "id=CCI1002I") != NULL ? strstr(line, " address=") : NULL;
+	char address[256];
+
+	if (at == NULL || sscanf(at, " address=%255s", address) != 1 || strstr(address, "unix:") != NULL)
+		return 0;
+	at = strrchr(address, ':');
+	return at != NULL ? atoi(at + 1) : 0;
 }
 
 static void read_ports(struct gateway *gateway)
@@ -63,10 +79,10 @@ static void read_ports(struct gateway *gateway)
 
 	ck_assert_ptr_nonnull(stream);
 	while (fgets(line, sizeof(line), stream) != NULL && count < 4) {
-		const char *at = strstr(line, "id=CCI1002I") != NULL ? strstr(line, "address=127.0.0.1:") : NULL;
+		int port = port_in(line);
 
-		if (at != NULL)
-			gateway->ports[count++] = atoi(at + strlen("address=127.0.0.1:"));
+		if (port > 0)
+			gateway->ports[count++] = port;
 	}
 	(void)fclose(stream);
 }

@@ -20,7 +20,10 @@ struct gateway {
 /* The limit of open files of programs started from now on; 0: as it is. */
 extern unsigned long gateway_descriptors;
 
-/* Start `program` ("ccissl") with the configuration text; certificates are in build/test-certs ("@CERTS@" in the text stands
+/* Called in the new process before it becomes the program; NULL: nothing. */
+extern void (*gateway_before_exec)(void);
+
+/* Start `program` ("ccissl", or an absolute path) with the configuration text; certificates are in build/test-certs ("@CERTS@" in the text stands
  * for it). Fails the test when it does not start. */
 void gateway_start(struct gateway *gateway, const char *program, const char *config, ...)
     __attribute__((format(printf, 3, 4)));

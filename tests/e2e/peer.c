@@ -88,6 +88,20 @@ int peer_connect_unix(const char *path)
 	return fd;
 }
 
+int peer_connect_v6(int port)
+{
+	struct sockaddr_in6 address = {
+	    .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		close(fd);
+		return -1;
+	}
+	set_timeouts(fd);
+	return fd;
+}
+
 int peer_accept(int listening)
 {
 	int fd = accept(listening, NULL, NULL);

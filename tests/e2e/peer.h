@@ -22,6 +22,9 @@ int peer_connect_from(const char *source, int port);
 /* Connected to a unix socket, or -1. */
 int peer_connect_unix(const char *path);
 
+/* The same to [::1]:port. */
+int peer_connect_v6(int port);
+
 /* Accept one, as peer_connect would. */
 int peer_accept(int listening);
 
