@@ -117,16 +117,19 @@ static void on_noise_timer(uv_timer_t *timer)
 
 /* --- the start --- */
 
-/* Signals that end a process which does not know them yet: from the first moment to the one at which it does they are kept. */
-static void keep_signals(int how)
+/* Before the loop listens to them, and after, signals would end the process: in the middle of its start, or of the last
+ * write of the secured names. They are kept meanwhile. */
+static void keep_signals(const int *numbers, int how)
 {
 	sigset_t kept;
 
 	(void)sigemptyset(&kept);
-	(void)sigaddset(&kept, SIGHUP);
-	(void)sigaddset(&kept, SIGUSR2);
+	for (; *numbers != 0; numbers++)
+		(void)sigaddset(&kept, *numbers);
 	(void)pthread_sigmask(how, &kept, NULL);
 }
+
+static const int early[] = {SIGHUP, SIGUSR2, 0}, late[] = {SIGHUP, SIGUSR2, SIGTERM, SIGINT, 0};
 
 static int open_loop(struct daemon *daemon, struct error *error)
 {
@@ -151,7 +154,7 @@ static int open_loop(struct daemon *daemon, struct error *error)
 	(void)uv_timer_start(&daemon->noise_timer, on_noise_timer, NOISE_MS, NOISE_MS);
 	if (daemon_open_upgrade(daemon, error) != 0)
 		return -1;
-	keep_signals(SIG_UNBLOCK);
+	keep_signals(early, SIG_UNBLOCK);
 	return 0;
 }
 
@@ -352,7 +355,7 @@ static void prepare_process(void)
 {
 	struct rlimit limit;
 
-	keep_signals(SIG_BLOCK);
+	keep_signals(early, SIG_BLOCK);
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* OpenSSL's read buffers of 128 KiB come and go with each wake-up: keep them from being mapped and unmapped. */
 	(void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
@@ -390,6 +393,7 @@ int daemon_run(enum program program, const char *file, char *const *argv)
 	say_started(&daemon);
 	service_ready(&daemon.service);
 	(void)uv_run(&daemon.loop, UV_RUN_DEFAULT);
+	keep_signals(late, SIG_BLOCK);
 	free_daemon(&daemon);
 	say_stopped(&daemon);
 	return daemon.status;

@@ -362,6 +362,23 @@ START_TEST(a_signal_that_comes_early_waits)
 }
 END_TEST
 
+/* Nor may they end one that is about to end, which still has names to write. */
+START_TEST(signals_that_come_late_change_nothing)
+{
+	struct gateway gateway;
+	pid_t storm;
+
+	gateway_start(&gateway, "ccissl", to_service, 2, "builtin:echo", 10, "1h", "1s");
+	storm = fork();
+	ck_assert_int_ge(storm, 0);
+	while (storm == 0)
+		(void)kill(gateway.pid, SIGHUP);
+	gateway_stop(&gateway);
+	ck_assert_int_eq(kill(storm, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(storm, NULL, 0), storm);
+}
+END_TEST
+
 START_TEST(a_drain_lets_running_connections_finish)
 {
 	struct gateway gateway;
@@ -406,6 +423,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_reload_keeps_connections_and_a_bad_one_changes_nothing);
 	tcase_add_test(tests, a_fifo_in_place_of_a_file_stops_nothing);
 	tcase_add_test(tests, a_signal_that_comes_early_waits);
+	tcase_add_test(tests, signals_that_come_late_change_nothing);
 	tcase_add_loop_test(tests, a_drain_lets_running_connections_finish, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;
