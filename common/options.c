@@ -11,10 +11,12 @@
 #include "daemon_parts.h"
 #include "explain.h"
 #include "kerneltls.h"
+#include "log.h"
 #include "notifier.h"
 #include "privileges.h"
 #include "ratchet_command.h"
 #include "tlscontext.h"
+#include "tlsexpiry.h"
 
 #define EXIT_USAGE 2
 
@@ -55,6 +57,15 @@ static unsigned line_of(const struct config *config, const struct error *error)
 	return error->key != NULL && error->section != NULL ? config_line_of(config, error->section, error->name, error->key) : 0;
 }
 
+static void look_at_dates(const struct tls_worker *worker)
+{
+	struct tls_expiries *expiries = tls_expiries_new();
+
+	if (expiries != NULL)
+		(void)tls_expiries_look(expiries, worker, time(NULL));
+	tls_expiries_free(expiries);
+}
+
 /* Also loads what the file names: a certificate that is missing is found here, and not at the restart. */
 static bool tls_is_fine(const struct config *config)
 {
@@ -63,6 +74,10 @@ static bool tls_is_fine(const struct config *config)
 
 	if (worker == NULL)
 		print_finding(NULL, true, config->file, line_of(config, &error), error.text);
+	else
+		look_at_dates(worker);
+	/* Of files that others can read the loader warns in the log. */
+	log_flush();
 	tls_worker_free(worker);
 	return worker != NULL;
 }

@@ -64,6 +64,27 @@ static int setting_error(struct error *error, const char *key, const char *value
 	return error_at(error, "tls", NULL, key);
 }
 
+/* Suites that hide nothing, or prove nobody's identity, are no TLS: @SECLEVEL=0 would let them in. */
+static int check_suites(SSL_CTX *context, const char *ciphers, struct error *error)
+{
+	SSL *probe = SSL_new(context);
+	STACK_OF(SSL_CIPHER) *suites = probe != NULL ? SSL_get1_supported_ciphers(probe) : NULL;
+	const char *bad = NULL;
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
+		const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
+
+		if (SSL_CIPHER_get_cipher_nid(suite) == NID_undef || SSL_CIPHER_get_auth_nid(suite) == NID_auth_null)
+			bad = SSL_CIPHER_get_name(suite);
+	}
+	sk_SSL_CIPHER_free(suites);
+	SSL_free(probe);
+	if (bad == NULL)
+		return 0;
+	error_set(error, "[tls] ciphers = %.200s lets in %s, which does not encrypt or authenticate: take it out", ciphers, bad);
+	return error_at(error, "tls", NULL, "ciphers");
+}
+
 int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct error *error)
 {
 	const char *ciphers = tls->ciphers != NULL ? tls->ciphers : DEFAULT_CIPHERS;
@@ -85,7 +106,7 @@ int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct err
 		return setting_error(error, "groups", groups);
 	if (tls->sigalgs != NULL && SSL_CTX_set1_sigalgs_list(context, tls->sigalgs) != 1)
 		return setting_error(error, "sigalgs", tls->sigalgs);
-	return 0;
+	return tls->ciphers != NULL ? check_suites(context, ciphers, error) : 0;
 }
 
 int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error)
@@ -239,17 +260,17 @@ static SSL *rehearsal_server(SSL_CTX *context, const struct tls_credential *cred
 	return NULL;
 }
 
-int tls_rehearse(SSL_CTX *server_context, OSSL_LIB_CTX *library, const struct config_tls *tls, enum tls_start start,
-                 const struct tls_credential *credential, struct error *error)
+int tls_rehearse(const struct tls_rehearsal *rehearsal, const struct tls_credential *credential, struct error *error)
 {
 	const struct tls_credential_files *files = &credential->files;
 	char what[TLS_WHAT_SIZE];
-	SSL_CTX *context = SSL_CTX_new_ex(library, NULL, TLS_client_method());
-	SSL *client = NULL, *server = rehearsal_server(server_context, credential);
+	SSL_CTX *context = SSL_CTX_new_ex(rehearsal->library, NULL, TLS_client_method());
+	SSL *client = NULL, *server = rehearsal_server(rehearsal->server, credential);
 	int result = -1;
 
-	if (context != NULL && server != NULL && tls_load_settings(context, tls, error) == 0 &&
-	    (client = insecure_rehearsal_client(context, start)) != NULL && shake_hands(client, server) &&
+	if (context != NULL && server != NULL && tls_load_settings(context, rehearsal->tls, error) == 0 &&
+	    SSL_CTX_set_max_proto_version(context, rehearsal->highest) == 1 &&
+	    (client = insecure_rehearsal_client(context, rehearsal->start)) != NULL && shake_hands(client, server) &&
 	    was_shown(client, credential))
 		result = 0;
 	else

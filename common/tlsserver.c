@@ -234,6 +234,34 @@ static int fill_context(SSL_CTX *context, struct tls_server *server, const struc
 	return 0;
 }
 
+/* Each certificate has to work with a client of our kind; where old clients are taken, one of them with such a client. */
+static int rehearse(const struct tls_worker *worker, const struct tls_server *server, const struct config *config,
+                    enum tls_start start, struct error *error)
+{
+	struct tls_rehearsal rehearsal = {.server = server->starts[start].context,
+	                                  .library = worker->library,
+	                                  .tls = &config->tls,
+	                                  .start = start,
+	                                  .highest = TLS1_3_VERSION};
+	bool works = config->tls.min_version > TLS1_2_VERSION || server->credential_count == 0;
+
+	for (size_t i = 0; i < server->credential_count; i++)
+		if (tls_rehearse(&rehearsal, server->credentials[i], error) != 0)
+			return -1;
+	rehearsal.highest = TLS1_2_VERSION;
+	for (size_t i = 0; i < server->credential_count && !works; i++)
+		works = tls_rehearse(&rehearsal, server->credentials[i], error) == 0;
+	if (works)
+		return 0;
+	error_set(error, "[tls] min_version = 1.2, but no client of TLS 1.2 can connect: look at ciphers, groups and sigalgs, or "
+	                 "set min_version = 1.3");
+	return error_at(error, "tls", NULL,
+	                config->tls.ciphers != NULL   ? "ciphers"
+	                : config->tls.groups != NULL  ? "groups"
+	                : config->tls.sigalgs != NULL ? "sigalgs"
+	                                              : "min_version");
+}
+
 static int make_acceptor(struct tls_worker *worker, struct tls_server *server, const struct config *config,
                          const struct config_listener *listener, enum tls_start start, struct error *error)
 {
@@ -248,10 +276,7 @@ static int make_acceptor(struct tls_worker *worker, struct tls_server *server, c
 		return tls_error(error, "cannot make a TLS context");
 	if (fill_context(acceptor->context, server, &config->tls, start, error) != 0)
 		return -1;
-	for (size_t i = 0; i < server->credential_count; i++)
-		if (tls_rehearse(acceptor->context, worker->library, &config->tls, start, server->credentials[i], error) != 0)
-			return -1;
-	return 0;
+	return rehearse(worker, server, config, start, error);
 }
 
 static const struct tls_credential *credential_named(const struct tls_worker *worker, const char *name)

@@ -24,10 +24,19 @@ int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, stru
  * thread only. -1 with `error`. */
 int tls_open_key_log(const char *path, struct error *error) MUST_CHECK;
 
-/* Let a client of our own shake hands in memory with `server`, where it shows `credential` and nothing else. 0 or -1 with
- * `error`. */
-int tls_rehearse(SSL_CTX *server, OSSL_LIB_CTX *library, const struct config_tls *tls, enum tls_start start,
-                 const struct tls_credential *credential, struct error *error) MUST_CHECK;
+/* What a rehearsal is about; all borrowed. */
+struct tls_rehearsal {
+	SSL_CTX *server;
+	OSSL_LIB_CTX *library;
+	const struct config_tls *tls;
+	enum tls_start start;
+	int highest; /* version that the client speaks, such as TLS1_2_VERSION */
+};
+
+/* Let a client of our own shake hands in memory with the server, where it shows `credential` and nothing else. 0 or -1
+ * with `error`. */
+int tls_rehearse(const struct tls_rehearsal *rehearsal, const struct tls_credential *credential,
+                 struct error *error) MUST_CHECK;
 
 /* The ALPN name of a start in wire form; *size is its length. */
 const uint8_t *tls_alpn_wire(enum tls_start start, unsigned *size);

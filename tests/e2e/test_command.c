@@ -64,6 +64,9 @@ static const struct row rows[] = {
     {"printf '[gateway]\\nsysid = H\\n[listener l]\\naddress = 127.0.0.1:0\\nunsecon = only\\n[notifier n]\\nkind = x\\n' | "
      "G -c /dev/stdin --check",
      1, "stdin:7: [notifier n] kind = x is not known; there is: log", NULL, NULL},
+    {"printf '[gateway]\\nsysid = H\\n[listener l]\\naddress = 127.0.0.1:0\\n[tls]\\ncertificate = %s/expired.pem\\n"
+     "private_key = %s/expired.key\\n' $PWD/build/test-certs $PWD/build/test-certs | G -c /dev/stdin --check",
+     0, "CCI1054E", "expired.pem", NULL},
     {"G ping 127.0.0.1:1 --count 0", 2, "--count 0", NULL, NULL},
 };
 

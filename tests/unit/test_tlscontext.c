@@ -209,6 +209,34 @@ START_TEST(settings_that_cannot_work)
 }
 END_TEST
 
+START_TEST(suites_that_fail_old_clients_or_hide_nothing)
+{
+	static const struct {
+		const char *ciphers;
+		int min_version;
+		const char *says; /* NULL: it works */
+	} cases[] = {
+	    {"ECDHE-RSA-AES128-GCM-SHA256", TLS1_2_VERSION, "no client of TLS 1.2 can connect"},
+	    {"ECDHE-RSA-AES128-GCM-SHA256", TLS1_3_VERSION, NULL},
+	    {"ECDHE-ECDSA-AES128-GCM-SHA256", TLS1_2_VERSION, NULL},
+	    {"ALL", TLS1_2_VERSION, NULL},
+	    {"NULL:@SECLEVEL=0", TLS1_2_VERSION, "does not encrypt or authenticate"},
+	    {"ALL:@SECLEVEL=0", TLS1_2_VERSION, "does not encrypt or authenticate"},
+	};
+	struct tls_worker *worker;
+	struct site site;
+
+	make_site(&site);
+	site.config.tls.ciphers = (char *)(uintptr_t)cases[_i].ciphers;
+	site.config.tls.min_version = cases[_i].min_version;
+	worker = tls_worker_new(&site.config, &site.error);
+	ck_assert_msg((worker != NULL) == (cases[_i].says == NULL), "%s", site.error.text);
+	ck_assert_msg(worker != NULL || strstr(site.error.text, cases[_i].says) != NULL, "%s", site.error.text);
+	tls_worker_free(worker);
+	close_site(&site);
+}
+END_TEST
+
 static SSL *server_side(struct tls_worker *worker, enum tls_start start)
 {
 	return tls_server_new(worker, &(struct tls_server_options){.start = start});
@@ -362,6 +390,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, what_is_wrong_with_files_is_said, 0, COUNT(faults));
 	tcase_add_test(tests, a_file_that_may_not_be_read);
 	tcase_add_loop_test(tests, settings_that_cannot_work, 0, 4);
+	tcase_add_loop_test(tests, suites_that_fail_old_clients_or_hide_nothing, 0, 6);
 	tcase_add_loop_test(tests, both_sides_meet_and_expired_ones_do_not, 0, 3);
 	tcase_add_loop_test(tests, versions_suites_and_options, 0, 2);
 	tcase_add_loop_test(tests, sessions_are_bound_to_their_policy, 0, 5);
