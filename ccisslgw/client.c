@@ -159,6 +159,8 @@ int client_parse(int argc, char **argv, const char *usage, struct client_options
 		return usage_error(argv[0], "%s", "builtin:echo is no gateway: name one HOST:PORT");
 	if ((options->tls.certificate == NULL) != (options->tls.private_key == NULL))
 		return usage_error(argv[0], "%s", "--cert and --key belong together");
+	if (options->address.kind == ADDRESS_UNIX && options->security != PEER_NONE && options->tls.server_name == NULL)
+		return usage_error(argv[0], "%s", "a unix socket has no host name that its certificate must say: add --server-name NAME");
 	*done = false;
 	return 0;
 }
@@ -252,10 +254,6 @@ static int open_tls(struct client *client)
 		return 0;
 	if (tls.server_name == NULL)
 		tls.server_name = client->options.address.host;
-	if (tls.server_name[0] == '\0') {
-		(void)fprintf(stderr, "ccisslgw: a unix socket needs --server-name\n");
-		return -1;
-	}
 	client->tls = tls_worker_new_client(&tls, start, &error);
 	if (client->tls == NULL)
 		(void)fprintf(stderr, "ccisslgw: %s\n", error.text);

@@ -99,7 +99,8 @@ static void *copy_output(void *argument)
 	struct connect *connect = argument;
 	int to_blame;
 
-	if (copy(connect->ends[0], STDOUT_FILENO, &to_blame) == 0)
+	/* The pair itself only breaks when the connection has ended, which says why. */
+	if (copy(connect->ends[0], STDOUT_FILENO, &to_blame) == 0 || to_blame != STDOUT_FILENO)
 		return NULL;
 	connect->output_error = errno;
 	(void)uv_async_send(&connect->failed);

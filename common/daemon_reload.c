@@ -31,6 +31,7 @@ void daemon_log_finding(void *context, bool is_error, const char *file, unsigned
 
 void daemon_apply_limits(const struct daemon *daemon, const struct config *config)
 {
+	static uint64_t said; /* main thread; a load of certificates is no reason to say it again */
 	struct rlimit limit;
 
 	ratchet_set_days(daemon->shared.ratchet, config->gateway.ratchet_days);
@@ -39,11 +40,13 @@ void daemon_apply_limits(const struct daemon *daemon, const struct config *confi
 	rate_set(daemon->shared.handshake_rate, config->limits.handshake_rate, config->limits.handshake_burst);
 	iobudget_set(daemon->shared.budget, config->limits.buffer_bytes);
 	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * config->limits.connections + 64)
+	if (config->limits.connections != said && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    limit.rlim_cur < 2 * config->limits.connections + 64)
 		log_say(MESSAGE_CONFIG_WARNING,
-		        "connections = %llu needs twice as many descriptors, and the limit of open files is %llu: raise it "
-		        "(LimitNOFILE=, ulimit -n)",
+		        "[limits] connections = %llu needs twice as many descriptors, and the limit of open files is %llu: raise "
+		        "that (LimitNOFILE=, ulimit -n), or lower connections",
 		        (unsigned long long)config->limits.connections, (unsigned long long)limit.rlim_cur);
+	said = config->limits.connections;
 }
 
 int daemon_open_log(const struct config *config, struct error *error)

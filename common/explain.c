@@ -366,7 +366,7 @@ int explain_ratcheted_in_file(const struct config *config, const char *sysid, bo
 	if (path == NULL)
 		return 0;
 	if (ratchet_file_read(path, &reading, NULL, error) == RATCHET_READ_FAILED)
-		return error_prefix(error, "ratchet_file = %s", path);
+		return error_prefix(error, "say ratcheted=yes or no, or let this file be read: ratchet_file = %s", path);
 	news.at = reading.entries.at;
 	news.count = reading.entries.count;
 	ratchet = ratchet_new(reading.entries.count + 1);

@@ -414,9 +414,14 @@ static int become(const struct config *config, struct account *account, struct e
 /* Who it is stays; the configuration may only ask for that. */
 static int remain(const struct config *config, struct account *account, struct error *error)
 {
+	const struct passwd *entry = getpwuid(geteuid());
+
 	account->uid = geteuid();
 	account->gid = getegid();
-	(void)snprintf(account->name, sizeof(account->name), "%u", (unsigned)account->uid);
+	if (entry != NULL)
+		(void)snprintf(account->name, sizeof(account->name), "%s", entry->pw_name);
+	else
+		(void)snprintf(account->name, sizeof(account->name), "%u", (unsigned)account->uid);
 	account->why = "not started as root";
 	if ((config->gateway.user != NULL && find_user(config, account, error) != 0) ||
 	    (config->gateway.group != NULL && find_group(config, account, error) != 0))

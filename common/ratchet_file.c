@@ -269,7 +269,10 @@ static int open_folder(const char *path, struct error *error)
 	if (slash != NULL)
 		slash[slash == folder] = '\0';
 	fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 ? fd : error_set(error, "the directory %s: %s", slash != NULL ? folder : ".", strerrordesc_np(errno));
+	if (fd < 0)
+		error_set(error, "the directory %s: %s: make it, writable for the gateway's user", slash != NULL ? folder : ".",
+		          strerrordesc_np(errno));
+	return fd;
 }
 
 /* What root writes stays readable for the gateway, which is somebody else. */

@@ -221,15 +221,23 @@ static bool all_are_down(struct target_memory *memory)
 	return memory->count > 0;
 }
 
+/* That nobody answers may be said in several ways; that somebody answers wrongly is news, also where it is down already. */
+static bool is_about_the_network(enum reason reason)
+{
+	return reason == REASON_CONNECT_REFUSED || reason == REASON_CONNECT_TIMEOUT || reason == REASON_TARGET_UNREACHABLE ||
+	       reason == REASON_NAME_NOT_FOUND;
+}
+
 struct target_change target_memory_found(struct target_memory *memory, size_t address,
                                          const struct target_finding *finding)
 {
 	struct slot *slot = &memory->slots[address];
 	int health = finding->reason == REASON_NONE ? TARGET_UP : TARGET_DOWN;
 	struct target_change change = {0};
-	bool all;
+	bool all, other_reason;
 
 	(void)pthread_mutex_lock(&memory->lock);
+	other_reason = slot->reason != finding->reason && !is_about_the_network(finding->reason);
 	change.address = atomic_exchange(&slot->health, health) != health;
 	if (change.address)
 		slot->since_ms = finding->now_ms;
@@ -247,6 +255,9 @@ struct target_change target_memory_found(struct target_memory *memory, size_t ad
 		target_memory_failed(memory, address, finding->now_ms, 0, finding->detail);
 	else if (health == TARGET_UP)
 		target_memory_connected(memory, address);
+	else if (!change.address && other_reason)
+		log_change(memory, address, MESSAGE_PEER_SWITCHED,
+		           finding->detail[0] != '\0' ? finding->detail : reason_text(finding->reason));
 	return change;
 }
 

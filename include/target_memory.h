@@ -87,7 +87,7 @@ struct target_change {
 };
 
 /* Note a finding. An address that is up is not left out any more. Where others are left, MESSAGE_PEER_SWITCHED and
- * MESSAGE_PEER_RETURNED are logged as above; that all are down, or not any more, is the caller's to say. */
+ * MESSAGE_PEER_RETURNED are logged as above, the former again when an address that is down answers wrongly; that all are down, or not any more, is the caller's to say. */
 struct target_change target_memory_found(struct target_memory *memory, size_t address,
                                          const struct target_finding *finding);
 

@@ -49,6 +49,7 @@ static const struct row rows[] = {
     {"G connect 127.0.0.1:1 --timeout 5", 2, "such as 5s", NULL, NULL},
     {"G connect 127.0.0.1:1 --cert x.pem", 2, "belong together", NULL, NULL},
     {"G connect 127.0.0.1:1 --ca /no/such.pem", 1, "/no/such.pem", NULL, NULL},
+    {"G connect unix:/no/such", 2, "add --server-name", NULL, NULL},
     {"G connect --help", 0, "Exit status", NULL, NULL},
     {"G ping 127.0.0.1:@PORT@ " CA, 0, "response:  64 bytes from HOST1 (TLS, confirmed), right", "requested:", NULL},
     {"G ping 127.0.0.1:@PORT@ --security none", 0, "(in the clear), right", NULL, NULL},

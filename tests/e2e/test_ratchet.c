@@ -263,7 +263,7 @@ static const struct usage {
 	const char *said;
 } usages[] = {
     {"ratchet_file = /no-such-folder/names\n", "--check", 1,
-     ": ratchet_file: the directory /no-such-folder: No such file or directory\n"},
+     ": ratchet_file: the directory /no-such-folder: No such file or directory: make it, writable for the gateway's user\n"},
     {"ratchet_file = /tmp\n", "--check", 1, ":4: ratchet_file: /tmp is not a regular file"},
     {"ratchet_file = /no-such-folder/names\n", "", 1, "id=CCI1010E"},
     {"ratchet_file = /proc/self/cwd/build/test-certs/ca.pem\n", "ratchet list", 1, "ca.pem is damaged: "},

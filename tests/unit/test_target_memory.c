@@ -2,8 +2,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
+#include "log.h"
 #include "suite.h"
 #include "target_memory.h"
 
@@ -182,6 +184,39 @@ static const struct step steps[] = {
     {1, 'u', 16, true, true, false, 1},
 };
 
+/* How many lines a finding about the first of two addresses writes. */
+static int lines_of(struct target_memory *memory, enum reason reason)
+{
+	const struct target_finding finding = {reason, "", 1};
+	FILE *log = tmpfile();
+	int saved = dup(STDERR_FILENO), lines = 0;
+
+	ck_assert(log != NULL && saved >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+	(void)target_memory_found(memory, 0, &finding);
+	log_flush();
+	ck_assert(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	rewind(log);
+	for (int c; (c = getc(log)) != EOF;)
+		lines += c == '\n';
+	(void)fclose(log);
+	return lines;
+}
+
+/* A wrong answer is said although the address is down already; silence in its several forms is not. */
+START_TEST(what_an_address_that_is_down_answers_is_said)
+{
+	struct target_memory *memory = make(2);
+
+	ck_assert_int_eq(lines_of(memory, REASON_CONNECT_REFUSED), 1);
+	ck_assert_int_eq(lines_of(memory, REASON_CONNECT_TIMEOUT), 0);
+	ck_assert_int_eq(lines_of(memory, REASON_PEER_RATCHETED), 1);
+	ck_assert_int_eq(lines_of(memory, REASON_PEER_RATCHETED), 0);
+	ck_assert_int_eq(lines_of(memory, REASON_CONNECT_REFUSED), 0);
+	target_memory_free(memory);
+}
+END_TEST
+
 START_TEST(health_says_changes_only)
 {
 	struct target_memory *memory = make(2);
@@ -317,6 +352,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, no_memory_is_all_in_use);
 	tcase_add_test(tests, fewest_connections_first);
 	tcase_add_test(tests, health_says_changes_only);
+	tcase_add_test(tests, what_an_address_that_is_down_answers_is_said);
 	tcase_add_test(tests, health_ends_the_wait_for_retry);
 	tcase_add_test(tests, health_can_be_forgotten);
 	tcase_add_test(tests, shared_by_owners);
