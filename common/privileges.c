@@ -168,6 +168,8 @@ int privileges_check(const struct config *config, config_report *report, void *c
 		report(context, true, config->file, line_of(config, &error), error.text);
 		fine = false;
 	}
+	if (fine && privileges_look_below_chroot(config, &error) != 0)
+		report(context, false, config->file, config_line_of(config, "gateway", NULL, "chroot"), error.text);
 	if (fine && geteuid() == 0 && config->gateway.ratchet_file != NULL &&
 	    (find_user(config, &account, &error) != 0 || find_group(config, &account, &error) != 0 ||
 	     privileges_rehearse_folders(config, &account, &error) != 0)) {

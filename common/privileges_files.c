@@ -138,3 +138,15 @@ int privileges_rehearse_folders(const struct config *config, const struct accoun
 	error_set(error, "%s", words.text);
 	return error_about(error, "ratchet_file");
 }
+
+int privileges_look_below_chroot(const struct config *config, struct error *error)
+{
+	char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s%s%s", config->gateway.chroot != NULL ? config->gateway.chroot : "",
+	               config->file[0] == '/' ? "" : "/", config->file);
+	if (config->gateway.chroot == NULL || access(path, F_OK) == 0)
+		return 0;
+	return error_set(error, "[gateway] chroot: there is no %s: SIGHUP can load nothing; put the configuration and all "
+	                        "it names there too", path);
+}

@@ -34,6 +34,9 @@ int privileges_take_groups(const struct account *account) MUST_CHECK;
 int privileges_rehearse_folders(const struct config *config, const struct account *account,
                                 struct error *error) MUST_CHECK;
 
+/* Will a reload find the configuration below chroot? 0, or -1 with words for a warning. */
+int privileges_look_below_chroot(const struct config *config, struct error *error) MUST_CHECK;
+
 /* May this process, which is the account by now, write where it has to replace files? */
 int privileges_check_folders(const struct config *config, const struct account *account, struct error *error) MUST_CHECK;
 

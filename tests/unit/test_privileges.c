@@ -16,7 +16,7 @@
 #include "suite.h"
 
 struct findings {
-	int errors;
+	int errors, warnings;
 	unsigned line;
 	char text[600];
 };
@@ -26,6 +26,7 @@ static void note(void *context, bool is_error, const char *file, unsigned line, 
 	struct findings *findings = context;
 
 	(void)file;
+	findings->warnings += !is_error;
 	if (!is_error)
 		return;
 	findings->errors++;
@@ -236,6 +237,27 @@ START_TEST(root_asks_for_the_user_whether_the_ratchet_can_be_kept)
 }
 END_TEST
 
+START_TEST(a_chroot_that_holds_no_configuration_is_warned_of)
+{
+	char folder[] = "/tmp/cci-folder-XXXXXX", lines[128], path[64];
+	struct findings findings = {0};
+	struct config *config;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(lines, sizeof(lines), "chroot = %s\n", folder);
+	(void)snprintf(path, sizeof(path), "%s/test.ini", folder);
+	config = load(lines);
+	ck_assert_int_eq(privileges_check(config, note, &findings), 0);
+	ck_assert_int_eq(findings.warnings, 1);
+	ck_assert_int_eq(symlink("/dev/null", path), 0);
+	ck_assert_int_eq(privileges_check(config, note, &findings), 0);
+	ck_assert_int_eq(findings.warnings, 1);
+	config_free(config);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("privileges");
@@ -246,6 +268,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, what_a_unit_gives_is_kept_by_the_main_thread);
 	tcase_add_loop_test(tests, who_is_not_root_can_only_stay, 0, 5);
 	tcase_add_test(tests, root_asks_for_the_user_whether_the_ratchet_can_be_kept);
+	tcase_add_test(tests, a_chroot_that_holds_no_configuration_is_warned_of);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
