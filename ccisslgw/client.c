@@ -116,9 +116,9 @@ static int take_option(const char *command, struct client_options *options, int 
 		           ? 0
 		           : usage_error(command, "--timeout %s is not a duration such as 5s", optarg);
 	case OPTION_COUNT:
-		return text_to_number(optarg, 1, 1000000, &options->count, &error) == 0
+		return text_to_number(optarg, 1, CLIENT_PINGS_MOST, &options->count, &error) == 0
 		           ? 0
-		           : usage_error(command, "--count %s is not a number from 1 to 1000000", optarg);
+		           : usage_error(command, "--count %s is not a number from 1 to 64", optarg);
 	case OPTION_INTERVAL:
 		return text_to_duration(optarg, &options->interval_ms, &error) == 0
 		           ? 0

@@ -11,6 +11,8 @@
 #include "compiler.h"
 #include "dial.h"
 
+#define CLIENT_PINGS_MOST 64 /* echoes of one ping */
+
 struct client_options {
 	char sysid[NAME_MAX_CHARS + 1], target[NAME_MAX_CHARS + 1];
 	struct address address;

@@ -7,7 +7,7 @@
 #include "command.h"
 
 #define PAYLOAD_SIZE 64 /* bytes of one echo; 4096 of them in all are given back (protocol, section 8) */
-#define PINGS_MOST (4096 / PAYLOAD_SIZE)
+_Static_assert(CLIENT_PINGS_MOST * PAYLOAD_SIZE == 4096, "as many as are given back");
 
 static const char usage[] =
     "ccisslgw ping HOST:PORT: ask a gateway for an answer (target *PING)\n"
@@ -139,7 +139,6 @@ int ping_command(int argc, char **argv)
 
 	if (done)
 		return status;
-	options.count = options.count > PINGS_MOST ? PINGS_MOST : options.count;
 	(void)snprintf(options.target, sizeof(options.target), "%s", PARAMS_PING);
 	(void)printf("requested: %s from %s at %s\n", PARAMS_PING, options.sysid,
 	             address_format(&options.address, address));

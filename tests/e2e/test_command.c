@@ -69,6 +69,7 @@ static const struct row rows[] = {
      "private_key = %s/expired.key\\n' $PWD/build/test-certs $PWD/build/test-certs | G -c /dev/stdin --check",
      0, "CCI1054E", "expired.pem", NULL},
     {"G ping 127.0.0.1:1 --count 0", 2, "--count 0", NULL, NULL},
+    {"G ping 127.0.0.1:1 --count 65", 2, "--count 65 is not a number from 1 to 64", NULL, NULL},
 };
 
 /* Replace `word` in `text`, which has room. */
