@@ -63,6 +63,7 @@ static void look_at_dates(const struct tls_worker *worker)
 
 	if (expiries != NULL)
 		(void)tls_expiries_look(expiries, worker, time(NULL));
+	tls_worker_warn(worker);
 	tls_expiries_free(expiries);
 }
 

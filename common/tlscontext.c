@@ -372,6 +372,13 @@ void tls_worker_log(const struct tls_worker *worker)
 		log_say(MESSAGE_KEY_LOG, "[tls] insecure_key_log is set");
 }
 
+void tls_worker_warn(const struct tls_worker *worker)
+{
+	(void)tls_trust_warn(worker->trust);
+	for (size_t i = 0; i < worker->client_count; i++) /* NULL: that of the worker */
+		(void)tls_trust_warn(worker->clients[i].trust);
+}
+
 static void see_trust(const struct tls_trust *trust, tls_expiry_seen *seen, void *context)
 {
 	char what[TLS_WHAT_SIZE];

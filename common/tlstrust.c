@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "log.h"
 
 /* Its name is told to clients, once. */
 static int add_name(STACK_OF(X509_NAME) *names, X509 *authority)
@@ -191,4 +192,57 @@ void tls_trust_free(struct tls_trust *trust)
 void tls_trust_use(SSL_CTX *context, const struct tls_trust *trust)
 {
 	SSL_CTX_set1_cert_store(context, trust->store);
+}
+
+/* --- lists that are not there --- */
+
+static bool has_list(const struct tls_trust *trust, X509 *authority)
+{
+	STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(trust->store);
+	bool has = false;
+
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+		X509_CRL *list = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+
+		has = has || (list != NULL && X509_NAME_cmp(X509_get_subject_name(authority), X509_CRL_get_issuer(list)) == 0);
+	}
+	return has;
+}
+
+static void warn_of(const struct tls_trust *trust, X509 *authority, const char *effect)
+{
+	const struct tls_trust_files *files = &trust->files;
+	char what[TLS_WHAT_SIZE], name[256];
+
+	log_say(MESSAGE_CONFIG_WARNING, "%s = %s holds no list of %s in ca: %s", tls_what(&files->crl_place, "crl", what),
+	        files->crl, X509_NAME_oneline(X509_get_subject_name(authority), name, sizeof(name)), effect);
+}
+
+unsigned tls_trust_warn(const struct tls_trust *trust)
+{
+	STACK_OF(X509_OBJECT) *objects = trust != NULL && trust->files.crl != NULL && trust->files.ca != NULL
+	                                     ? X509_STORE_get0_objects(trust->store)
+	                                     : NULL;
+	bool chain = objects != NULL && trust->files.crl_check == CRL_CHECK_CHAIN;
+	X509 *without = NULL;
+	unsigned missing = 0, there = 0;
+
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+		X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+
+		if (authority == NULL)
+			continue;
+		if (has_list(trust, authority)) {
+			there++;
+			continue;
+		}
+		without = authority;
+		missing++;
+		if (chain)
+			warn_of(trust, authority, "whoever has a certificate under it is refused (crl_check = chain)");
+	}
+	if (chain || there > 0 || without == NULL)
+		return missing;
+	warn_of(trust, without, "nor of any other one: only who sends the certificate of an authority that has one gets in");
+	return missing;
 }

@@ -81,6 +81,9 @@ struct tls_worker *tls_worker_new_client(const struct tls_client_options *option
  * warning where secrets are written to a file. */
 void tls_worker_log(const struct tls_worker *worker);
 
+/* Warn of what will refuse everybody, though each file is right by itself: revocation lists of other authorities. */
+void tls_worker_warn(const struct tls_worker *worker);
+
 /* Something that expires; all borrowed for the time of the call. */
 struct tls_expiry {
 	const char *setting; /* "[tls] crl" */

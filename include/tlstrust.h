@@ -35,6 +35,10 @@ struct tls_trust {
 struct tls_trust *tls_trust_load(OSSL_LIB_CTX *library, const struct tls_trust_files *files, struct error *error) MUST_CHECK;
 void tls_trust_free(struct tls_trust *trust);
 
+/* Warn of authorities in `ca` that have no list: of each with crl_check = chain, which refuses whoever is below it; otherwise
+ * where none has one, as the list is of somebody else then. The number of those without. */
+unsigned tls_trust_warn(const struct tls_trust *trust);
+
 /* Verify the peers of `context` against it. */
 void tls_trust_use(SSL_CTX *context, const struct tls_trust *trust);
 

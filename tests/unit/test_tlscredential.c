@@ -285,6 +285,7 @@ START_TEST(lists_revoke)
 	trust = load_trust(&error);
 	ck_assert_msg(trust != NULL, "%s", error.text);
 	ck_assert_int_eq(verify(trust, server.certificate), X509_V_OK);
+	ck_assert_uint_eq(tls_trust_warn(trust), 0);
 	ck_assert_int_gt(trust->crl_until, tls_now());
 	memcpy(digest, trust->digest, 32);
 	tls_trust_free(trust);
@@ -327,6 +328,7 @@ START_TEST(without_a_list_of_its_authority_nobody_is_believed)
 	trust = load_trust(&error);
 	ck_assert_msg(trust != NULL, "%s", error.text);
 	ck_assert_int_eq(verify(trust, server.certificate), X509_V_ERR_UNABLE_TO_GET_CRL);
+	ck_assert_uint_eq(tls_trust_warn(trust), 1);
 	tls_trust_free(trust);
 }
 END_TEST
