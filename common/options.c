@@ -11,6 +11,7 @@
 #include "daemon_parts.h"
 #include "explain.h"
 #include "kerneltls.h"
+#include "listener_unix.h"
 #include "log.h"
 #include "notifier.h"
 #include "privileges.h"
@@ -100,6 +101,7 @@ int daemon_check(enum program program, const char *file)
 
 	fine = config != NULL && tls_is_fine(config) && fine;
 	fine = config != NULL && ratchet_is_fine(config) && fine;
+	fine = config != NULL && listener_unix_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifiers_check(config, daemon_notifier_kinds, print_finding, NULL) == 0 && fine;
 	config_free(config);
 	if (fine)

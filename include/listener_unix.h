@@ -25,4 +25,8 @@ void listener_unix_remove(const struct listener *listener);
 int listener_unix_permit(const struct listener *listener, const struct config_listener *section,
                          struct error *error) MUST_CHECK;
 
+/* What of unix sockets could not be opened now: reports a file that is no socket as an error, a missing directory as a
+ * warning, at their lines. 0, or -1 when there was an error. Opens nothing. */
+int listener_unix_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
+
 #endif

@@ -68,6 +68,9 @@ static const struct row rows[] = {
     {"printf '[gateway]\\nsysid = H\\n[listener l]\\naddress = 127.0.0.1:0\\n[tls]\\ncertificate = %s/expired.pem\\n"
      "private_key = %s/expired.key\\n' $PWD/build/test-certs $PWD/build/test-certs | G -c /dev/stdin --check",
      0, "CCI1054E", "expired.pem", NULL},
+    {"printf '[gateway]\\nsysid = H\\n[listener l]\\naddress = unix:/etc/passwd, unix:/no/such/s\\nunsecon = only\\n' | "
+     "G -c /dev/stdin --check",
+     1, "stdin:4: [listener l] address: /etc/passwd is there and is no socket", "stdin:4: warning: ", NULL},
     {"G ping 127.0.0.1:1 --count 0", 2, "--count 0", NULL, NULL},
     {"G ping 127.0.0.1:1 --count 65", 2, "--count 65 is not a number from 1 to 64", NULL, NULL},
 };
