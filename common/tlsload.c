@@ -89,6 +89,27 @@ int tls_read(const struct tls_place *place, const char *key, const char *path, s
 	return 0;
 }
 
+/* A file of root's that a group may read was hardly made so by mistake. */
+static bool is_exposed(const struct stat *status)
+{
+	return (status->st_mode & S_IROTH) != 0 || ((status->st_mode & S_IRGRP) != 0 && status->st_uid != 0);
+}
+
+/* Each worker reads the file, and so does each load: that others can read it is said once, until the file changes. */
+static bool is_news(const struct stat *status)
+{
+	static _Thread_local struct stat said[16];
+	static _Thread_local unsigned next;
+	const unsigned most = sizeof(said) / sizeof(said[0]);
+
+	for (unsigned i = 0; i < most; i++)
+		if (said[i].st_ino == status->st_ino && said[i].st_dev == status->st_dev &&
+		    said[i].st_ctim.tv_sec == status->st_ctim.tv_sec && said[i].st_ctim.tv_nsec == status->st_ctim.tv_nsec)
+			return false;
+	said[next++ % most] = *status;
+	return true;
+}
+
 int tls_read_secret(const struct tls_place *place, const char *key, const char *path, struct tls_bytes *bytes,
                     struct error *error)
 {
@@ -97,8 +118,10 @@ int tls_read_secret(const struct tls_place *place, const char *key, const char *
 
 	if (tls_read(place, key, path, bytes, error) != 0)
 		return -1;
-	if (stat(path, &status) == 0 && (status.st_mode & (S_IRGRP | S_IROTH)) != 0)
-		log_say(MESSAGE_CONFIG_WARNING, "%s = %s can be read by others: chmod 600 it", tls_what(place, key, what), path);
+	if (stat(path, &status) == 0 && is_exposed(&status) && is_news(&status))
+		log_say(MESSAGE_CONFIG_WARNING,
+		        "%s = %s can be read by others: chmod 600 it (or give it to root and the group of the service, and chmod 640)",
+		        tls_what(place, key, what), path);
 	return 0;
 }
 

@@ -36,7 +36,7 @@ struct tls_bytes {
 int tls_read(const struct tls_place *place, const char *key, const char *path, struct tls_bytes *bytes,
              struct error *error) MUST_CHECK;
 
-/* The same for what nobody else should read: warns where others may. */
+/* The same for what nobody else should read: warns where others may, once for each change of the file. */
 int tls_read_secret(const struct tls_place *place, const char *key, const char *path, struct tls_bytes *bytes,
                     struct error *error) MUST_CHECK;
 

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
+#include "log.h"
 #include "suite.h"
 #include "tlscontext.h"
 #include "tlscredential.h"
@@ -223,6 +225,45 @@ START_TEST(a_response_is_stapled_until_it_expires)
 }
 END_TEST
 
+/* Lines that reading a secret of this mode and owner writes, by two workers. */
+static int lines_of(mode_t mode, uid_t owner)
+{
+	const struct tls_place place = {.section = "tls"};
+	FILE *log = tmpfile();
+	int saved = dup(STDERR_FILENO), lines = 0;
+	struct tls_bytes bytes;
+	struct error error;
+
+	ck_assert_int_eq(chmod(path_of("server.key"), mode), 0);
+	ck_assert(geteuid() != 0 || chown(path_of("server.key"), owner, (gid_t)-1) == 0);
+	ck_assert(log != NULL && saved >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+	for (int worker = 0; worker < 2; worker++) {
+		ck_assert_int_eq(tls_read_secret(&place, "private_key", path_of("server.key"), &bytes, &error), 0);
+		tls_wipe(&bytes);
+	}
+	log_flush();
+	ck_assert(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	rewind(log);
+	for (int c; (c = getc(log)) != EOF;)
+		lines += c == '\n';
+	(void)fclose(log);
+	return lines;
+}
+
+START_TEST(a_secret_that_others_can_read_is_said_once)
+{
+	ck_assert_int_eq(lines_of(0600, 0), 0);
+	ck_assert_int_eq(lines_of(0644, 0), 1);
+	ck_assert_int_eq(lines_of(0600, 0), 0);
+	if (geteuid() == 0) {
+		ck_assert_int_eq(lines_of(0640, 0), 0);
+		ck_assert_int_eq(lines_of(0640, 65534), 1);
+	}
+	ck_assert_int_eq(lines_of(0600, 0), 0);
+}
+END_TEST
+
 /* --- revocation --- */
 
 static void write_list(const struct party *signer, long until_s, const X509 *revoked)
@@ -342,6 +383,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_certificate_is_for_its_alternative_names);
 	tcase_add_loop_test(tests, a_response_is_judged, 0, COUNT(responses));
 	tcase_add_test(tests, a_response_is_stapled_until_it_expires);
+	tcase_add_test(tests, a_secret_that_others_can_read_is_said_once);
 	tcase_add_test(tests, lists_revoke);
 	tcase_add_test(tests, a_list_of_somebody_else_is_refused);
 	tcase_add_test(tests, without_a_list_of_its_authority_nobody_is_believed);
