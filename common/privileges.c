@@ -150,6 +150,23 @@ static unsigned line_of(const struct config *config, const struct error *error)
 	return error->key != NULL ? config_line_of(config, "gateway", NULL, error->key) : 0;
 }
 
+/* Asked by root, who may do everything: what may the user do? */
+static int check_by_account(const struct config *config, config_report *report, void *context)
+{
+	struct account account = {.name = ""};
+	struct error error = {.key = NULL};
+
+	if (find_user(config, &account, &error) != 0 || find_group(config, &account, &error) != 0 ||
+	    (config->gateway.ratchet_file != NULL && privileges_rehearse_folders(config, &account, &error) != 0)) {
+		report(context, true, config->file, line_of(config, &error), error.text);
+		return -1;
+	}
+	if (config->gateway.keep_capabilities == CHOICE_NO && account.uid != 0 &&
+	    privileges_rehearse_reload(config, &account, &error) != 0)
+		report(context, false, config->file, line_of(config, &error), error.text);
+	return 0;
+}
+
 int privileges_check(const struct config *config, config_report *report, void *context)
 {
 	struct account account = {.name = ""};
@@ -170,13 +187,7 @@ int privileges_check(const struct config *config, config_report *report, void *c
 	}
 	if (fine && privileges_look_below_chroot(config, &error) != 0)
 		report(context, false, config->file, config_line_of(config, "gateway", NULL, "chroot"), error.text);
-	if (fine && geteuid() == 0 && config->gateway.ratchet_file != NULL &&
-	    (find_user(config, &account, &error) != 0 || find_group(config, &account, &error) != 0 ||
-	     privileges_rehearse_folders(config, &account, &error) != 0)) {
-		report(context, true, config->file, line_of(config, &error), error.text);
-		fine = false;
-	}
-	return fine ? 0 : -1;
+	return fine && (geteuid() != 0 || check_by_account(config, report, context) == 0) ? 0 : -1;
 }
 
 /* --- capabilities --- */

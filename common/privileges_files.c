@@ -98,8 +98,10 @@ int privileges_take_groups(const struct account *account)
 	return account->has_entry ? initgroups(account->name, account->gid) : setgroups(0, NULL);
 }
 
+typedef int rehearsed(const struct config *config, const struct account *account, struct error *error);
+
 /* In the child: words for what fails, nothing otherwise. */
-static void rehearse(const struct config *config, const struct account *account, int to)
+static void become(const struct config *config, const struct account *account, rehearsed *check, int to)
 {
 	const char *root = config->gateway.chroot;
 	struct error error;
@@ -108,12 +110,12 @@ static void rehearse(const struct config *config, const struct account *account,
 	    setresgid(account->gid, account->gid, account->gid) != 0 ||
 	    setresuid(account->uid, account->uid, account->uid) != 0)
 		error_set(&error, "cannot become user %s: %s", account->name, strerrordesc_np(errno));
-	else if (privileges_check_folders(config, account, &error) == 0 || errno == ENOENT)
+	else if (check(config, account, &error) == 0)
 		return;
 	(void)!write(to, error.text, strlen(error.text));
 }
 
-int privileges_rehearse_folders(const struct config *config, const struct account *account, struct error *error)
+static int rehearse(const struct config *config, const struct account *account, rehearsed *check, struct error *error)
 {
 	struct error words = {.text = ""};
 	ssize_t length;
@@ -124,7 +126,7 @@ int privileges_rehearse_folders(const struct config *config, const struct accoun
 		return error_set(error, "no pipe: %s", strerrordesc_np(errno));
 	child = fork();
 	if (child == 0) {
-		rehearse(config, account, ends[1]);
+		become(config, account, check, ends[1]);
 		_exit(0);
 	}
 	close(ends[1]);
@@ -135,8 +137,53 @@ int privileges_rehearse_folders(const struct config *config, const struct accoun
 		return error_set(error, "no child process: %s", strerrordesc_np(errno));
 	if (length == 0)
 		return 0;
-	error_set(error, "%s", words.text);
-	return error_about(error, "ratchet_file");
+	return error_set(error, "%s", words.text);
+}
+
+/* Another message says that a folder is not there. */
+static int check_folder_that_is_there(const struct config *config, const struct account *account, struct error *error)
+{
+	return privileges_check_folders(config, account, error) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int privileges_rehearse_folders(const struct config *config, const struct account *account, struct error *error)
+{
+	return rehearse(config, account, check_folder_that_is_there, error) == 0 ? 0 : error_about(error, "ratchet_file");
+}
+
+static int check_readable(const struct account *account, const char *path, struct error *error)
+{
+	if (path == NULL || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0 || errno == ENOENT)
+		return 0;
+	return error_set(error,
+	                 "[gateway] keep_capabilities = no: user %s cannot read %s (%s), so SIGHUP and SIGUSR2 will fail: make "
+	                 "it readable for the user's group",
+	                 account->name, path, strerrordesc_np(errno));
+}
+
+static int check_files(const struct config *config, const struct account *account, struct error *error)
+{
+	const struct config_tls *tls = &config->tls;
+	const char *const paths[] = {config->file,         tls->certificate, tls->private_key, tls->passphrase_file,
+	                             tls->ocsp_response,   tls->ca,          tls->crl,         tls->ticket_keys};
+	int result = 0;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]) && result == 0; i++)
+		result = check_readable(account, paths[i], error);
+	for (size_t i = 0; i < config->certificate_count && result == 0; i++) {
+		const struct config_certificate *certificate = &config->certificates[i];
+
+		if (check_readable(account, certificate->certificate, error) != 0 ||
+		    check_readable(account, certificate->private_key, error) != 0 ||
+		    check_readable(account, certificate->passphrase_file, error) != 0)
+			result = -1;
+	}
+	return result;
+}
+
+int privileges_rehearse_reload(const struct config *config, const struct account *account, struct error *error)
+{
+	return rehearse(config, account, check_files, error) == 0 ? 0 : error_about(error, "keep_capabilities");
 }
 
 int privileges_look_below_chroot(const struct config *config, struct error *error)

@@ -10,8 +10,8 @@
 #include "config.h"
 #include "text.h"
 
-/* Do user, group and chroot of `config` exist; and, asked by root, may the user write in the folder of ratchet_file (a
- * child process becomes the user to find out)? Reports what is wrong, at the line of its key. 0, or -1 when there was an
+/* Do user, group and chroot of `config` exist; and, asked by root, may the user write in the folder of ratchet_file, and
+ * without keep_capabilities read what a reload needs (a child process becomes the user to find out)? Reports what is wrong, at the line of its key. 0, or -1 when there was an
  * error. Changes nothing; may be asked by anybody. */
 int privileges_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
 

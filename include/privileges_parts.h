@@ -34,6 +34,11 @@ int privileges_take_groups(const struct account *account) MUST_CHECK;
 int privileges_rehearse_folders(const struct config *config, const struct account *account,
                                 struct error *error) MUST_CHECK;
 
+/* May the account read the configuration and the files that it names, as a reload has to without capabilities? Of what is
+ * there; by root, by a child process. 0, or -1 with words for a warning. */
+int privileges_rehearse_reload(const struct config *config, const struct account *account,
+                               struct error *error) MUST_CHECK;
+
 /* Will a reload find the configuration below chroot? 0, or -1 with words for a warning. */
 int privileges_look_below_chroot(const struct config *config, struct error *error) MUST_CHECK;
 

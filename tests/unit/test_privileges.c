@@ -237,6 +237,28 @@ START_TEST(root_asks_for_the_user_whether_the_ratchet_can_be_kept)
 }
 END_TEST
 
+/* Without capabilities a reload reads as the user does. */
+START_TEST(root_asks_for_the_user_whether_a_reload_could_read)
+{
+	char path[] = "/tmp/cci-key-XXXXXX";
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	for (int i = 0; i < 3; i++) {
+		struct findings findings = {0};
+		struct config *config = load(i == 0 ? "user = nobody\n" : "user = nobody\nkeep_capabilities = no\n");
+
+		config->tls.private_key = strdup(path);
+		ck_assert_int_eq(chmod(path, i == 2 ? 0644 : 0600), 0);
+		ck_assert_int_eq(privileges_check(config, note, &findings), 0);
+		ck_assert_int_eq(findings.warnings, i == 1 && geteuid() == 0 ? 1 : 0);
+		config_free(config);
+	}
+	ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
 START_TEST(a_chroot_that_holds_no_configuration_is_warned_of)
 {
 	char folder[] = "/tmp/cci-folder-XXXXXX", lines[128], path[64];
@@ -268,6 +290,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, what_a_unit_gives_is_kept_by_the_main_thread);
 	tcase_add_loop_test(tests, who_is_not_root_can_only_stay, 0, 5);
 	tcase_add_test(tests, root_asks_for_the_user_whether_the_ratchet_can_be_kept);
+	tcase_add_test(tests, root_asks_for_the_user_whether_a_reload_could_read);
 	tcase_add_test(tests, a_chroot_that_holds_no_configuration_is_warned_of);
 	suite_add_tcase(suite, tests);
 	return suite;
