@@ -106,7 +106,7 @@ install: all
 	for page in docs/man/*.[1-9]; do install -m 644 $$page $(SHARE)/man/man$${page##*.} || exit; done
 	install -m 644 etc/completion/ccissl.bash $(SHARE)/bash-completion/completions/ccissl
 	ln -sf ccissl $(SHARE)/bash-completion/completions/ccisslgw
-	install -m 644 README.md LICENSE docs/*.md etc/ccissl.ini etc/ccisslgw.ini $(SHARE)/doc/ccissl
+	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini $(SHARE)/doc/ccissl
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
