@@ -337,7 +337,7 @@ SSL *tls_client_new(struct tls_worker *worker, size_t peer, size_t address, enum
 	}
 	SSL_set_app_data(ssl, (void *)(uintptr_t)address);
 	session = take_session(client, address);
-	if (session != NULL)
+	if (session != NULL && tls_trust_is_current(client->trust != NULL ? client->trust : worker->trust))
 		(void)SSL_set_session(ssl, session);
 	SSL_SESSION_free(session);
 	SSL_set_connect_state(ssl);

@@ -140,8 +140,12 @@ static int auth_of(const SSL *ssl)
 static int answer_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
 {
 	const struct tls_acceptor *acceptor = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	int auth = auth_of(ssl);
 
-	return tls_ticket_answer(acceptor->tickets[auth_of(ssl)],
+	/* A full handshake then, in which nobody passes lists that have expired. */
+	if (!seal && auth != CLIENT_AUTH_NO && !tls_trust_is_current(acceptor->owner.worker->trust))
+		return 0;
+	return tls_ticket_answer(acceptor->tickets[auth],
 	                         &(struct tls_ticket_request){.name = name,
 	                                                      .iv = iv,
 	                                                      .cipher = cipher,

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "config.h"
 #include "log.h"
@@ -245,4 +246,9 @@ unsigned tls_trust_warn(const struct tls_trust *trust)
 		return missing;
 	warn_of(trust, without, "nor of any other one: only who sends the certificate of an authority that has one gets in");
 	return missing;
+}
+
+bool tls_trust_is_current(const struct tls_trust *trust)
+{
+	return trust == NULL || trust->crl_until == 0 || time(NULL) < trust->crl_until;
 }

@@ -6,6 +6,7 @@
 #define TLSTRUST_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -38,6 +39,10 @@ void tls_trust_free(struct tls_trust *trust);
 /* Warn of authorities in `ca` that have no list: of each with crl_check = chain, which refuses whoever is below it; otherwise
  * where none has one, as the list is of somebody else then. The number of those without. */
 unsigned tls_trust_warn(const struct tls_trust *trust);
+
+/* Are its lists in date now? Whoever verifies a peer in full finds out by itself; a session made while they were is not to be
+ * resumed any more. NULL: nothing expires. */
+bool tls_trust_is_current(const struct tls_trust *trust);
 
 /* Verify the peers of `context` against it. */
 void tls_trust_use(SSL_CTX *context, const struct tls_trust *trust);

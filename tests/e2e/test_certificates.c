@@ -195,6 +195,47 @@ START_TEST(an_expired_list_refuses_everybody)
 }
 END_TEST
 
+/* A list that expires while it is in use: what was shown before is no way past it. */
+START_TEST(a_session_ends_with_the_list_it_was_checked_by)
+{
+	struct gateway gateway;
+	struct peer_tls good = {.ca = CERTS "ca.pem",
+	                        .certificate = CERTS "client.pem",
+	                        .key = CERTS "client.key",
+	                        .max_version = _i == 0 ? TLS1_2_VERSION : TLS1_3_VERSION};
+	char command[512];
+	SSL *ssl;
+	int fd, resumed = 1;
+
+	(void)snprintf(command, sizeof(command),
+	               "cd " CERTS " && openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -gencrl -crlsec 5 -out %s 2>&1",
+	               certfiles_path("crl.pem"));
+	ck_assert_int_eq(system(command), 0);
+	gateway_start(&gateway, "ccissl", revoking, certfiles_path("crl.pem"), "leaf");
+	fd = peer_connect(gateway.ports[0]);
+	ssl = certfiles_direct(fd, &good);
+	ck_assert_ptr_nonnull(ssl);
+	good.session = SSL_get1_session(ssl);
+	(void)SSL_shutdown(ssl);
+	peer_free(fd, ssl);
+	for (int i = 0; i < 100 && resumed; i++) {
+		fd = peer_connect(gateway.ports[0]);
+		ssl = certfiles_direct(fd, &good);
+		resumed = ssl != NULL && SSL_session_reused(ssl);
+		ck_assert(ssl == NULL || resumed);
+		if (ssl != NULL)
+			(void)SSL_shutdown(ssl);
+		peer_free(fd, ssl);
+		usleep(100000);
+	}
+	ck_assert_int_eq(resumed, 0);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI3022W", "CRL has expired", NULL), 1);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI3000I", "tls_resumed=yes", NULL), 1);
+	SSL_SESSION_free(good.session);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 /* The connecting side, with lists of its own. */
 START_TEST(a_revoked_peer_gets_nothing)
 {
@@ -329,6 +370,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, check_names_the_line, 0, COUNT(bads));
 	tcase_add_loop_test(tests, who_is_revoked_is_refused_also_with_a_session, 0, 2);
 	tcase_add_test(tests, an_expired_list_refuses_everybody);
+	tcase_add_loop_test(tests, a_session_ends_with_the_list_it_was_checked_by, 0, 2);
 	tcase_add_loop_test(tests, a_revoked_peer_gets_nothing, 0, 2);
 	tcase_add_test(tests, a_response_is_stapled_to_its_own_certificate);
 	tcase_add_test(tests, a_renewed_certificate_is_noticed_without_a_signal);
