@@ -245,6 +245,18 @@ static void fill(int fd)
 		;
 }
 
+/* A busy machine may keep the gateway from reading for longer than one fill waits: again, until it says that it is full. */
+static bool fill_all(const struct gateway *gateway, const struct agreed *slow, int count)
+{
+	for (int round = 0; round < 100; round++) {
+		for (int i = 0; i < count; i++)
+			fill(slow[i].fd);
+		if (gateway_lines(gateway, 0, "id=CCI1018W", "limit=buffers", NULL) > 0)
+			return true;
+	}
+	return false;
+}
+
 START_TEST(full_buffers_hold_up_only_who_does_not_read)
 {
 	struct agreed slow[8];
@@ -255,7 +267,7 @@ START_TEST(full_buffers_hold_up_only_who_does_not_read)
 		ck_assert_int_eq(try_open(gateway.ports[0], 0, "SLOW", &slow[i]), 0);
 		fill(slow[i].fd);
 	}
-	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1018W", "limit=buffers", NULL), 1);
+	ck_assert(fill_all(&gateway, slow, 8));
 	ck_assert_int_eq(visit(gateway.ports[0], 0, "PC1"), 0);
 	ck_assert_int_eq(visit(gateway.ports[0], 2, "PC1"), 0);
 	for (int i = 0; i < 8; i++)
