@@ -16,19 +16,19 @@ HARDENING := -fstack-protector-strong -fPIE $(if $(SANITIZE),,-U_FORTIFY_SOURCE 
 SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) $(SANITIZERS) $(CFLAGS)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
-LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd
+LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ldl
 
 # By layers: includes point down only (tests/tools/layers).
 COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values \
           config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
-          iobudget
+          config_check_sight iobudget
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
           ratchet_file proxyheader proxyheader_write
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
-          session_deadlines
+          session_deadlines session_account
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
           listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
           service daemon_service

@@ -213,5 +213,6 @@ void config_check(struct config *config, config_report *report, void *context)
 		check_targets_twice(&check, &config->peers[i]);
 	}
 	config_check_tls(&check);
+	config_check_sight(&check);
 	config_check_unused(&check);
 }

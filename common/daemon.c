@@ -17,6 +17,7 @@
 #include "privileges.h"
 
 #define NOISE_MS 60000
+#define SECOND_MS 1000
 #define EXIT_CUT 3
 #define MAIN_DESCRIPTORS 15  /* standard ones, libuv's own, those of the main loop, inotify, three for a file being written */
 #define WORKER_DESCRIPTORS 5 /* a loop, its wake-up, its signal pipe, the reserve */
@@ -115,6 +116,13 @@ static void on_noise_timer(uv_timer_t *timer)
 	log_flush();
 }
 
+/* What is to be done every second. */
+static void on_second(uv_timer_t *timer)
+{
+	(void)timer;
+	notifiers_reap();
+}
+
 /* --- the start --- */
 
 /* Before the loop listens to them, and after, signals would end the process: in the middle of its start, or of the last
@@ -144,14 +152,16 @@ static int open_loop(struct daemon *daemon, struct error *error)
 	(void)uv_timer_init(loop, &daemon->reload_timer);
 	(void)uv_timer_init(loop, &daemon->drain_timer);
 	(void)uv_timer_init(loop, &daemon->noise_timer);
+	(void)uv_timer_init(loop, &daemon->second_timer);
 	daemon_open_service(daemon);
 	daemon->drained.data = daemon->hangup.data = daemon->terminate.data = daemon->interrupt.data = daemon;
-	daemon->reload_timer.data = daemon->drain_timer.data = daemon->noise_timer.data = daemon;
+	daemon->reload_timer.data = daemon->drain_timer.data = daemon->noise_timer.data = daemon->second_timer.data = daemon;
 	if (uv_signal_start(&daemon->hangup, on_hangup, SIGHUP) != 0 ||
 	    uv_signal_start(&daemon->terminate, on_stop, SIGTERM) != 0 ||
 	    uv_signal_start(&daemon->interrupt, on_stop, SIGINT) != 0)
 		return error_set(error, "cannot watch signals");
 	(void)uv_timer_start(&daemon->noise_timer, on_noise_timer, NOISE_MS, NOISE_MS);
+	(void)uv_timer_start(&daemon->second_timer, on_second, SECOND_MS, SECOND_MS);
 	if (daemon_open_upgrade(daemon, error) != 0)
 		return -1;
 	keep_signals(early, SIG_UNBLOCK);
@@ -227,6 +237,7 @@ static int open_ratchet(struct daemon *daemon, struct error *error)
 
 static int start(struct daemon *daemon, struct config *config, struct error *error)
 {
+	const struct notifier_source notifiers = {daemon_notifier_kinds, NULL};
 	unsigned cores = uv_available_parallelism();
 
 	daemon->worker_count = config->gateway.workers > 0 ? (unsigned)config->gateway.workers : cores;
@@ -250,7 +261,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	}
 	daemon_apply_limits(daemon, config);
 	if (tls_init(error) == 0 && daemon_watch_open(daemon, config, error) == 0)
-		daemon->snapshot = snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error);
+		daemon->snapshot = snapshot_new(config, daemon->worker_count, &notifiers, error);
 	if (daemon->snapshot == NULL) {
 		daemon_place_error(config, error);
 		config_free(config);
@@ -316,6 +327,7 @@ static void free_daemon(struct daemon *daemon)
 	close_loop(daemon);
 	ratchet_keeper_free(daemon->ratchet_keeper);
 	snapshot_release(daemon->snapshot);
+	notifiers_reap();
 	if (daemon->shared.noise != NULL)
 		noise_report(daemon->shared.noise, 0);
 	noise_free(daemon->shared.noise);

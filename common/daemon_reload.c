@@ -100,7 +100,8 @@ void daemon_place_error(const struct config *config, struct error *error)
 /* Owns `config`, also after a failure. */
 static struct snapshot *make_snapshot(struct daemon *daemon, struct config *config, struct error *error)
 {
-	struct snapshot *snapshot = snapshot_new(config, daemon->worker_count, daemon_notifier_kinds, error);
+	const struct notifier_source notifiers = {daemon_notifier_kinds, daemon->snapshot->notifiers};
+	struct snapshot *snapshot = snapshot_new(config, daemon->worker_count, &notifiers, error);
 
 	if (snapshot != NULL) {
 		snapshot_remember(snapshot, daemon->snapshot);
@@ -167,6 +168,8 @@ void daemon_reload(struct daemon *daemon)
 {
 	struct error error;
 
+	/* Also where the file has errors: who renames what we write sends this signal. */
+	notifiers_reopen(daemon->snapshot->notifiers);
 	if (daemon->draining)
 		return;
 	service_reloading(&daemon->service);

@@ -1,22 +1,40 @@
 /* The notifiers of a snapshot: opened, checked, called one after the other. */
 #include "notifier.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "complaint.h"
 #include "log.h"
 
+/* One open notifier. Snapshots share it for as long as its section says the same. */
 struct instance {
 	const struct cci_notifier_kind *kind;
-	const char *name; /* borrowed from the configuration */
+	struct config_notifier settings; /* its texts are owned */
 	void *state;
+	atomic_uint owners;
+	struct complaint complaint;
+	atomic_ullong taken, failed;
+	struct instance *next; /* in `unused` */
+};
+
+struct member {
+	struct instance *instance;
 	int on_error;
 };
 
 struct notifiers {
+	uint32_t wants;
 	size_t count;
-	struct instance at[];
+	struct member at[];
 };
+
+/* Instances without an owner, until the main thread closes them. */
+static struct instance *unused;
+static pthread_mutex_t unused_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const struct cci_notifier_kind *find_kind(const struct cci_notifier_kind *const *kinds, const char *kind)
 {
@@ -45,22 +63,110 @@ static unsigned kind_line(const struct config *config, const struct config_notif
 	return line != 0 ? line : section->place.line;
 }
 
-static int open_one(struct instance *instance, const struct config *config, const struct config_notifier *section,
+static bool text_equal(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* on_error is not the instance's. */
+static bool is_for(const struct instance *instance, const struct config_notifier *section)
+{
+	const struct config_notifier *settings = &instance->settings;
+
+	return text_equal(settings->place.name, section->place.name) && text_equal(settings->kind, section->kind) &&
+	       text_equal(settings->path, section->path) && text_equal(settings->argument, section->argument) &&
+	       settings->queue_bytes == section->queue_bytes && settings->mode == section->mode &&
+	       settings->chain == section->chain && settings->interval_ms == section->interval_ms &&
+	       settings->mark_secured == section->mark_secured && settings->mark_clear == section->mark_clear;
+}
+
+static struct instance *find_instance(const struct notifiers *before, const struct config_notifier *section)
+{
+	for (size_t i = 0; before != NULL && i < before->count; i++)
+		if (is_for(before->at[i].instance, section))
+			return before->at[i].instance;
+	return NULL;
+}
+
+static void free_instance(struct instance *instance)
+{
+	free(instance->settings.place.name);
+	free(instance->settings.kind);
+	free(instance->settings.path);
+	free(instance->settings.argument);
+	free(instance);
+}
+
+static int copy_text(char **to, const char *from)
+{
+	*to = from != NULL ? strdup(from) : NULL;
+	return from == NULL || *to != NULL ? 0 : -1;
+}
+
+static struct instance *new_instance(const struct config_notifier *section)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+	struct config_notifier *settings;
+	int result;
+
+	if (instance == NULL)
+		return NULL;
+	settings = &instance->settings;
+	*settings = *section;
+	result = copy_text(&settings->place.name, section->place.name);
+	result |= copy_text(&settings->kind, section->kind);
+	result |= copy_text(&settings->path, section->path);
+	result |= copy_text(&settings->argument, section->argument);
+	if (result == 0)
+		return instance;
+	free_instance(instance);
+	return NULL;
+}
+
+static int open_state(struct instance *instance, const struct config *config, char *words, size_t size)
+{
+	const struct config_notifier *section = &instance->settings;
+	const struct cci_notifier_options options = {
+	    .size = sizeof(options),
+	    .version = CCI_NOTIFIER_VERSION,
+	    .name = section->place.name,
+	    .program = config->program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw",
+	    .gateway = config->gateway.sysid,
+	    .path = section->path,
+	    .argument = section->argument,
+	    .queue_bytes = section->queue_bytes,
+	    .interval_ms = section->interval_ms,
+	    .mode = section->mode,
+	    .chain = section->chain == CHOICE_YES,
+	    .mark_secured = (uint32_t)section->mark_secured,
+	    .mark_clear = (uint32_t)section->mark_clear,
+	};
+
+	return instance->kind->open(&options, &instance->state, words, size);
+}
+
+static int open_one(struct member *member, const struct config *config, const struct config_notifier *section,
                     const struct cci_notifier_kind *const *kinds, struct error *error)
 {
 	const struct cci_notifier_kind *kind = find_kind(kinds, section->kind);
+	struct instance *instance;
 	char words[256] = "";
 
 	if (kind == NULL) {
 		(void)unknown_kind(section, kinds, error);
 		return error_prefix(error, "%s:%u", config->file, kind_line(config, section));
 	}
-	if (kind->open(section->place.name, &instance->state, words, sizeof(words)) != 0)
+	instance = new_instance(section);
+	if (instance == NULL)
+		return error_set(error, "not enough memory for the notifiers");
+	instance->kind = kind;
+	if (open_state(instance, config, words, sizeof(words)) != 0) {
+		free_instance(instance);
 		return error_set(error, "%s:%u: [notifier %s] cannot be opened: %s", config->file, section->place.line,
 		                 section->place.name, words);
-	instance->kind = kind;
-	instance->name = section->place.name;
-	instance->on_error = section->on_error;
+	}
+	atomic_init(&instance->owners, 1);
+	member->instance = instance;
 	return 0;
 }
 
@@ -81,24 +187,51 @@ int notifiers_check(const struct config *config, const struct cci_notifier_kind 
 	return result;
 }
 
-struct notifiers *notifiers_new(const struct config *config, const struct cci_notifier_kind *const *kinds,
-                                struct error *error)
+static uint32_t wanted_by(const struct instance *instance)
 {
-	struct notifiers *notifiers =
-	    calloc(1, sizeof(*notifiers) + config->notifier_count * sizeof(struct instance));
+	return instance->kind->wants != 0 ? instance->kind->wants : CCI_WANTS_EVENTS;
+}
+
+static int add_one(struct notifiers *notifiers, const struct config *config, const struct config_notifier *section,
+                   const struct notifier_source *source, struct error *error)
+{
+	struct member *member = &notifiers->at[notifiers->count];
+
+	member->on_error = section->on_error;
+	member->instance = find_instance(source->before, section);
+	if (member->instance != NULL)
+		(void)atomic_fetch_add(&member->instance->owners, 1);
+	else if (open_one(member, config, section, source->kinds, error) != 0)
+		return -1;
+	notifiers->wants |= wanted_by(member->instance);
+	notifiers->count++;
+	return 0;
+}
+
+struct notifiers *notifiers_new(const struct config *config, const struct notifier_source *source, struct error *error)
+{
+	struct notifiers *notifiers = calloc(1, sizeof(*notifiers) + config->notifier_count * sizeof(struct member));
 
 	if (notifiers == NULL) {
 		error_set(error, "not enough memory for the notifiers");
 		return NULL;
 	}
-	for (size_t i = 0; i < config->notifier_count; i++) {
-		if (open_one(&notifiers->at[i], config, &config->notifiers[i], kinds, error) != 0) {
+	for (size_t i = 0; i < config->notifier_count; i++)
+		if (add_one(notifiers, config, &config->notifiers[i], source, error) != 0) {
 			notifiers_free(notifiers);
 			return NULL;
 		}
-		notifiers->count++;
-	}
 	return notifiers;
+}
+
+static void leave_instance(struct instance *instance)
+{
+	if (atomic_fetch_sub(&instance->owners, 1) != 1)
+		return;
+	(void)pthread_mutex_lock(&unused_lock);
+	instance->next = unused;
+	unused = instance;
+	(void)pthread_mutex_unlock(&unused_lock);
 }
 
 void notifiers_free(struct notifiers *notifiers)
@@ -106,28 +239,84 @@ void notifiers_free(struct notifiers *notifiers)
 	if (notifiers == NULL)
 		return;
 	for (size_t i = 0; i < notifiers->count; i++)
-		notifiers->at[i].kind->close(notifiers->at[i].state);
+		leave_instance(notifiers->at[i].instance);
 	free(notifiers);
 }
 
-int notifiers_empty(const struct notifiers *notifiers)
+void notifiers_reap(void)
 {
-	return notifiers == NULL || notifiers->count == 0;
+	struct instance *first, *next;
+
+	(void)pthread_mutex_lock(&unused_lock);
+	first = unused;
+	unused = NULL;
+	(void)pthread_mutex_unlock(&unused_lock);
+	for (struct instance *instance = first; instance != NULL; instance = next) {
+		next = instance->next;
+		instance->kind->close(instance->state);
+		free_instance(instance);
+	}
 }
 
-static void say_failed(const struct instance *instance, const struct cci_event *event, int result)
+void notifiers_reopen(const struct notifiers *notifiers)
 {
-	struct logline line;
+	for (size_t i = 0; notifiers != NULL && i < notifiers->count; i++)
+		if (notifiers->at[i].instance->kind->reopen != NULL)
+			notifiers->at[i].instance->kind->reopen(notifiers->at[i].instance->state);
+}
+
+size_t notifiers_count(const struct notifiers *notifiers)
+{
+	return notifiers != NULL ? notifiers->count : 0;
+}
+
+void notifiers_state(const struct notifiers *notifiers, size_t number, struct notifier_state *state)
+{
+	const struct member *member = &notifiers->at[number];
+	struct instance *instance = member->instance;
+
+	*state = (struct notifier_state){.name = instance->settings.place.name,
+	                                 .kind = instance->kind->kind,
+	                                 .path = instance->settings.path,
+	                                 .on_error = member->on_error,
+	                                 .taken = atomic_load_explicit(&instance->taken, memory_order_relaxed),
+	                                 .failed = atomic_load_explicit(&instance->failed, memory_order_relaxed),
+	                                 .status = {.size = sizeof(state->status)}};
+	if (instance->kind->status != NULL)
+		instance->kind->status(instance->state, &state->status);
+}
+
+bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type)
+{
+	return notifiers != NULL && (notifiers->wants & CCI_WANTS((unsigned)type)) != 0;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* One that cannot take anything would say so for every connection: a line a minute, with the count. */
+static void say_failed(struct instance *instance, int on_error, const struct cci_event *event, int result)
+{
+	uint64_t count = complaint_due(&instance->complaint, now_ms());
 	char conn[2 * sizeof(event->connection) + 1];
+	struct logline line;
 	struct text text;
 
+	if (count == 0)
+		return;
 	text_init(&text, conn, sizeof(conn));
 	text_put_hex(&text, event->connection, sizeof(event->connection));
 	log_begin(&line, MESSAGE_NOTIFIER_ERROR, conn);
-	log_text(&line, "notifier", instance->name);
+	log_text(&line, "notifier", instance->settings.place.name);
 	log_text(&line, "kind", instance->kind->kind);
 	log_text(&line, "detail", notifier_result_text(result));
-	log_text(&line, "on_error", instance->on_error == ON_ERROR_REFUSE ? "refuse" : "continue");
+	log_text(&line, "on_error", on_error == ON_ERROR_REFUSE ? "refuse" : "continue");
+	log_number(&line, "count", count);
 	log_end(&line);
 }
 
@@ -136,13 +325,18 @@ enum reason notifiers_tell(struct notifiers *notifiers, const struct cci_event *
 	enum reason reason = REASON_NONE;
 
 	for (size_t i = 0; notifiers != NULL && i < notifiers->count; i++) {
-		const struct instance *instance = &notifiers->at[i];
-		int result = instance->kind->notify(instance->state, event);
+		struct instance *instance = notifiers->at[i].instance;
+		int result;
 
+		if ((wanted_by(instance) & CCI_WANTS((unsigned)event->type)) == 0)
+			continue;
+		result = instance->kind->notify(instance->state, event);
+		(void)atomic_fetch_add_explicit(result == CCI_NOTIFIED ? &instance->taken : &instance->failed, 1,
+		                                memory_order_relaxed);
 		if (result == CCI_NOTIFIED)
 			continue;
-		say_failed(instance, event, result);
-		if (instance->on_error == ON_ERROR_REFUSE)
+		say_failed(instance, notifiers->at[i].on_error, event, result);
+		if (notifiers->at[i].on_error == ON_ERROR_REFUSE)
 			reason = REASON_NOTIFIER_REFUSED;
 	}
 	return reason;
@@ -155,9 +349,9 @@ int notifier_check(const struct cci_event *event)
 
 	if (event->size < offsetof(struct cci_event, version) + sizeof(event->version))
 		return CCI_TOO_SHORT;
-	if (event->version != CCI_NOTIFIER_VERSION_1)
+	if (event->version != CCI_NOTIFIER_VERSION_1 && event->version != CCI_NOTIFIER_VERSION_2)
 		return CCI_BAD_VERSION;
-	if (event->size < CCI_EVENT_SIZE_1)
+	if (event->size < (event->version == CCI_NOTIFIER_VERSION_1 ? CCI_EVENT_SIZE_1 : CCI_EVENT_SIZE_2))
 		return CCI_TOO_SHORT;
 	if (event->fd < 0)
 		return CCI_NOTIFIED;

@@ -6,9 +6,9 @@
 #include "text.h"
 #include "address.h"
 
-static int open_log(const char *name, void **state, char *error, size_t error_size)
+static int open_log(const struct cci_notifier_options *options, void **state, char *error, size_t error_size)
 {
-	(void)name;
+	(void)options;
 	(void)error;
 	(void)error_size;
 	*state = NULL;

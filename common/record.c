@@ -95,7 +95,7 @@ enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cc
 {
 	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = (int32_t)type};
 
-	if (notifiers_empty(notifiers))
+	if (!notifiers_want(notifiers, type))
 		return REASON_NONE;
 	event.role = (int32_t)leg->role;
 	event.fd = leg->channel != NULL ? channel_fd(leg->channel) : -1;

@@ -82,69 +82,6 @@ static void cancel_stages(struct session *session)
 	session->relay = NULL;
 }
 
-static bool is_truncated(enum reason reason)
-{
-	return reason == REASON_TRUNCATED;
-}
-
-/* Tell the notifiers how a leg ended; nothing depends on their answer any more. */
-static void tell_end(struct session *session, const struct leg *leg, uint64_t in, uint64_t out)
-{
-	struct record *record = &session->record;
-	struct tls_facts facts;
-	struct leg_news news = {.reason = record->reason, .detail = record->detail, .bytes_in = in, .bytes_out = out};
-	enum cci_event_type type = session->agreed ? CCI_CLOSED : CCI_REFUSED;
-	enum reason ignored;
-
-	if (leg->listener == NULL || notifiers_empty(session->snapshot->notifiers))
-		return;
-	if (leg->secured && leg->channel != NULL) {
-		tls_facts_of(channel_ssl(leg->channel), &facts);
-		news.facts = &facts;
-	}
-	news.duration_us = record->duration_us;
-	news.truncated = is_truncated(record->reason) && record->reason_at_back == (leg == &record->back);
-	ignored = leg_tell(leg, session->snapshot->notifiers, type, &news);
-	(void)ignored;
-}
-
-/* The stage in which a session ends took time too. */
-static void note_last_stage(struct session *session)
-{
-	struct record *record = &session->record;
-	uint64_t took_us = session_stage_us(session);
-
-	if ((session->stage == STAGE_OFFER || session->stage == STAGE_INSIDE_OFFER) && record->front.exchange_us == 0)
-		record->front.exchange_us = took_us;
-	else if (session->stage == STAGE_HANDSHAKE && record->front.handshake_us == 0)
-		record->front.handshake_us = took_us;
-	else if (session->stage == STAGE_CONNECT && record->connect_us == 0)
-		record->connect_us = took_us;
-}
-
-static void write_record(struct session *session)
-{
-	struct record *record = &session->record;
-	struct relay_count count;
-
-	note_last_stage(session);
-
-	if (session->relay != NULL) {
-		relay_counts(session->relay, &count);
-		record->up = count.up;
-		record->down = count.down;
-	}
-	record->duration_us = (uv_hrtime() - session->began_ns) / 1000;
-	record_write(record);
-	if (record->reason == REASON_NOT_CCI || record->reason == REASON_PROXY_MISSING)
-		noise_count(session->host->noise, &record->front.remote, record->reason,
-		            uv_now(iocontext_loop(session->host->io)));
-	else
-		tell_end(session, &record->front, record->up, record->down);
-	if (session->destination == TO_PEER && session->back != NULL)
-		tell_end(session, &record->back, record->down, record->up);
-}
-
 static void free_session(struct session *session)
 {
 	session_leave_rule(session);
@@ -209,7 +146,7 @@ static void end(struct session *session, enum reason reason, const char *detail,
 	(void)uv_timer_stop(&session->timer);
 	record->reason = reason;
 	record->detail = detail;
-	write_record(session);
+	session_account(session);
 	cancel_stages(session);
 	target_place_leave(&session->place);
 	record->front.channel = record->back.channel = NULL;

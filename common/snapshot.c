@@ -65,7 +65,7 @@ static void free_snapshot(struct snapshot *snapshot)
 	free(snapshot);
 }
 
-struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct cci_notifier_kind *const *kinds,
+struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct notifier_source *notifiers,
                               struct error *error)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
@@ -81,7 +81,7 @@ struct snapshot *snapshot_new(struct config *config, unsigned workers, const str
 	if (snapshot->parts == NULL)
 		error_set(error, "not enough memory");
 	else
-		snapshot->notifiers = notifiers_new(config, kinds, error);
+		snapshot->notifiers = notifiers_new(config, notifiers, error);
 	if (snapshot->notifiers == NULL || make_memories(snapshot, error) != 0 || make_rules(snapshot, error) != 0)
 		goto err;
 	for (unsigned i = 0; i < workers; i++) {

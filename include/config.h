@@ -184,8 +184,23 @@ struct config_certificate {
 
 struct config_notifier {
 	struct config_place place;
-	char *kind;   /* "log" */
+	char *kind;   /* "log", "file"... */
 	int on_error; /* enum on_error */
+	char *path;   /* absolute; NULL: none */
+	char *argument; /* plugin; NULL: none */
+	uint64_t queue_bytes;
+	uint64_t mode;        /* permission bits of what is made at `path` */
+	int chain;            /* enum choice: NO or YES */
+	uint64_t interval_ms; /* smf */
+	uint64_t mark_secured, mark_clear;
+};
+
+/* How a running gateway is asked and told. */
+struct config_control {
+	char *socket; /* absolute path of a unix socket; NULL: none */
+	uint64_t mode; /* its permission bits */
+	struct address_list http; /* loopback or unix; empty: none */
+	uint64_t report_entries;  /* the most that the report holds */
 };
 
 struct config_limits {
@@ -223,6 +238,7 @@ struct config {
 	size_t certificate_count;
 	struct config_notifier *notifiers;
 	size_t notifier_count;
+	struct config_control control;
 	struct config_timeouts timeouts;
 	struct config_limits limits;
 };

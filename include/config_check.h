@@ -34,6 +34,9 @@ void config_check_tls(struct check *check);
  * nothing. */
 void config_check_listen(struct check *check);
 
+/* Notifiers that lack what their kind needs or say what it does not take; addresses of [control]. */
+void config_check_sight(struct check *check);
+
 /* Warnings: settings that are there and say nothing, beside what else is set. */
 void config_check_unused(struct check *check);
 

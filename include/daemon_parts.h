@@ -25,7 +25,7 @@ struct daemon {
 	uv_loop_t loop;
 	uv_signal_t hangup, terminate, interrupt;
 	uv_async_t drained;
-	uv_timer_t reload_timer, drain_timer, noise_timer, expiry_timer, rotation_timer;
+	uv_timer_t reload_timer, drain_timer, noise_timer, second_timer, expiry_timer, rotation_timer;
 	struct service service;
 	bool stuck_said; /* a worker that does not answer was logged */
 	struct worker_shared shared;

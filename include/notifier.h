@@ -1,11 +1,14 @@
 /*
  * The notifiers of one snapshot: opens the configured kinds, checks each event as the ioctl it mirrors would, calls
- * them all, and says whether the connection may go on. Knows the interface of cci/notifier.h, and no kind.
+ * them all, and says whether the connection may go on. What is open outlives a reload that leaves its section as it is:
+ * snapshots share it. Knows the interface of cci/notifier.h, and no kind.
  */
 #ifndef NOTIFIER_H
 #define NOTIFIER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "cci/notifier.h"
 #include "compiler.h"
@@ -15,18 +18,46 @@
 
 struct notifiers;
 
-/* Open all notifiers of `config` out of the `kinds` that the program has (NULL-terminated, borrowed for ever). NULL
- * with `error` that names the section and the kinds there are. */
-struct notifiers *notifiers_new(const struct config *config, const struct cci_notifier_kind *const *kinds,
+/* Where notifiers come from. */
+struct notifier_source {
+	const struct cci_notifier_kind *const *kinds; /* that the program has; NULL-terminated, borrowed for ever */
+	const struct notifiers *before;               /* those in force now, to be shared; NULL: none */
+};
+
+/* Open all notifiers of `config` that are not open yet. NULL with `error` that names the section and the kinds there
+ * are. Main thread only. */
+struct notifiers *notifiers_new(const struct config *config, const struct notifier_source *source,
                                 struct error *error) MUST_CHECK;
+
+/* One owner less of each. Any thread; what nobody owns any more is closed by the next notifiers_reap. NULL does
+ * nothing. */
 void notifiers_free(struct notifiers *notifiers);
+
+/* Close what nobody owns any more. May take some seconds where much waits to be written. Main thread only. */
+void notifiers_reap(void);
+
+/* Their files were renamed: open them once more. Main thread only. */
+void notifiers_reopen(const struct notifiers *notifiers);
+
+/* How one of them stands. */
+struct notifier_state {
+	const char *name, *kind, *path; /* borrowed from the notifiers; path NULL: none */
+	int on_error;
+	uint64_t taken, failed;         /* events, by what notify has said */
+	struct cci_notifier_status status;
+};
+
+size_t notifiers_count(const struct notifiers *notifiers);
+
+/* Of number `number`, from 0. Main thread only. */
+void notifiers_state(const struct notifiers *notifiers, size_t number, struct notifier_state *state);
+
+/* Does any of them take events of this type (one need not even be built)? */
+bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type);
 
 /* Does each [notifier] name one of the kinds? Reports each that does not, at its line. 0, or -1; opens nothing. */
 int notifiers_check(const struct config *config, const struct cci_notifier_kind *const *kinds, config_report *report,
                     void *context) MUST_CHECK;
-
-/* Are there none (an event need not even be built)? */
-int notifiers_empty(const struct notifiers *notifiers);
 
 /* Tell all. REASON_NONE, or REASON_NOTIFIER_REFUSED where one with on_error = refuse did not take it; failures are
  * logged (MESSAGE_NOTIFIER_ERROR), with words. */

@@ -114,6 +114,10 @@ void session_watch_relay(struct session *session);
  * force. */
 void session_keep_alive(struct session *session);
 
+/* session_account.c: the session has ended, and its channels and stages are still there: write the record, tell the
+ * notifiers, count. Once a session. */
+void session_account(struct session *session);
+
 /* session.c: the one end. The first reason wins; writes the record, tells the notifiers, closes in the way that the
  * reason asks for, and frees when all is closed. */
 void session_end(struct session *session, enum reason reason, const char *detail);

@@ -33,7 +33,7 @@ struct snapshot {
 };
 
 /* Make one with one reference. Owns `config` after success; after failure the caller still does. NULL with `error`. */
-struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct cci_notifier_kind *const *kinds,
+struct snapshot *snapshot_new(struct config *config, unsigned workers, const struct notifier_source *notifiers,
                               struct error *error) MUST_CHECK;
 
 /* Share with `before` what it remembers of services and peers that have the same name and the same addresses, and the

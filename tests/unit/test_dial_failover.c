@@ -216,9 +216,9 @@ struct heard {
 
 static struct heard heard;
 
-static int open_state(const char *name, void **state, char *error, size_t error_size)
+static int open_state(const struct cci_notifier_options *options, void **state, char *error, size_t error_size)
 {
-	(void)name;
+	(void)options;
 	(void)error;
 	(void)error_size;
 	*state = &heard;
@@ -310,7 +310,7 @@ START_TEST(notifiers_are_told)
 	memset(&heard, 0, sizeof(heard));
 	heard.result = row->refuse ? CCI_FAILED : CCI_NOTIFIED;
 	dialling_open(&dialling, row->security, files.ca);
-	dialling.options.notifiers = notifiers_new(&config, kinds, &error);
+	dialling.options.notifiers = notifiers_new(&config, &(const struct notifier_source){.kinds = kinds}, &error);
 	ck_assert_ptr_nonnull(dialling.options.notifiers);
 	acceptor_start(&acceptor, &files, &row->plan, 1);
 	dialling_address(&dialling, 0, "127.0.0.1", acceptor.port);

@@ -56,7 +56,7 @@ static struct snapshot *make_snapshot(const char *addresses, const char *securit
 	config = config_load_stream(stream, "/test.ini", PROGRAM_CCISSLGW, report, NULL);
 	(void)fclose(stream);
 	ck_assert_ptr_nonnull(config);
-	snapshot = snapshot_new(config, 1, kinds, &error);
+	snapshot = snapshot_new(config, 1, &(const struct notifier_source){.kinds = kinds}, &error);
 	ck_assert_msg(snapshot != NULL, "%s", error.text);
 	return snapshot;
 }

@@ -185,8 +185,11 @@ START_TEST(the_notifier_has_three_errors)
 	ck_assert_int_eq(notifier_check(&event), CCI_SOCKET_TYPE);
 	event.fd = open("/dev/null", O_RDONLY);
 	ck_assert_int_eq(notifier_check(&event), CCI_SOCKET_TYPE);
-	event.version = 2;
+	event.version = 3;
 	ck_assert_int_eq(notifier_check(&event), CCI_BAD_VERSION);
+	event.version = 2;
+	event.size = CCI_EVENT_SIZE_2 - 1;
+	ck_assert_int_eq(notifier_check(&event), CCI_TOO_SHORT);
 	event.version = 1;
 	event.size = CCI_EVENT_SIZE_1 - 1;
 	ck_assert_int_eq(notifier_check(&event), CCI_TOO_SHORT);
@@ -199,11 +202,11 @@ END_TEST
 
 static int calls;
 
-static int open_failing(const char *name, void **state, char *error, size_t error_size)
+static int open_failing(const struct cci_notifier_options *options, void **state, char *error, size_t error_size)
 {
 	(void)error;
 	(void)error_size;
-	*state = (void *)(uintptr_t)name;
+	*state = (void *)(uintptr_t)options->name;
 	return 0;
 }
 
@@ -222,23 +225,29 @@ static void close_failing(void *state)
 
 START_TEST(a_failing_notifier_is_fatal_only_where_told_so)
 {
-	static const struct cci_notifier_kind kind = {sizeof(kind), 1, "failing", open_failing, notify_failing, close_failing};
+	static const struct cci_notifier_kind kind = {.size = sizeof(kind),
+	                                              .version = CCI_NOTIFIER_VERSION,
+	                                              .kind = "failing",
+	                                              .open = open_failing,
+	                                              .notify = notify_failing,
+	                                              .close = close_failing};
 	static const struct cci_notifier_kind *const kinds[] = {&kind, NULL};
 	struct config_notifier sections[2] = {{.place = {(char *)(uintptr_t)"a", 1}, .kind = (char *)(uintptr_t)"failing"},
 	                                      {.place = {(char *)(uintptr_t)"b", 2}, .kind = (char *)(uintptr_t)"failing"}};
 	struct config config = {.file = (char *)(uintptr_t)"f", .notifiers = sections, .notifier_count = 2};
-	struct cci_event event = {.size = sizeof(event), .version = 1, .fd = -1};
+	struct cci_event event = {.size = sizeof(event), .version = 1, .type = CCI_UNSECURED, .fd = -1};
 	struct error error;
 	struct notifiers *notifiers;
 
 	sections[0].on_error = _i == 0 ? ON_ERROR_CONTINUE : ON_ERROR_REFUSE;
-	notifiers = notifiers_new(&config, kinds, &error);
+	notifiers = notifiers_new(&config, &(const struct notifier_source){.kinds = kinds}, &error);
 	ck_assert_ptr_nonnull(notifiers);
 	ck_assert_int_eq(notifiers_tell(notifiers, &event), _i == 0 ? REASON_NONE : REASON_NOTIFIER_REFUSED);
 	ck_assert_int_eq(calls, 2);
 	notifiers_free(notifiers);
+	notifiers_reap();
 	sections[1].kind = (char *)(uintptr_t)"smoke";
-	ck_assert_ptr_null(notifiers_new(&config, kinds, &error));
+	ck_assert_ptr_null(notifiers_new(&config, &(const struct notifier_source){.kinds = kinds}, &error));
 	ck_assert_ptr_nonnull(strstr(error.text, "f:2: [notifier b] kind = smoke is not known; there is: failing"));
 }
 END_TEST

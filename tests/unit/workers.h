@@ -56,7 +56,7 @@ static inline struct snapshot *make_snapshot(unsigned workers)
 	static const struct cci_notifier_kind *const kinds[] = {NULL};
 	FILE *stream = fmemopen((void *)(uintptr_t)config_text, sizeof(config_text) - 1, "r");
 	struct config *config = config_load_stream(stream, "test.ini", PROGRAM_CCISSL, report, NULL);
-	struct snapshot *snapshot = snapshot_new(config, workers, kinds, &error);
+	struct snapshot *snapshot = snapshot_new(config, workers, &(const struct notifier_source){.kinds = kinds}, &error);
 
 	(void)fclose(stream);
 	ck_assert_msg(snapshot != NULL, "%s", error.text);

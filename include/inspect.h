@@ -1,0 +1,43 @@
+/*
+ * What a running gateway says of itself, as JSON: the answers of the control socket and of the HTTP page alike
+ * (docs/control.md describes the members). Main thread only; a worker that is asked for its connections is not held up for
+ * more than a slice of them at a time. Each returns an object or array that the caller releases; NULL without memory.
+ */
+#ifndef INSPECT_H
+#define INSPECT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "address.h"
+#include "compiler.h"
+#include "text.h"
+
+struct daemon;
+
+/* Which connections. Zeroed: all of them. */
+struct connection_filter {
+	const char *id;          /* a connection id, or its first digits (4 or more) */
+	const char *sysid;       /* a pattern of names */
+	const char *listener, *rule, *to; /* names */
+	const struct network *source;
+	int secured;             /* enum choice: only the secured ones, only the others */
+	size_t most;             /* 0: all */
+};
+
+/* Parse `key=value` words (id=, sysid=, listener=, rule=, to=, source=, secured=yes|no, most=). 0, or -1 with `error`. The
+ * filter borrows the words and `network`. */
+int connection_filter_parse(size_t count, char *const *words, struct connection_filter *filter,
+                            struct network *network, struct error *error) MUST_CHECK;
+
+json_t *inspect_status(struct daemon *daemon) MUST_CHECK;       /* version, uptime, ready, workers, counts... */
+json_t *inspect_connections(struct daemon *daemon, const struct connection_filter *filter) MUST_CHECK;
+json_t *inspect_rules(struct daemon *daemon) MUST_CHECK;
+json_t *inspect_peers(struct daemon *daemon) MUST_CHECK;        /* and services */
+json_t *inspect_certificates(struct daemon *daemon) MUST_CHECK;
+json_t *inspect_ratchet(struct daemon *daemon) MUST_CHECK;
+json_t *inspect_notifiers(struct daemon *daemon) MUST_CHECK;
+json_t *inspect_report(struct daemon *daemon) MUST_CHECK;
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * JSON values out of the gateway's own: strangers' texts, numbers, addresses, times, ids. Takes jansson's objects; owns
+ * nothing.
+ */
+#ifndef JSONTEXT_H
+#define JSONTEXT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "compiler.h"
+
+/* A string of any bytes: what is not UTF-8 stands as \xHH in it. NULL: JSON's null. NULL without memory. */
+json_t *json_of_text(const char *text) MUST_CHECK;
+
+/* Set a member of `object`; without memory, or where `object` is NULL, nothing is set: whoever writes the object out finds
+ * out by json_line. `text` and `address` NULL, and a time of 0: the member is left out. Integers above INT64_MAX stand as
+ * that. */
+void json_put_text(json_t *object, const char *key, const char *text);
+void json_put_number(json_t *object, const char *key, uint64_t number);
+void json_put_bool(json_t *object, const char *key, bool value);
+void json_put_hex(json_t *object, const char *key, const uint8_t *bytes, size_t size);
+void json_put_utc(json_t *object, const char *key, uint64_t time_us);         /* "2026-11-24T09:00:00.000000Z" */
+void json_put_address(json_t *object, const char *key, const struct sockaddr *address);
+
+/* `value` as compact JSON in one line of ASCII without a line feed, to be freed by the caller; takes over the
+ * reference. *size is its length; may be NULL. NULL without memory, or where `value` is NULL. */
+char *json_line(json_t *value, size_t *size) MUST_CHECK;
+
+#endif
