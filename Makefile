@@ -27,6 +27,7 @@ COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets 
           ratchet_file proxyheader proxyheader_write
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
+COMMON += notifier_plugin
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
           session_deadlines session_account
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
@@ -40,6 +41,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               iocontext exchange record relay dial dial_failover resolver target_memory connector target listener \
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
+UNIT_TESTS += notifier_plugin
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 
@@ -94,7 +96,7 @@ clean:
 # PREFIX=/usr DESTDIR=/tmp/package, for a package. Nothing is started, and no user is made.
 SHARE := $(DESTDIR)$(PREFIX)/share
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(SHARE)/doc/ccissl $(SHARE)/man/man3 \
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(SHARE)/doc/ccissl/plugin $(SHARE)/man/man3 \
 	    $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
@@ -107,6 +109,7 @@ install: all
 	install -m 644 etc/completion/ccissl.bash $(SHARE)/bash-completion/completions/ccissl
 	ln -sf ccissl $(SHARE)/bash-completion/completions/ccisslgw
 	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini $(SHARE)/doc/ccissl
+	install -m 644 etc/plugin/* $(SHARE)/doc/ccissl/plugin
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -6,9 +6,10 @@
 #include "listener_inherit.h"
 #include "log.h"
 #include "notifier_log.h"
+#include "notifier_plugin.h"
 #include "reload.h"
 
-const struct cci_notifier_kind *const daemon_notifier_kinds[] = {&notifier_log_kind, NULL};
+const struct cci_notifier_kind *const daemon_notifier_kinds[] = {&notifier_log_kind, &notifier_plugin_kind, NULL};
 
 const char *daemon_program_name(enum program program)
 {

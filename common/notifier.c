@@ -15,6 +15,7 @@ struct instance {
 	const struct cci_notifier_kind *kind;
 	struct config_notifier settings; /* its texts are owned */
 	void *state;
+	uint32_t wants;
 	atomic_uint owners;
 	struct complaint complaint;
 	atomic_ullong taken, failed;
@@ -145,12 +146,19 @@ static int open_state(struct instance *instance, const struct config *config, ch
 	return instance->kind->open(&options, &instance->state, words, size);
 }
 
+static uint32_t wanted_by(const struct cci_notifier_kind *kind, void *state)
+{
+	uint32_t wants = kind->instance_wants != NULL ? kind->instance_wants(state) : kind->wants;
+
+	return wants != 0 ? wants : CCI_WANTS_EVENTS;
+}
+
 static int open_one(struct member *member, const struct config *config, const struct config_notifier *section,
                     const struct cci_notifier_kind *const *kinds, struct error *error)
 {
 	const struct cci_notifier_kind *kind = find_kind(kinds, section->kind);
 	struct instance *instance;
-	char words[256] = "";
+	char words[sizeof(error->text)] = "";
 
 	if (kind == NULL) {
 		(void)unknown_kind(section, kinds, error);
@@ -165,6 +173,7 @@ static int open_one(struct member *member, const struct config *config, const st
 		return error_set(error, "%s:%u: [notifier %s] cannot be opened: %s", config->file, section->place.line,
 		                 section->place.name, words);
 	}
+	instance->wants = wanted_by(kind, instance->state);
 	atomic_init(&instance->owners, 1);
 	member->instance = instance;
 	return 0;
@@ -187,11 +196,6 @@ int notifiers_check(const struct config *config, const struct cci_notifier_kind 
 	return result;
 }
 
-static uint32_t wanted_by(const struct instance *instance)
-{
-	return instance->kind->wants != 0 ? instance->kind->wants : CCI_WANTS_EVENTS;
-}
-
 static int add_one(struct notifiers *notifiers, const struct config *config, const struct config_notifier *section,
                    const struct notifier_source *source, struct error *error)
 {
@@ -203,7 +207,7 @@ static int add_one(struct notifiers *notifiers, const struct config *config, con
 		(void)atomic_fetch_add(&member->instance->owners, 1);
 	else if (open_one(member, config, section, source->kinds, error) != 0)
 		return -1;
-	notifiers->wants |= wanted_by(member->instance);
+	notifiers->wants |= member->instance->wants;
 	notifiers->count++;
 	return 0;
 }
@@ -328,7 +332,7 @@ enum reason notifiers_tell(struct notifiers *notifiers, const struct cci_event *
 		struct instance *instance = notifiers->at[i].instance;
 		int result;
 
-		if ((wanted_by(instance) & CCI_WANTS((unsigned)event->type)) == 0)
+		if ((instance->wants & CCI_WANTS((unsigned)event->type)) == 0)
 			continue;
 		result = instance->kind->notify(instance->state, event);
 		(void)atomic_fetch_add_explicit(result == CCI_NOTIFIED ? &instance->taken : &instance->failed, 1,

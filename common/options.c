@@ -14,6 +14,7 @@
 #include "listener_unix.h"
 #include "log.h"
 #include "notifier.h"
+#include "notifier_plugin.h"
 #include "privileges.h"
 #include "ratchet_command.h"
 #include "tlscontext.h"
@@ -103,6 +104,7 @@ int daemon_check(enum program program, const char *file)
 	fine = config != NULL && ratchet_is_fine(config) && fine;
 	fine = config != NULL && listener_unix_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifiers_check(config, daemon_notifier_kinds, print_finding, NULL) == 0 && fine;
+	fine = config != NULL && notifier_plugin_check(config, print_finding, NULL) == 0 && fine;
 	config_free(config);
 	if (fine)
 		(void)printf("%s: ok\n", file);

@@ -186,7 +186,12 @@ struct cci_notifier_kind {
 	void (*reopen)(void *state);
 	/* How it stands: fill in what is known, the rest is 0. NULL: nothing is known. */
 	void (*status)(void *state, struct cci_notifier_status *status);
+	/* What this instance wants, as `wants`; asked once, after open. NULL: `wants` holds for all instances. */
+	uint32_t (*instance_wants)(void *state);
 };
+
+/* The part of it that a plug-in of this version must have; what it has more or less is as if it were NULL. */
+#define CCI_NOTIFIER_KIND_SIZE_2 ((uint32_t)(offsetof(struct cci_notifier_kind, close) + sizeof(void (*)(void *))))
 
 #ifdef __cplusplus
 }
