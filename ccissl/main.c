@@ -13,6 +13,7 @@ static const char usage[] =
     "                             what becomes of such a connection, and which rule\n"
     "                             says so\n"
     "    ccissl ratchet --help    the names that were secured: list them, lift one\n"
+    "    ccissl report --help     who is secured, and who still comes in the clear\n"
     "    ccissl --version\n"
     "    ccissl --help\n"
     "\n"

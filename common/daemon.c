@@ -247,11 +247,12 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	daemon->shared.ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.peer_ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.noise = noise_new();
+	daemon->shared.report = report_new(config->control.report_entries);
 	daemon->shared.budget = &daemon->budget;
 	daemon->shared.drained = tell_drained;
 	daemon->shared.context = daemon;
 	if (daemon->shared.connection_rate == NULL || daemon->shared.handshake_rate == NULL || daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.peer_ratchet == NULL ||
-	    daemon->shared.noise == NULL) {
+	    daemon->shared.noise == NULL || daemon->shared.report == NULL) {
 		config_free(config);
 		return error_set(error, "not enough memory");
 	}
@@ -331,6 +332,7 @@ static void free_daemon(struct daemon *daemon)
 	if (daemon->shared.noise != NULL)
 		noise_report(daemon->shared.noise, 0);
 	noise_free(daemon->shared.noise);
+	report_free(daemon->shared.report);
 	quota_free(daemon->shared.quota);
 	rate_free(daemon->shared.connection_rate);
 	rate_free(daemon->shared.handshake_rate);

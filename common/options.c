@@ -17,6 +17,7 @@
 #include "notifier_plugin.h"
 #include "privileges.h"
 #include "ratchet_command.h"
+#include "report_command.h"
 #include "tlscontext.h"
 #include "tlsexpiry.h"
 
@@ -228,6 +229,8 @@ int daemon_main(enum program program, const char *usage, int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "ratchet") == 0)
 		return ratchet_command(program, print_finding, argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "report") == 0)
+		return report_command(program, argc - 1, argv + 1);
 	status = parse(program, argc, argv, &request);
 	return status != 0 ? status : run_mode(program, &request, usage);
 }

@@ -183,20 +183,33 @@ static void decide_identity(const struct policy_question *question, const struct
 		refuse(decision, REASON_PEER_CERTIFICATE_MISSING);
 }
 
+/* The settings are taken: what follows from them under `policy`. */
+static void decide_under(const struct policy_question *question, const struct search *search, enum unsecured policy,
+                         struct decision *decision)
+{
+	decision->outcome =
+	    policy_cell(policy, (enum params_security)question->offer->security, &decision->reason);
+	if (question->identity != NULL)
+		decide_identity(question, search, decision);
+	else
+		decide_offer(question, search, decision);
+}
+
 void policy_decide(const struct policy_question *question, struct decision *decision)
 {
 	enum params_security offered = (enum params_security)question->offer->security;
+	struct decision never;
 	struct search search;
 
 	search_rules(question, &search);
 	*decision = (struct decision){.outcome = OUTCOME_REFUSE};
 	take_settings(decision, question->listener, search.rule);
-	decision->outcome = policy_cell(decision->policy, offered, &decision->reason);
 	audit(decision, offered);
-	if (question->identity != NULL)
-		decide_identity(question, &search, decision);
-	else
-		decide_offer(question, &search, decision);
+	decide_under(question, &search, decision->policy, decision);
+	never = *decision;
+	decide_under(question, &search, UNSECURED_NEVER, &never);
+	decision->never_outcome = never.outcome;
+	decision->never_reason = never.reason;
 }
 
 void policy_decide_raw(const struct policy_question *question, struct decision *decision)

@@ -210,9 +210,14 @@ static void put_front(struct logline *line, const struct record *record)
 	log_text(line, "audit_outcome", record->audit_outcome);
 	if (record->audit_reason != REASON_NONE)
 		log_text(line, "audit_reason", reason_word(record->audit_reason));
+	log_text(line, "never_outcome", record->never);
+	if (record->never_reason != REASON_NONE)
+		log_text(line, "never_reason", reason_word(record->never_reason));
 	log_text(line, "sysid", leg->sysid);
 	log_text(line, "target", leg->target);
 	log_text(line, "agent", leg->agent);
+	log_text(line, "relayed", yes_no(record->relayed));
+	log_text(line, "ratcheted", yes_no(record->ratcheted));
 	put_security(line, leg, "");
 }
 

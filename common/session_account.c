@@ -53,7 +53,10 @@ void session_account(struct session *session)
 		record->down = count.down;
 	}
 	record->duration_us = (uv_hrtime() - session->began_ns) / 1000;
+	record->relayed = session->agreed;
+	record->ratcheted = session->decision.ratchet && ratchet_holds(session->host->ratchet, record->front.sysid);
 	record_write(record);
+	session_report(session);
 	if (record->reason == REASON_NOT_CCI || record->reason == REASON_PROXY_MISSING)
 		noise_count(session->host->noise, &record->front.remote, record->reason,
 		            uv_now(iocontext_loop(session->host->io)));

@@ -119,6 +119,8 @@ static void note_decision(struct session *session)
 	record->front.policy = unsecured_word(decision->policy);
 	record->front.rule = decision->rule != NULL ? decision->rule->place.name : NULL;
 	record->rule_line = decision->rule != NULL ? decision->rule->place.line : 0;
+	record->never = outcome_word(decision->never_outcome);
+	record->never_reason = decision->never_reason;
 	if (decision->audit == UNSECURED_INHERIT)
 		return;
 	record->audit = unsecured_word(decision->audit);

@@ -199,6 +199,15 @@ bool name_equal(const char *a, const char *b)
 	return *a == '\0' && *b == '\0';
 }
 
+int name_compare(const char *a, const char *b)
+{
+	while (*a != '\0' && lower(*a) == lower(*b)) {
+		a++;
+		b++;
+	}
+	return (unsigned char)lower(*a) - (unsigned char)lower(*b);
+}
+
 /* One star is enough to go back to: an earlier one could match nothing that the last cannot. */
 bool text_match(const char *pattern, const char *text, enum text_case letters)
 {

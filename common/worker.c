@@ -184,6 +184,7 @@ static int open_handles(struct worker *worker, struct error *error)
 	                                     .ratchet = worker->shared.ratchet,
 	                                     .peer_ratchet = worker->shared.peer_ratchet,
 	                                     .noise = worker->shared.noise,
+	                                     .report = worker->shared.report,
 	                                     .emptied = on_emptied};
 	accept_init(&worker->accepting, &worker->loop, &worker->host);
 	return 0;

@@ -24,6 +24,8 @@ struct decision {
 	enum unsecured audit;            /* the policy on trial; INHERIT: none */
 	enum outcome audit_outcome;      /* what it would have done */
 	enum reason audit_reason;        /* and why, where it would have refused */
+	enum outcome never_outcome;      /* what would have become of it, were the policy that decided `never` */
+	enum reason never_reason;        /* and why, where it would have been refused */
 };
 
 struct policy_question {

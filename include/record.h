@@ -74,6 +74,10 @@ struct record {
 	const char *audit;           /* borrowed word: the policy on trial; NULL: none */
 	const char *audit_outcome;   /* borrowed word: what it would have done */
 	enum reason audit_reason;    /* why it would have refused */
+	const char *never;           /* borrowed word: what the policy `never` would have done; NULL: never decided */
+	enum reason never_reason;    /* why it would have refused */
+	bool relayed;                /* both sides had agreed: it came to a relay */
+	bool ratcheted;              /* the name is held now: it may not come back in the clear */
 	const char *service;         /* borrowed: the name of the service or peer; NULL: none */
 	const char *service_kind;    /* "service", "peer", "ping" */
 	unsigned rule_line;

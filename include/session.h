@@ -14,6 +14,7 @@
 #include "admission.h"
 #include "noise.h"
 #include "ratchet.h"
+#include "report.h"
 #include "snapshot.h"
 
 struct session;
@@ -26,6 +27,7 @@ struct session_host {
 	struct ratchet *ratchet;     /* clients that were secured; borrowed, as the next two */
 	struct ratchet *peer_ratchet;
 	struct noise *noise;
+	struct report *report;       /* the same; NULL: nobody asks */
 	bool draining;               /* set by session_drain */
 	struct session *first;       /* all sessions here */
 	size_t count;

@@ -118,6 +118,9 @@ void session_keep_alive(struct session *session);
  * notifiers, count. Once a session. */
 void session_account(struct session *session);
 
+/* session_report.c: tell the report, after the record is complete and before the channels are closed. */
+void session_report(const struct session *session);
+
 /* session.c: the one end. The first reason wins; writes the record, tells the notifiers, closes in the way that the
  * reason asks for, and frees when all is closed. */
 void session_end(struct session *session, enum reason reason, const char *detail);

@@ -71,6 +71,9 @@ bool name_valid(const char *name, size_t length);
 /* Equal without regard to ASCII case (protocol, section 1); never consults the locale. */
 bool name_equal(const char *a, const char *b);
 
+/* The order of names without regard to ASCII case: negative, 0 or positive, as strcmp. */
+int name_compare(const char *a, const char *b);
+
 /* Does `text` match `pattern`, in which * stands for any run of characters and ? for one? Time is bounded by the product of
  * both lengths. */
 enum text_case { TEXT_ANY_CASE, TEXT_EXACT };

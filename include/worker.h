@@ -13,6 +13,7 @@
 #include "quota.h"
 #include "rate.h"
 #include "ratchet.h"
+#include "report.h"
 #include "snapshot.h"
 #include "text.h"
 
@@ -23,6 +24,7 @@ struct worker_shared {
 	struct rate *connection_rate, *handshake_rate; /* NULL: no bound */
 	struct ratchet *ratchet, *peer_ratchet; /* clients that were secured, and peers */
 	struct noise *noise;
+	struct report *report; /* NULL: none is kept */
 	struct iobudget *budget; /* of buffers; NULL: no bound */
 	/* Called from the worker's thread when a draining worker has no session left. */
 	void (*drained)(void *context);

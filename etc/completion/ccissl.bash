@@ -45,6 +45,11 @@ _ccissl_ratchet() { # word so far
 	compgen -W "$options" -- "$1"
 }
 
+# What report takes, of both programs; and files.
+_ccissl_report() { # word so far
+	if [[ $1 == -* ]]; then compgen -W '--json --csv --help' -- "$1"; else compgen -f -- "$1"; fi
+}
+
 _ccissl_words() { # all there is behind the name of the program, and the word so far
 	local options='-c --config --check --dump --explain --version --help' so_far=" ${COMP_WORDS[*]:1:COMP_CWORD-1} "
 	if [[ $so_far == *' --explain '* && $1 != -* ]]; then
@@ -52,7 +57,7 @@ _ccissl_words() { # all there is behind the name of the program, and the word so
 	elif [[ $so_far == *' --check '* || $so_far == *' --dump '* || $so_far == *' --explain '* ]]; then
 		options='-c --config'
 	elif [[ $COMP_CWORD -eq 1 ]]; then
-		options+=' ratchet'
+		options+=' ratchet report'
 		[[ ${COMP_WORDS[0]##*/} != ccisslgw ]] || options+=' connect ping'
 	fi
 	[[ $so_far == *' -c '* || $so_far == *' --config '* ]] && options=${options/-c --config/}
@@ -73,6 +78,9 @@ _ccissl() {
 		found=$(compgen -f -- "$current")
 	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == ratchet ]]; then
 		found=$(_ccissl_ratchet "$current")
+	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == report ]]; then
+		[[ $current == -* ]] || compopt -o filenames 2>/dev/null
+		found=$(_ccissl_report "$current")
 	elif [[ ${COMP_WORDS[0]##*/} == ccisslgw && $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == @(connect|ping) ]]; then
 		[[ $previous == --@(ca|cert|key) ]] && compopt -o filenames 2>/dev/null
 		found=$(_ccissl_command "${COMP_WORDS[1]}" "$previous" "$current")

@@ -299,6 +299,33 @@ START_TEST(a_policy_on_trial_enforces_nothing)
 }
 END_TEST
 
+/* What `never` would do is what it does where it is the policy. */
+START_TEST(never_is_asked_with_the_same_words)
+{
+	struct world world, strict;
+	struct decision decision, wanted;
+
+	make_world(&world);
+	world.listener.unsecured = UNSECURED_NEVER + _i / 16;
+	world.listener.ratchet = (_i & 8) != 0 ? CHOICE_YES : CHOICE_NO;
+	world.offer.security = (uint8_t)(_i % 4);
+	world.offer.has_tls = (_i & 4) != 0;
+	world.offer.tls_lowest = world.offer.tls_highest = 0x0302; /* which this side does not speak */
+	strict = world;
+	strict.config.rules = strict.rules;
+	strict.listener.unsecured = UNSECURED_NEVER;
+	for (int action = 0; action < 2; action++) {
+		decision = decide(&world, true, false);
+		wanted = decide(&strict, true, false);
+		ck_assert_int_eq(decision.never_outcome, wanted.outcome);
+		ck_assert_int_eq(decision.never_reason, wanted.reason);
+		ck_assert_int_eq(wanted.never_outcome, wanted.outcome);
+		world.config.rule_count = strict.config.rule_count = 1;
+		world.rules[0].action = strict.rules[0].action = ACTION_REFUSE;
+	}
+}
+END_TEST
+
 START_TEST(targets_are_matched_where_one_is_named)
 {
 	struct world world;
@@ -354,6 +381,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_rule_can_require_a_certificate);
 	tcase_add_test(tests, a_direct_start_asks_for_what_any_rule_may_need);
 	tcase_add_test(tests, a_policy_on_trial_enforces_nothing);
+	tcase_add_loop_test(tests, never_is_asked_with_the_same_words, 0, 64);
 	tcase_add_test(tests, targets_are_matched_where_one_is_named);
 	tcase_add_test(tests, a_client_without_an_exchange_is_clear_or_refused);
 	suite_add_tcase(suite, tests);

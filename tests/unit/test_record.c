@@ -93,7 +93,7 @@ START_TEST(says_what_is_known_and_no_more)
 	make_record(&record);
 	write_record(&record);
 	expect(" conn=30313233343536373839616263646566 ");
-	expect(" listener=in asked=none outcome=clear rule=- policy=never sysid=BR1 secured=no ");
+	expect(" listener=in asked=none outcome=clear rule=- policy=never sysid=BR1 relayed=no ratcheted=no secured=no ");
 	expect(" up=11 down=22 started=2001-09-09T01:46:40.000007Z ");
 	expect(" duration_us=33 ");
 	expect_none(" client_conn=");

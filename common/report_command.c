@@ -1,0 +1,214 @@
+/* The command that makes the report out of what notifiers have written. */
+#include "report_command.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+
+#define EXIT_USAGE 2
+#define ENTRIES 100000          /* memory stays bounded, however much is read */
+#define LINE_MOST (256 * 1024)  /* no record is that long */
+
+static const char usage[] =
+    "What has come: which names are secured, which come in the clear still, and\n"
+    "which of them `never` would refuse today.\n"
+    "\n"
+    "    %s report [--json | --csv] FILE...\n"
+    "\n"
+    "FILE is what a [notifier] of the kind file has written, rotated ones too, in any\n"
+    "order; - is standard input. What it prints are tables; --json: the whole in one\n"
+    "object; --csv: the entries, for a spreadsheet.\n"
+    "Lines that are broken are passed over, and said on standard error.\n"
+    "Exit status: 0 done; 1 a file cannot be read, or has broken lines; 2 bad usage.\n";
+
+struct request {
+	const char *name; /* of the program */
+	bool json, csv, help;
+};
+
+/* What is read at the moment, and what was broken so far. */
+struct reading {
+	const char *file;
+	unsigned long long line, broken;
+	char first[1024]; /* the first that was broken: where, and why */
+	char *buffer;    /* LINE_MOST bytes */
+};
+
+static int usage_error(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static int usage_error(const struct request *request, const char *format, ...)
+{
+	va_list arguments;
+
+	(void)fprintf(stderr, "%s report: ", request->name);
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	(void)fprintf(stderr, "; see %s report --help\n", request->name);
+	return EXIT_USAGE;
+}
+
+/* --- the files --- */
+
+static void note_broken(struct reading *reading, const char *why)
+{
+	if (reading->broken++ == 0)
+		(void)snprintf(reading->first, sizeof(reading->first), "%s:%llu: %s", reading->file, reading->line, why);
+}
+
+/* One line into the buffer, without its end. False where nothing is left; *size may exceed LINE_MOST: then the rest of the
+ * line was dropped. */
+static bool read_line(FILE *stream, char *buffer, size_t *size)
+{
+	int c;
+
+	*size = 0;
+	while ((c = getc_unlocked(stream)) != EOF && c != '\n') {
+		if (*size < LINE_MOST)
+			buffer[*size] = (char)c;
+		(*size)++;
+	}
+	return c != EOF || *size > 0;
+}
+
+static void read_stream(struct report *report, struct reading *reading, FILE *stream)
+{
+	struct error error;
+	size_t size;
+
+	for (reading->line = 1; read_line(stream, reading->buffer, &size); reading->line++) {
+		if (size > LINE_MOST)
+			note_broken(reading, "longer than any record");
+		else if (report_add_line(report, reading->buffer, size, &error) == REPORT_LINE_BROKEN)
+			note_broken(reading, error.text);
+	}
+}
+
+static int read_file(const struct request *request, struct report *report, struct reading *reading)
+{
+	bool is_input = strcmp(reading->file, "-") == 0;
+	FILE *stream = is_input ? stdin : fopen(reading->file, "re");
+	int result = 0;
+
+	if (is_input)
+		reading->file = "(standard input)";
+	if (stream != NULL)
+		read_stream(report, reading, stream);
+	if (stream == NULL || ferror(stream)) {
+		(void)fprintf(stderr, "%s report: %s cannot be read: %s\n", request->name, reading->file, strerrordesc_np(errno));
+		result = -1;
+	}
+	if (stream != NULL && !is_input)
+		(void)fclose(stream);
+	return result;
+}
+
+/* All of them; what cannot be read is said, and the rest still read. */
+static int read_files(const struct request *request, struct report *report, int count, char **files)
+{
+	struct reading reading = {.buffer = malloc(LINE_MOST)};
+	int result = 0;
+
+	if (reading.buffer == NULL)
+		return -1;
+	for (int i = 0; i < count; i++) {
+		reading.file = files[i];
+		if (read_file(request, report, &reading) != 0)
+			result = -1;
+	}
+	if (reading.broken > 0) {
+		(void)fprintf(stderr, "%s report: %s; %llu line%s passed over\n", request->name, reading.first, reading.broken,
+		              reading.broken == 1 ? "" : "s");
+		result = -1;
+	}
+	free(reading.buffer);
+	return result;
+}
+
+/* --- the answer --- */
+
+static int print_json(const json_t *json)
+{
+	int result = json_dumpf(json, stdout, JSON_INDENT(1) | JSON_ENSURE_ASCII);
+
+	(void)fputc('\n', stdout);
+	return result == 0 && fflush(stdout) == 0 ? 0 : -1;
+}
+
+static int print(const struct request *request, const json_t *json)
+{
+	int result;
+
+	if (request->json)
+		result = print_json(json);
+	else
+		result = request->csv ? report_print_csv(json, stdout) : report_print(json, stdout);
+	if (result != 0)
+		(void)fprintf(stderr, "%s report: standard output cannot be written\n", request->name);
+	return result;
+}
+
+static int run(const struct request *request, int count, char **files)
+{
+	struct report *report = report_new(ENTRIES);
+	json_t *json = NULL;
+	int result = -1;
+
+	if (report != NULL) {
+		result = read_files(request, report, count, files);
+		json = report_json(report);
+	}
+	if (json == NULL)
+		(void)fprintf(stderr, "%s report: not enough memory\n", request->name);
+	else if (print(request, json) != 0)
+		result = -1;
+	json_decref(json);
+	report_free(report);
+	return json != NULL && result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int parse(struct request *request, int argc, char **argv)
+{
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+	                                        {"csv", no_argument, NULL, 'v'},
+	                                        {"help", no_argument, NULL, 'h'},
+	                                        {NULL, 0, NULL, 0}};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (option == 'j')
+			request->json = true;
+		else if (option == 'v')
+			request->csv = true;
+		else if (option == 'h')
+			request->help = true;
+		else
+			return usage_error(request, "there is no option %s", argv[optind - 1]);
+	}
+	if (request->help)
+		return 0;
+	if (request->json && request->csv)
+		return usage_error(request, "only one of --json and --csv at a time");
+	if (optind == argc)
+		return usage_error(request, "no FILE: name what a [notifier] of the kind file writes, or - for standard input");
+	return 0;
+}
+
+int report_command(enum program program, int argc, char **argv)
+{
+	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw"};
+	int status = parse(&request, argc, argv);
+
+	if (status != 0)
+		return status;
+	if (!request.help)
+		return run(&request, argc - optind, argv + optind);
+	(void)printf(usage, request.name);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
