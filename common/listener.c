@@ -117,8 +117,7 @@ static const struct listener *find_old(const struct listener_set *old, const str
 int listener_share(struct listener *to, const struct listener *from, struct error *error)
 {
 	to->bound = from->bound;
-	to->device = from->device;
-	to->inode = from->inode;
+	to->file = from->file;
 	for (unsigned i = 0; i < from->sockets; i++) {
 		to->fds[i] = fcntl(from->fds[i], F_DUPFD_CLOEXEC, 0);
 		if (to->fds[i] < 0)

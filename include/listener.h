@@ -8,12 +8,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 #include "address.h"
 #include "compiler.h"
 #include "config.h"
 #include "text.h"
+#include "unixsocket.h"
 
 /* Bursts of reconnecting clients wait here; the kernel cuts it at net.core.somaxconn. */
 #define LISTENER_BACKLOG 4096
@@ -25,8 +25,7 @@ struct listener {
 	bool dual_stack;            /* [::] takes IPv4 too */
 	int *fds;                   /* `sockets` of them; owned; -1: closed */
 	unsigned sockets;
-	dev_t device; /* of the file of a unix socket, as the next; it may be somebody else's by now */
-	ino_t inode;  /* 0: none */
+	struct unixsocket_file file; /* of a unix socket */
 };
 
 struct listener_set {
