@@ -29,7 +29,7 @@ COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets 
 COMMON += report report_json report_names report_print report_line session_report report_command
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
-COMMON += notifier_plugin unixsocket
+COMMON += notifier_plugin unixsocket thread
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
           session_deadlines session_account
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "log.h"
+#include "thread.h"
 
 /* --- names --- */
 
@@ -245,13 +246,7 @@ static int keep_some(const struct config *config, struct text *names, struct err
 
 void privileges_drop_thread(void)
 {
-	if (geteuid() == 0)
-		return;
-	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
-	capng_clear(CAPNG_SELECT_CAPS);
-	/* Giving up cannot be refused. */
-	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
-		abort();
+	thread_drop_capabilities();
 }
 
 void privileges_pass_on(bool on)

@@ -1,0 +1,17 @@
+/* Threads that do one thing beside the workers: without signals, without capabilities. */
+#ifndef THREAD_H
+#define THREAD_H
+
+#include <pthread.h>
+
+#include "compiler.h"
+#include "text.h"
+
+/* Start `run` with `argument` in a thread called `name` (at most 15 characters; static). All signals are blocked in it, and it
+ * has no capability, unless the process is root's. 0, or -1 with `error`. */
+int thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *argument, struct error *error) MUST_CHECK;
+
+/* Give up every capability of the calling thread; where the process is root's, nothing. */
+void thread_drop_capabilities(void);
+
+#endif
