@@ -47,6 +47,7 @@ UNIT_TESTS += notifier_plugin
 UNIT_TESTS += report report_line jsontext
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
+E2E_TESTS += report
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

@@ -1,0 +1,197 @@
+/* Scenarios of the report: the command over files that are whole, broken, hostile, or not there. */
+#include <check.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../unit/suite.h"
+#include "gateway.h"
+
+#define RECORD(sysid, asked, rest)                                                                                    \
+	"{\"event\":\"record\",\"listener\":\"hosts\",\"started\":\"2025-11-24T16:05:00.000001Z\",\"from\":\"10.1.7.9:1\"," \
+	"\"sysid\":\"" sysid "\",\"asked\":\"" asked "\"," rest "}\n"
+#define CLEAR "\"outcome\":\"clear\",\"never_outcome\":\"refuse\",\"relayed\":true"
+#define SECURED "\"outcome\":\"tls\",\"never_outcome\":\"tls\",\"relayed\":true,\"secured\":true,\"tls_version\":\"1.3\""
+
+static const char *const programs[] = {"ccissl", "ccisslgw"};
+
+static char folder[64], out[65536], err[4096];
+
+static void make_folder(void)
+{
+	(void)strcpy(folder, "/tmp/cci-report-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static void remove_folder(void)
+{
+	char line[96];
+
+	(void)snprintf(line, sizeof(line), "rm -r %s", folder);
+	ck_assert_int_eq(system(line), 0);
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[160];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return path;
+}
+
+static void write_file(const char *name, const char *bytes, size_t size)
+{
+	FILE *stream = fopen(path_of(name), "w");
+
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_uint_eq(fwrite(bytes, 1, size, stream), size);
+	ck_assert_int_eq(fclose(stream), 0);
+}
+
+static void read_back(const char *name, char *text, size_t size)
+{
+	FILE *stream = fopen(path_of(name), "r");
+	size_t got;
+
+	ck_assert_ptr_nonnull(stream);
+	got = fread(text, 1, size - 1, stream);
+	text[got] = '\0';
+	(void)fclose(stream);
+}
+
+/* `before` PROGRAM report WORDS, in the folder: its exit status; `out` and `err` have what it said. */
+static int command(const char *program, const char *before, const char *words)
+{
+	char line[PATH_MAX + 512], build[PATH_MAX];
+	int status;
+
+	ck_assert_ptr_nonnull(realpath(gateway_build(), build));
+	(void)snprintf(line, sizeof(line), "cd %s && %s >out 2>err %s/%s report %s", folder, before, build, program, words);
+	status = system(line);
+	ck_assert(WIFEXITED(status));
+	read_back("out", out, sizeof(out));
+	read_back("err", err, sizeof(err));
+	ck_assert_ptr_null(strstr(err, "Sanitizer"));
+	return WEXITSTATUS(status);
+}
+
+static void expect(const char *text, const char *words)
+{
+	ck_assert_msg(strstr(text, words) != NULL, "%s is not in: %s", words, text);
+}
+
+START_TEST(files_are_summed_up)
+{
+	static const char one[] = RECORD("BR1", "none", CLEAR) RECORD("BR2", "on", SECURED);
+	static const char two[] = "{\"event\":\"closed\"}\n" RECORD("br1", "none", CLEAR) RECORD("@BR3", "off", SECURED);
+	const char *program = programs[_i];
+
+	make_folder();
+	write_file("one", one, sizeof(one) - 1);
+	write_file("two", two, sizeof(two) - 1);
+	ck_assert_int_eq(command(program, "", "one two"), 0);
+	ck_assert_str_eq(err, "");
+	ck_assert_int_eq(strncmp(out, "3 names: 2 secured, 1 clear that cannot; never would refuse 1 today\n", 67), 0);
+	expect(out, "\nNAME");
+	expect(out, "10.1.7.0/24");
+	ck_assert_int_eq(command(program, "", "--csv one two"), 0);
+	expect(out, "listener,sysid,network,");
+	expect(out, "\r\n\"hosts\",\"'@BR3\",\"10.1.7.0/24\",\"secured\",,\"off\",\"tls\",");
+	ck_assert_int_eq(command(program, "cat one two |", "--json -"), 0);
+	expect(out, "\"text\": \"3 names: 2 secured,");
+	ck_assert_int_eq(command(program, "", "--json one - <two"), 0);
+	expect(out, "\"sessions\": 4");
+	remove_folder();
+}
+END_TEST
+
+START_TEST(broken_lines_are_named_and_the_rest_is_reported)
+{
+	static const char some[] = RECORD("BR1", "none", CLEAR) "oops\n" RECORD("BR2", "on", SECURED) "\n{\"event\":\"rec";
+	static char longest[1024 * 1024];
+
+	make_folder();
+	write_file("some", some, sizeof(some) - 1);
+	memset(longest, 'x', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\n';
+	write_file("long", longest, sizeof(longest));
+	ck_assert_int_eq(command("ccissl", "", "some"), 1);
+	ck_assert_str_eq(err, "ccissl report: some:2: not a JSON object; 3 lines passed over\n");
+	expect(out, "2 names: 1 secured, 1 clear that cannot;");
+	ck_assert_int_eq(command("ccissl", "", "long some"), 1);
+	ck_assert_str_eq(err, "ccissl report: long:1: longer than any record; 4 lines passed over\n");
+	expect(out, "2 names: 1 secured, 1 clear that cannot;");
+	remove_folder();
+}
+END_TEST
+
+START_TEST(files_that_cannot_be_read_are_named_and_the_rest_is_reported)
+{
+	static const char one[] = RECORD("BR1", "none", CLEAR);
+
+	make_folder();
+	write_file("one", one, sizeof(one) - 1);
+	ck_assert_int_eq(command("ccisslgw", "", "none . one"), 1);
+	ck_assert_str_eq(err, "ccisslgw report: none cannot be read: No such file or directory\n"
+	                      "ccisslgw report: . cannot be read: Is a directory\n");
+	expect(out, "1 name: 1 clear that cannot;");
+	ck_assert_int_eq(command("ccissl", "", "one >/dev/full"), 1);
+	remove_folder();
+}
+END_TEST
+
+/* A line without an end costs no more memory than a short one. */
+START_TEST(memory_is_bounded)
+{
+	struct rusage usage;
+
+	make_folder();
+	ck_assert_int_eq(command("ccissl", "head -c 400000000 /dev/zero |", "-"), 1);
+	expect(err, "(standard input):1: longer than any record; 1 line passed over");
+	ck_assert_int_eq(getrusage(RUSAGE_CHILDREN, &usage), 0);
+	ck_assert_int_lt(usage.ru_maxrss, 200000);
+	remove_folder();
+}
+END_TEST
+
+static const struct {
+	const char *words, *says;
+} usages[] = {
+    {"", "no FILE: name what a [notifier] of the kind file writes, or - for standard input"},
+    {"--json --csv x", "only one of --json and --csv at a time"},
+    {"--xml x", "there is no option --xml"},
+    {"-c x", "there is no option -c"},
+};
+
+START_TEST(bad_usage_says_what_is_meant)
+{
+	char wanted[256];
+
+	make_folder();
+	ck_assert_int_eq(command("ccissl", "", usages[_i].words), 2);
+	(void)snprintf(wanted, sizeof(wanted), "ccissl report: %s; see ccissl report --help\n", usages[_i].says);
+	ck_assert_str_eq(err, wanted);
+	ck_assert_int_eq(command("ccissl", "", "--help"), 0);
+	remove_folder();
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("report");
+	TCase *files = tcase_create("files");
+
+	tcase_set_timeout(files, 60);
+	tcase_add_loop_test(files, files_are_summed_up, 0, 2);
+	tcase_add_test(files, broken_lines_are_named_and_the_rest_is_reported);
+	tcase_add_test(files, files_that_cannot_be_read_are_named_and_the_rest_is_reported);
+	tcase_add_test(files, memory_is_bounded);
+	tcase_add_loop_test(files, bad_usage_says_what_is_meant, 0, (int)(sizeof(usages) / sizeof(usages[0])));
+	suite_add_tcase(suite, files);
+	return suite;
+}
