@@ -18,17 +18,18 @@ static const char usage[] =
     "What has come: which names are secured, which come in the clear still, and\n"
     "which of them `never` would refuse today.\n"
     "\n"
-    "    %s report [--json | --csv] FILE...\n"
+    "    %s report [--names | --json | --csv] FILE...\n"
     "\n"
     "FILE is what a [notifier] of the kind file has written, rotated ones too, in any\n"
-    "order; - is standard input. What it prints are tables; --json: the whole in one\n"
-    "object; --csv: the entries, for a spreadsheet.\n"
+    "order; - is standard input. What it prints are tables; --names: the first alone;\n"
+    "--json: the whole in one object; --csv: the entries, for a spreadsheet.\n"
     "Lines that are broken are passed over, and said on standard error.\n"
     "Exit status: 0 done; 1 a file cannot be read, or has broken lines; 2 bad usage.\n";
 
 struct request {
 	const char *name; /* of the program */
-	bool json, csv, help;
+	int form; /* the option's letter: n, j, v; 0: tables */
+	bool help;
 };
 
 /* What is read at the moment, and what was broken so far. */
@@ -144,10 +145,12 @@ static int print(const struct request *request, const json_t *json)
 {
 	int result;
 
-	if (request->json)
+	if (request->form == 'j')
 		result = print_json(json);
+	else if (request->form == 'v')
+		result = report_print_csv(json, stdout);
 	else
-		result = request->csv ? report_print_csv(json, stdout) : report_print(json, stdout);
+		result = request->form == 'n' ? report_print_names(json, stdout) : report_print(json, stdout);
 	if (result != 0)
 		(void)fprintf(stderr, "%s report: standard output cannot be written\n", request->name);
 	return result;
@@ -174,7 +177,8 @@ static int run(const struct request *request, int count, char **files)
 
 static int parse(struct request *request, int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+	static const struct option options[] = {{"names", no_argument, NULL, 'n'},
+	                                        {"json", no_argument, NULL, 'j'},
 	                                        {"csv", no_argument, NULL, 'v'},
 	                                        {"help", no_argument, NULL, 'h'},
 	                                        {NULL, 0, NULL, 0}};
@@ -182,19 +186,17 @@ static int parse(struct request *request, int argc, char **argv)
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (option == 'j')
-			request->json = true;
-		else if (option == 'v')
-			request->csv = true;
-		else if (option == 'h')
+		if (option == 'h')
 			request->help = true;
-		else
+		else if (option == '?' || option == ':')
 			return usage_error(request, "there is no option %s", argv[optind - 1]);
+		else if (request->form != 0 && request->form != option)
+			return usage_error(request, "only one of --names, --json and --csv at a time");
+		else
+			request->form = option;
 	}
 	if (request->help)
 		return 0;
-	if (request->json && request->csv)
-		return usage_error(request, "only one of --json and --csv at a time");
 	if (optind == argc)
 		return usage_error(request, "no FILE: name what a [notifier] of the kind file writes, or - for standard input");
 	return 0;

@@ -177,18 +177,32 @@ static void print_head(const json_t *report, FILE *stream)
 	(void)fprintf(stream, "\n");
 }
 
+static void print_rows(const struct column *columns, const json_t *rows, FILE *stream)
+{
+	if (json_array_size(rows) == 0)
+		return;
+	(void)fprintf(stream, "\n");
+	print_table(columns, rows, stream);
+}
+
+static int end(FILE *stream)
+{
+	return fflush(stream) == 0 && ferror(stream) == 0 ? 0 : -1;
+}
+
+int report_print_names(const json_t *report, FILE *stream)
+{
+	print_head(report, stream);
+	print_rows(name_columns, json_object_get(report, "names"), stream);
+	return end(stream);
+}
+
 int report_print(const json_t *report, FILE *stream)
 {
 	print_head(report, stream);
-	if (json_array_size(json_object_get(report, "names")) > 0) {
-		(void)fprintf(stream, "\n");
-		print_table(name_columns, json_object_get(report, "names"), stream);
-	}
-	if (json_array_size(json_object_get(report, "entries")) > 0) {
-		(void)fprintf(stream, "\n");
-		print_table(entry_columns, json_object_get(report, "entries"), stream);
-	}
-	return fflush(stream) == 0 && ferror(stream) == 0 ? 0 : -1;
+	print_rows(name_columns, json_object_get(report, "names"), stream);
+	print_rows(entry_columns, json_object_get(report, "entries"), stream);
+	return end(stream);
 }
 
 /* --- CSV --- */
@@ -240,5 +254,5 @@ int report_print_csv(const json_t *report, FILE *stream)
 			print_csv_value(json_object_get(json_array_get(entries, row), csv_members[i]), stream);
 			(void)fputs(i + 1 < count ? "," : "\r\n", stream);
 		}
-	return fflush(stream) == 0 && ferror(stream) == 0 ? 0 : -1;
+	return end(stream);
 }

@@ -72,9 +72,10 @@ enum report_line report_add_line(struct report *report, const char *line, size_t
  * entries are copied. */
 json_t *report_json(struct report *report) MUST_CHECK;
 
-/* The same JSON as tables for people, first line the summary; or as CSV (RFC 4180; the entries), in which no cell is taken for
+/* The same JSON as tables for people, first line the summary, the names, and then (not with _names) the entries; or as CSV (RFC 4180; the entries), in which no cell is taken for
  * a formula. Only printable ASCII is written. 0, or -1 where the stream fails. */
 int report_print(const json_t *report, FILE *stream) MUST_CHECK;
+int report_print_names(const json_t *report, FILE *stream) MUST_CHECK;
 int report_print_csv(const json_t *report, FILE *stream) MUST_CHECK;
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "config.h"
 
-/* `report [--json|--csv] FILE...` ("-": standard input); argv[0] is "report". Lines that are no records are counted and
+/* `report [--names|--json|--csv] FILE...` ("-": standard input); argv[0] is "report". Lines that are no records are counted and
  * said on standard error, with file and line of the first. Exit status: 0; 1 where a file cannot be read or has such lines;
  * 2 bad usage. */
 int report_command(enum program program, int argc, char **argv);

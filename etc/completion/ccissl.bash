@@ -47,7 +47,7 @@ _ccissl_ratchet() { # word so far
 
 # What report takes, of both programs; and files.
 _ccissl_report() { # word so far
-	if [[ $1 == -* ]]; then compgen -W '--json --csv --help' -- "$1"; else compgen -f -- "$1"; fi
+	if [[ $1 == -* ]]; then compgen -W '--names --json --csv --help' -- "$1"; else compgen -f -- "$1"; fi
 }
 
 _ccissl_words() { # all there is behind the name of the program, and the word so far

@@ -163,7 +163,7 @@ static const struct {
 	const char *words, *says;
 } usages[] = {
     {"", "no FILE: name what a [notifier] of the kind file writes, or - for standard input"},
-    {"--json --csv x", "only one of --json and --csv at a time"},
+    {"--json --csv x", "only one of --names, --json and --csv at a time"},
     {"--xml x", "there is no option --xml"},
     {"-c x", "there is no option -c"},
 };
