@@ -23,6 +23,7 @@ COMMON := text file identity address log messages reason ebcdic rows rows_table 
           config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
           config_check_sight iobudget
 COMMON += keyhash jsontext
+COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
           ratchet_file proxyheader proxyheader_write
@@ -35,6 +36,7 @@ COMMON += snapshot dial session session_stages session_target health dial_offer 
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
           listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
           service daemon_service
+COMMON += http http_page http_reply http_status http_metrics
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
@@ -136,6 +138,9 @@ $(O)/%.o: %.c $(BUILD)/flags
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+
+# The page is in the program.
+$(O)/common/http_page.o: $(wildcard common/page/page.*)
 
 # Check's own headers use GNU extensions.
 TEST_CFLAGS := -Wno-pedantic $(if $(findstring clang,$(CC)),-Wno-gnu-zero-variadic-macro-arguments)

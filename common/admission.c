@@ -31,12 +31,17 @@ enum quota_verdict admission_enter(struct admission *admission, const struct adm
 	enum quota_verdict verdict;
 
 	if (!quota_is_balancers(who->source) && !rate_take(admission->connection_rate, who->source, who->now_ms)) {
+		metrics_limit(admission->metrics, "connection_rate");
 		say(&admission->complaints[LIMIT_CONNECTION_RATE], &(struct met){"connection_rate", NULL, NULL}, who);
 		return quota_enter_over(admission->quota, who->source);
 	}
 	verdict = quota_enter(admission->quota, who->source);
-	if (verdict != QUOTA_OK)
-		say(&admission->complaints[LIMIT_CONNECTIONS], &(struct met){quota_met(admission->quota), NULL, admission->quota}, who);
+	if (verdict != QUOTA_OK) {
+		const char *limit = quota_met(admission->quota);
+
+		metrics_limit(admission->metrics, limit);
+		say(&admission->complaints[LIMIT_CONNECTIONS], &(struct met){limit, NULL, admission->quota}, who);
+	}
 	return verdict;
 }
 
@@ -44,6 +49,7 @@ bool admission_handshake(struct admission *admission, const struct admission_who
 {
 	if (rate_take(admission->handshake_rate, who->source, who->now_ms))
 		return true;
+	metrics_limit(admission->metrics, "handshake_rate");
 	say(&admission->complaints[LIMIT_HANDSHAKE_RATE], &(struct met){"handshake_rate", NULL, NULL}, who);
 	return false;
 }

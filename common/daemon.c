@@ -15,6 +15,7 @@
 #include "listener_inherit.h"
 #include "log.h"
 #include "privileges.h"
+#include "record.h"
 
 #define NOISE_MS 60000
 #define SECOND_MS 1000
@@ -119,8 +120,10 @@ static void on_noise_timer(uv_timer_t *timer)
 /* What is to be done every second. */
 static void on_second(uv_timer_t *timer)
 {
-	(void)timer;
+	struct daemon *daemon = timer->data;
+
 	notifiers_reap();
+	http_tick(daemon->http);
 }
 
 /* --- the start --- */
@@ -235,6 +238,12 @@ static int open_ratchet(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
+static int open_http(struct daemon *daemon, struct error *error)
+{
+	daemon->http = http_new(daemon, error);
+	return daemon->http != NULL ? http_prepare(daemon->http, daemon->snapshot->config, &daemon->inherited, error) : -1;
+}
+
 static int start(struct daemon *daemon, struct config *config, struct error *error)
 {
 	const struct notifier_source notifiers = {daemon_notifier_kinds, NULL};
@@ -248,11 +257,12 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	daemon->shared.peer_ratchet = ratchet_new(RATCHET_NAMES);
 	daemon->shared.noise = noise_new();
 	daemon->shared.report = report_new(config->control.report_entries);
+	daemon->shared.metrics = daemon->metrics = metrics_new(daemon->worker_count);
 	daemon->shared.budget = &daemon->budget;
 	daemon->shared.drained = tell_drained;
 	daemon->shared.context = daemon;
 	if (daemon->shared.connection_rate == NULL || daemon->shared.handshake_rate == NULL || daemon->shared.quota == NULL || daemon->shared.ratchet == NULL || daemon->shared.peer_ratchet == NULL ||
-	    daemon->shared.noise == NULL || daemon->shared.report == NULL) {
+	    daemon->shared.noise == NULL || daemon->shared.report == NULL || daemon->metrics == NULL) {
 		config_free(config);
 		return error_set(error, "not enough memory");
 	}
@@ -269,13 +279,14 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, &daemon->inherited, &daemon->passed, daemon->worker_count, error) != 0 ||
-	    open_loop(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
+	    open_loop(daemon, error) != 0 || open_http(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
 	    daemon_watch_start(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0 ||
 	    daemon_take_over(daemon, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_use(daemon->workers[i]);
+	http_use(daemon->http);
 	return 0;
 }
 
@@ -318,6 +329,8 @@ static void stop_workers(struct daemon *daemon)
 
 static void free_daemon(struct daemon *daemon)
 {
+	/* What is inherited still is the other process's, and what it succeeded to is its. */
+	http_close(daemon->http, daemon->inherited.count > 0 || daemon->succeeded);
 	listener_remove_files(&daemon->listeners, &daemon->inherited);
 	listener_close(&daemon->listeners);
 	listener_close(&daemon->inherited);
@@ -326,6 +339,7 @@ static void free_daemon(struct daemon *daemon)
 	upgrade_close(&daemon->upgrade);
 	daemon_watch_close(daemon);
 	close_loop(daemon);
+	http_free(daemon->http);
 	ratchet_keeper_free(daemon->ratchet_keeper);
 	snapshot_release(daemon->snapshot);
 	notifiers_reap();
@@ -338,6 +352,7 @@ static void free_daemon(struct daemon *daemon)
 	rate_free(daemon->shared.handshake_rate);
 	ratchet_free(daemon->shared.ratchet);
 	ratchet_free(daemon->shared.peer_ratchet);
+	metrics_free(daemon->metrics);
 }
 
 static void say_stopped(const struct daemon *daemon)
@@ -382,7 +397,7 @@ static void prepare_process(void)
 
 int daemon_run(enum program program, const char *file, char *const *argv)
 {
-	struct daemon daemon = {.program = program, .file = file};
+	struct daemon daemon = {.program = program, .file = file, .started_us = record_now_us(), .in_force_us = record_now_us()};
 	struct config *config;
 	struct error error;
 
@@ -405,6 +420,7 @@ int daemon_run(enum program program, const char *file, char *const *argv)
 		return EXIT_FAILURE;
 	}
 	say_started(&daemon);
+	daemon.serving = true;
 	service_ready(&daemon.service);
 	(void)uv_run(&daemon.loop, UV_RUN_DEFAULT);
 	keep_signals(late, SIG_BLOCK);

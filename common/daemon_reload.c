@@ -7,6 +7,7 @@
 #include "log.h"
 #include "notifier_log.h"
 #include "notifier_plugin.h"
+#include "record.h"
 #include "reload.h"
 
 const struct cci_notifier_kind *const daemon_notifier_kinds[] = {&notifier_log_kind, &notifier_plugin_kind, NULL};
@@ -135,15 +136,19 @@ static int put_in_force(struct daemon *daemon, struct snapshot *snapshot, struct
 	struct listener_set listeners = {0};
 
 	if (listener_open(&listeners, snapshot->config, &daemon->listeners, &daemon->passed, daemon->worker_count, error) != 0 ||
+	    http_prepare(daemon->http, snapshot->config, NULL, error) != 0 ||
 	    daemon_prepare_workers(daemon, snapshot, &listeners, error) != 0)
 		goto err;
 	if (daemon_open_log(snapshot->config, error) == 0) {
 		swap(daemon, snapshot, &listeners);
+		http_use(daemon->http);
+		daemon->in_force_us = record_now_us();
 		return 0;
 	}
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_forget(daemon->workers[i]);
 err:
+	http_forget(daemon->http);
 	listener_remove_files(&listeners, &daemon->listeners);
 	listener_close(&listeners);
 	snapshot_release(snapshot);
@@ -174,7 +179,8 @@ void daemon_reload(struct daemon *daemon)
 	if (daemon->draining)
 		return;
 	service_reloading(&daemon->service);
-	if (reload(daemon, &error) != 0) {
+	daemon->reload_failed = reload(daemon, &error) != 0;
+	if (daemon->reload_failed) {
 		log_say(MESSAGE_RELOAD_FAILED, "%s", error.text);
 	} else {
 		log_say(MESSAGE_RELOADED, "%s", daemon->file);
@@ -193,7 +199,8 @@ void daemon_renew(struct daemon *daemon)
 	if (daemon->draining)
 		return;
 	snapshot = make_snapshot(daemon, config_share(daemon->snapshot->config), &error);
-	if (snapshot == NULL || put_in_force(daemon, snapshot, &error) != 0) {
+	daemon->reload_failed = snapshot == NULL || put_in_force(daemon, snapshot, &error) != 0;
+	if (daemon->reload_failed) {
 		log_say(MESSAGE_NOT_RENEWED, "%s", error.text);
 	} else {
 		log_say(MESSAGE_RENEWED, "%s", daemon->file);

@@ -1,5 +1,7 @@
 /* SIGUSR2: another version of the program takes over, and this process ends with its last connection. */
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "daemon_parts.h"
 #include "log.h"
@@ -29,6 +31,7 @@ static void on_done(void *context, pid_t pid)
 	/* The files of unix sockets are the new one's now. */
 	listener_close(&daemon->listeners);
 	listener_close(&daemon->passed);
+	http_close(daemon->http, true);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_retire(daemon->workers[i]);
 	log_begin(&line, MESSAGE_UPGRADE_DONE, NULL);
@@ -47,9 +50,25 @@ static void on_failed(void *context, const char *why)
 	say_failed(why);
 }
 
+/* All that we listen on: an array of our own, with borrowed members. 0, or -1 without memory. */
+static int all_listeners(struct daemon *daemon, struct listener_set *all)
+{
+	const struct listener_set *parts[] = {&daemon->listeners, http_listeners(daemon->http)};
+
+	memset(all, 0, sizeof(*all));
+	all->at = calloc(parts[0]->count + parts[1]->count + 1, sizeof(*all->at));
+	if (all->at == NULL)
+		return -1;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		for (size_t j = 0; j < parts[i]->count; j++)
+			all->at[all->count++] = parts[i]->at[j];
+	return 0;
+}
+
 static int start(struct daemon *daemon, struct error *error)
 {
 	const struct config *config = daemon->snapshot->config;
+	struct listener_set all;
 	struct logline line;
 	pid_t pid;
 
@@ -58,7 +77,10 @@ static int start(struct daemon *daemon, struct error *error)
 		                                          : "this process is about to end");
 	if (config->gateway.chroot != NULL)
 		return error_set(error, "under chroot in [gateway] the program cannot be found again: restart it");
-	pid = upgrade_start(&daemon->upgrade, &daemon->listeners, &daemon->passed, config->timeouts.upgrade_ms, error);
+	if (all_listeners(daemon, &all) != 0)
+		return error_set(error, "not enough memory");
+	pid = upgrade_start(&daemon->upgrade, &all, &daemon->passed, config->timeouts.upgrade_ms, error);
+	free(all.at);
 	if (pid < 0)
 		return -1;
 	log_begin(&line, MESSAGE_UPGRADE_STARTED, NULL);
@@ -94,6 +116,7 @@ int daemon_open_upgrade(struct daemon *daemon, struct error *error)
 int daemon_take_over(struct daemon *daemon, struct error *error)
 {
 	bool succeeds = daemon->upgrade.predecessor >= 0;
+	struct listener_set all;
 
 	if (upgrade_take_over(&daemon->upgrade, error) != 0)
 		return -1;
@@ -101,7 +124,9 @@ int daemon_take_over(struct daemon *daemon, struct error *error)
 	if (succeeds)
 		ratchet_keeper_sync(daemon->ratchet_keeper);
 	/* What the new configuration has no more goes with the old process. */
-	listener_remove_files(&daemon->inherited, &daemon->listeners);
+	if (all_listeners(daemon, &all) == 0)
+		listener_remove_files(&daemon->inherited, &all);
+	free(all.at);
 	if (daemon->inherited.count > 0)
 		listener_permit(&daemon->listeners, daemon->snapshot->config);
 	listener_close(&daemon->inherited);

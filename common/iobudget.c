@@ -37,6 +37,7 @@ void iobudget_met(struct iobudget *budget, uint64_t now_ms)
 	uint64_t count = complaint_due(&budget->complaint, now_ms);
 	struct logline line;
 
+	(void)atomic_fetch_add_explicit(&budget->met, 1, memory_order_relaxed);
 	if (count == 0)
 		return;
 	log_begin(&line, MESSAGE_LIMIT_REACHED, NULL);

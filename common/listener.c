@@ -99,17 +99,22 @@ static int open_ip(struct listener *listener, struct error *error)
 	return result;
 }
 
+static bool is_for(const struct listener *listener, const struct address *asked, bool control)
+{
+	return listener->control == control && address_equal(&listener->asked, asked);
+}
+
 /* The old one of the address that comes next in `set`. Port 0 may be asked for several times: the first takes the first,
  * and so on. */
 static const struct listener *find_old(const struct listener_set *old, const struct listener_set *set,
-                                       const struct address *asked)
+                                       const struct address *asked, bool control)
 {
 	size_t skip = 0;
 
 	for (size_t i = 0; i < set->count; i++)
-		skip += address_equal(&set->at[i].asked, asked);
+		skip += is_for(&set->at[i], asked, control);
 	for (size_t i = 0; old != NULL && i < old->count; i++)
-		if (address_equal(&old->at[i].asked, asked) && skip-- == 0)
+		if (is_for(&old->at[i], asked, control) && skip-- == 0)
 			return &old->at[i];
 	return NULL;
 }
@@ -165,7 +170,7 @@ static int open_one(struct listener_set *set, const struct sources *from, size_t
                     struct error *error)
 {
 	const struct config_listener *section = &from->config->listeners[owner];
-	const struct listener *same = find_old(from->old, set, asked);
+	const struct listener *same = find_old(from->old, set, asked, false);
 	struct listener *listener;
 	unsigned sockets = asked->kind == ADDRESS_UNIX ? 1 : set->workers;
 	char text[ADDRESS_TEXT_SIZE];
@@ -206,6 +211,20 @@ int listener_open(struct listener_set *set, const struct config *config, const s
 	return 0;
 }
 
+int listener_open_control(struct listener_set *set, const struct address *asked, const struct config_listener *section,
+                          const struct listener_set *old, struct error *error)
+{
+	const struct listener *same = find_old(old, set, asked, true);
+	struct listener *listener = listener_add(set, asked, 0, 1, error);
+
+	if (listener == NULL)
+		return -1;
+	listener->control = true;
+	if (same != NULL)
+		return listener_share(listener, same, error);
+	return asked->kind == ADDRESS_UNIX ? listener_unix_open(listener, section, error) : open_ip(listener, error);
+}
+
 bool listener_serves(const struct listener *listener, unsigned worker, unsigned workers, unsigned socket)
 {
 	return listener->sockets >= workers ? socket % workers == worker : worker % listener->sockets == socket;
@@ -219,7 +238,7 @@ bool listener_is_shared(const struct listener *listener, unsigned workers)
 static bool has_same(const struct listener_set *set, const struct listener *listener)
 {
 	for (size_t i = 0; set != NULL && i < set->count; i++)
-		if (address_equal(&set->at[i].asked, &listener->asked))
+		if (is_for(&set->at[i], &listener->asked, listener->control))
 			return true;
 	return false;
 }

@@ -135,13 +135,16 @@ void listener_warn_unused(const struct listener_set *passed, const struct config
 			        passed->at[i].fds[0], address_format(&passed->at[i].asked, text));
 }
 
-/* --- from one process to the next: a line "SOCKETS ADDRESS" for each listener --- */
+/* --- from one process to the next: a line "SOCKETS ADDRESS" for each listener, or "SOCKETS control ADDRESS" --- */
+
+#define CONTROL "control "
+#define LINE_EXTRA (12 + sizeof(CONTROL))
 
 static void pack_one(struct text *words, struct listener_parcel *parcel, const struct listener *listener)
 {
 	char text[ADDRESS_TEXT_SIZE];
 
-	text_printf(words, "%u %s\n", listener->sockets, address_format(&listener->asked, text));
+	text_printf(words, "%u %s%s\n", listener->sockets, listener->control ? CONTROL : "", address_format(&listener->asked, text));
 	for (unsigned i = 0; i < listener->sockets; i++)
 		parcel->fds[parcel->count++] = listener->fds[i];
 }
@@ -157,7 +160,7 @@ static size_t count_sockets(const struct listener_set *set)
 
 int listener_pack(struct listener_parcel *parcel, const struct listener_set *set, const struct listener_set *passed)
 {
-	size_t size = (set->count + passed->count) * (ADDRESS_TEXT_SIZE + 12) + 1;
+	size_t size = (set->count + passed->count) * (ADDRESS_TEXT_SIZE + LINE_EXTRA) + 1;
 	struct text words;
 
 	parcel->count = 0;
@@ -177,10 +180,16 @@ int listener_pack(struct listener_parcel *parcel, const struct listener_set *set
 	return 0;
 }
 
+struct parcel_line {
+	unsigned sockets;
+	bool control;
+	struct address asked;
+};
+
 /* One line of the words; `at` moves behind it. */
-static int parse_line(const char **at, unsigned *sockets, struct address *asked, struct error *error)
+static int parse_line(const char **at, struct parcel_line *parsed, struct error *error)
 {
-	char line[ADDRESS_TEXT_SIZE + 12], *space;
+	char line[ADDRESS_TEXT_SIZE + LINE_EXTRA], *space;
 	size_t length = strcspn(*at, "\n");
 	uint64_t number;
 
@@ -195,18 +204,20 @@ static int parse_line(const char **at, unsigned *sockets, struct address *asked,
 	*space = '\0';
 	if (text_to_number(line, 1, 65536, &number, error) != 0)
 		return -1;
-	*sockets = (unsigned)number;
-	return address_parse(space + 1, 0, asked, error);
+	parsed->sockets = (unsigned)number;
+	parsed->control = strncmp(++space, CONTROL, strlen(CONTROL)) == 0;
+	return address_parse(space + (parsed->control ? strlen(CONTROL) : 0), 0, &parsed->asked, error);
 }
 
-static int inherit_one(struct listener_set *set, const struct address *asked, unsigned sockets, int first,
-                       struct error *error)
+static int inherit_one(struct listener_set *set, const struct parcel_line *line, int first, struct error *error)
 {
-	struct listener *listener = listener_add(set, asked, 0, sockets, error);
+	const struct address *asked = &line->asked;
+	struct listener *listener = listener_add(set, asked, 0, line->sockets, error);
 
 	if (listener == NULL)
 		return -1;
-	for (unsigned i = 0; i < sockets; i++) {
+	listener->control = line->control;
+	for (unsigned i = 0; i < line->sockets; i++) {
 		int fd = first + (int)i;
 
 		if (asked->kind != ADDRESS_PASSED && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
@@ -222,16 +233,15 @@ int listener_inherit(struct listener_set *bound, struct listener_set *passed, co
 	memset(bound, 0, sizeof(*bound));
 	memset(passed, 0, sizeof(*passed));
 	while (words[0] != '\0') {
-		struct address asked;
-		unsigned sockets = 0;
+		struct parcel_line line;
 
-		if (parse_line(&words, &sockets, &asked, error) != 0 ||
-		    inherit_one(asked.kind == ADDRESS_PASSED ? passed : bound, &asked, sockets, first, error) != 0) {
+		if (parse_line(&words, &line, error) != 0 ||
+		    inherit_one(line.asked.kind == ADDRESS_PASSED ? passed : bound, &line, first, error) != 0) {
 			listener_close(bound);
 			listener_close(passed);
 			return error_prefix(error, "the listening sockets of the process before");
 		}
-		first += (int)sockets;
+		first += (int)line.sockets;
 	}
 	return 0;
 }

@@ -173,6 +173,7 @@ void session_refuse(struct session *session, enum reason reason, const char *det
 		session->record.refuse_code = refuse.reason;
 	}
 	session->record.outcome = outcome_word(OUTCOME_REFUSE);
+	session_answered(session, METRICS_ANSWER_REFUSE, session->record.refuse_code);
 	end(session, reason, detail, said);
 }
 
@@ -215,6 +216,7 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 	(void)uv_timer_init(iocontext_loop(host->io), &session->timer);
 	link_session(session);
 	init_record(session, remote);
+	metrics_begin(host->metrics);
 	session_begin(session);
 	return 0;
 }

@@ -41,23 +41,68 @@ static void note_last_stage(struct session *session)
 		record->connect_us = took_us;
 }
 
+void session_answered(struct session *session, enum metrics_answer answer, uint16_t code)
+{
+	/* What asked for nothing was no offer; a REFUSE inside TLS follows an ACCEPT. */
+	if (session->answered || session->record.asked == NULL)
+		return;
+	session->answered = true;
+	metrics_answer(session->host->metrics, session->record.asked, answer, code);
+}
+
+void session_is(struct session *session, enum metrics_security security)
+{
+	if (session->security != security)
+		metrics_change(session->host->metrics, session->security, security);
+	session->security = security;
+}
+
+static bool is_noise(enum reason reason)
+{
+	return reason == REASON_NOT_CCI || reason == REASON_PROXY_MISSING;
+}
+
+static void count(const struct session *session)
+{
+	const struct record *record = &session->record;
+	struct metrics_end end = {.was = session->security,
+	                          .reason = record->reason,
+	                          .agreed = session->agreed,
+	                          .noise = is_noise(record->reason),
+	                          .up = record->up,
+	                          .down = record->down,
+	                          .exchange_us = record->front.exchange_us,
+	                          .handshake_us = record->front.handshake_us,
+	                          .connect_us = record->connect_us,
+	                          .duration_us = record->duration_us};
+	struct channel_count channel;
+
+	if (record->front.channel != NULL) {
+		channel_counts(record->front.channel, &channel);
+		end.clear_in = channel.clear_in;
+		end.clear_out = channel.clear_out;
+	}
+	metrics_end(session->host->metrics, &end);
+}
+
 void session_account(struct session *session)
 {
 	struct record *record = &session->record;
-	struct relay_count count;
+	struct relay_count relayed;
 
 	note_last_stage(session);
 	if (session->relay != NULL) {
-		relay_counts(session->relay, &count);
-		record->up = count.up;
-		record->down = count.down;
+		relay_counts(session->relay, &relayed);
+		record->up = relayed.up;
+		record->down = relayed.down;
 	}
 	record->duration_us = (uv_hrtime() - session->began_ns) / 1000;
 	record->relayed = session->agreed;
 	record->ratcheted = session->decision.ratchet && ratchet_holds(session->host->ratchet, record->front.sysid);
 	record_write(record);
 	session_report(session);
-	if (record->reason == REASON_NOT_CCI || record->reason == REASON_PROXY_MISSING)
+	count(session);
+	if (is_noise(record->reason))
 		noise_count(session->host->noise, &record->front.remote, record->reason,
 		            uv_now(iocontext_loop(session->host->io)));
 	else

@@ -35,8 +35,10 @@ bool session_enter_rule(struct session *session)
 		limit = session->snapshot->rules[rule - session->snapshot->config->rules];
 	if (limit == NULL)
 		return true;
-	if (!admission_enter_rule(limit, &who))
+	if (!admission_enter_rule(limit, &who)) {
+		metrics_limit(session->host->metrics, "rule");
 		return false;
+	}
 	session->rule_limit = limit;
 	return true;
 }

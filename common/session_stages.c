@@ -27,6 +27,8 @@ static void start_relay(struct session *session)
 	if (!session_send_proxy(session))
 		return;
 	session->agreed = true;
+	if (!session->record.front.secured)
+		session_is(session, METRICS_CLEAR);
 	exchange_free(session->exchange);
 	session->exchange = NULL;
 	free(session->offer);
@@ -55,6 +57,7 @@ static enum reason send_accept(struct session *session, enum params_answer answe
 	(void)snprintf(accept.sysid, sizeof(accept.sysid), "%s", config->gateway.sysid);
 	(void)snprintf(accept.agent, sizeof(accept.agent), "%s",
 	               config->program == PROGRAM_CCISSL ? "ccissl/" GATEWAY_VERSION : "ccisslgw/" GATEWAY_VERSION);
+	session_answered(session, (enum metrics_answer)answer, 0);
 	return exchange_send(session->exchange, &accept);
 }
 
@@ -77,6 +80,7 @@ void session_target_there(struct session *session)
 
 	session->record.connect_us = (uv_hrtime() - session->connect_began_ns) / 1000;
 	if (session->raw) {
+		session_answered(session, METRICS_ANSWER_CLEAR, 0);
 		if (tell(session, CCI_UNSECURED, NULL))
 			start_relay(session);
 		return;
@@ -110,6 +114,18 @@ static struct policy_question question_of(const struct session *session)
 	};
 }
 
+/* Where the identity is still to come, what is decided then is what counts. */
+static void count_decision(const struct session *session)
+{
+	const struct decision *decision = &session->decision;
+
+	if (decision->identity_due)
+		return;
+	metrics_policy(session->host->metrics, decision->policy, decision->outcome);
+	if (decision->audit != UNSECURED_INHERIT)
+		metrics_audit(session->host->metrics, decision->audit, decision->audit_outcome);
+}
+
 static void note_decision(struct session *session)
 {
 	const struct decision *decision = &session->decision;
@@ -121,6 +137,7 @@ static void note_decision(struct session *session)
 	record->rule_line = decision->rule != NULL ? decision->rule->place.line : 0;
 	record->never = outcome_word(decision->never_outcome);
 	record->never_reason = decision->never_reason;
+	count_decision(session);
 	if (decision->audit == UNSECURED_INHERIT)
 		return;
 	record->audit = unsecured_word(decision->audit);
@@ -164,6 +181,7 @@ static void on_confirm(void *owner, enum reason reason)
 		return;
 	}
 	session->record.front.confirmed = true;
+	metrics_confirmed(session->host->metrics, METRICS_ACCEPTING);
 	secured(session);
 }
 
@@ -210,6 +228,7 @@ static void handshake_failed(struct session *session, enum reason reason, const 
 	struct leg_news news = {.reason = reason, .detail = detail};
 	enum reason ignored; /* the session ends already, and the first reason wins */
 
+	metrics_handshake_failed(session->host->metrics, METRICS_ACCEPTING, reason);
 	ignored = leg_tell(&session->record.front, session->snapshot->notifiers, CCI_HANDSHAKE_FAILED, &news);
 	(void)ignored;
 	session_end(session, reason, detail);
@@ -232,6 +251,8 @@ static void on_handshake(void *owner, const struct verdict *verdict, const struc
 	}
 	leg->secured = true;
 	leg->secured_at_us = record_now_us();
+	session_is(session, METRICS_SECURED);
+	metrics_handshake(session->host->metrics, METRICS_ACCEPTING, facts->version, facts->suite, facts->resumed);
 	if (!tell(session, CCI_HANDSHAKE_DONE, &news))
 		return;
 	if (leg->direct)
@@ -355,6 +376,7 @@ static void start_direct(struct session *session)
 {
 	session->record.asked = "tls";
 	session->record.front.direct = true;
+	metrics_direct(session->host->metrics);
 	exchange_free(session->exchange);
 	session->exchange = NULL;
 	if (session->quota == QUOTA_OVER)

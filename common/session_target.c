@@ -41,12 +41,26 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 	session_target_there(session);
 }
 
+/* Once a session, though several addresses may have been tried. */
+static void count_handshake(const struct session *session, const struct dial_result *result)
+{
+	struct metrics_part *metrics = session->host->metrics;
+
+	if (result->facts != NULL)
+		metrics_handshake(metrics, METRICS_CONNECTING, result->facts->version, result->facts->suite, result->facts->resumed);
+	else if (session->record.back.handshake_us != 0 || result->reason == REASON_HANDSHAKE_TIMEOUT)
+		metrics_handshake_failed(metrics, METRICS_CONNECTING, result->reason);
+	if (session->record.back.confirmed)
+		metrics_confirmed(metrics, METRICS_CONNECTING);
+}
+
 static void on_dial(void *owner, const struct dial_result *result)
 {
 	struct session *session = owner;
 	struct record *record = &session->record;
 
 	session->dial = NULL;
+	count_handshake(session, result);
 	if (result->reason != REASON_NONE) {
 		record->reason_at_back = true;
 		record->peer_text = result->refuse_text;

@@ -29,6 +29,8 @@ struct worker {
 	struct health *health; /* of worker 0 alone; NULL: nobody is asked */
 	bool draining, drained, stopping;
 	atomic_uint asked, answered; /* is it alive? */
+	atomic_ullong seen_ns;       /* when it came by last */
+	uint64_t called_ns;          /* when it was asked to; main thread */
 	/* The command at hand; the main thread gives one at a time and waits until it was taken. */
 	pthread_mutex_t lock;
 	pthread_cond_t taken;
@@ -129,6 +131,7 @@ static void on_wake(uv_async_t *wake)
 	struct worker *worker = wake->data;
 
 	atomic_store(&worker->answered, atomic_load(&worker->asked));
+	atomic_store_explicit(&worker->seen_ns, uv_hrtime(), memory_order_relaxed);
 	(void)pthread_mutex_lock(&worker->lock);
 	obey(worker, worker->command);
 	worker->command = COMMAND_NONE;
@@ -180,11 +183,13 @@ static int open_handles(struct worker *worker, struct error *error)
 	                                     .number = worker->number,
 	                                     .admission = {.quota = worker->shared.quota,
 	                                                .connection_rate = worker->shared.connection_rate,
-	                                                .handshake_rate = worker->shared.handshake_rate},
+	                                                .handshake_rate = worker->shared.handshake_rate,
+	                                                .metrics = metrics_part(worker->shared.metrics, worker->number)},
 	                                     .ratchet = worker->shared.ratchet,
 	                                     .peer_ratchet = worker->shared.peer_ratchet,
 	                                     .noise = worker->shared.noise,
 	                                     .report = worker->shared.report,
+	                                     .metrics = metrics_part(worker->shared.metrics, worker->number),
 	                                     .emptied = on_emptied};
 	accept_init(&worker->accepting, &worker->loop, &worker->host);
 	return 0;
@@ -289,6 +294,17 @@ bool worker_alive(struct worker *worker)
 		(void)atomic_fetch_add(&worker->asked, 1);
 	(void)uv_async_send(&worker->wake);
 	return answered;
+}
+
+uint64_t worker_silent_ms(struct worker *worker)
+{
+	uint64_t now_ns = uv_hrtime();
+
+	if (atomic_load_explicit(&worker->seen_ns, memory_order_relaxed) < worker->called_ns)
+		return (now_ns - worker->called_ns) / 1000000;
+	worker->called_ns = now_ns;
+	(void)uv_async_send(&worker->wake);
+	return 0;
 }
 
 uint64_t worker_accepted(const struct worker *worker)

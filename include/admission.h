@@ -11,6 +11,7 @@
 #include "address.h"
 #include "compiler.h"
 #include "complaint.h"
+#include "metrics.h"
 #include "quota.h"
 #include "rate.h"
 #include "rulelimit.h"
@@ -22,6 +23,7 @@ struct admission {
 	struct quota *quota;           /* borrowed, of the process, as the next two */
 	struct rate *connection_rate;  /* NULL: no bound */
 	struct rate *handshake_rate;   /* NULL: no bound */
+	struct metrics_part *metrics;  /* of the worker; NULL: nobody counts */
 	struct complaint complaints[LIMIT_COUNT];
 };
 

@@ -11,6 +11,7 @@
 
 #include "daemon.h"
 #include "filewatch.h"
+#include "http.h"
 #include "listener.h"
 #include "ratchet_keeper.h"
 #include "service.h"
@@ -30,6 +31,8 @@ struct daemon {
 	bool stuck_said; /* a worker that does not answer was logged */
 	struct worker_shared shared;
 	struct iobudget budget;
+	struct metrics *metrics;
+	struct http *http;
 	struct ratchet_keeper *ratchet_keeper;
 	struct filewatch *watch;
 	struct tls_expiries *expiries;
@@ -41,6 +44,9 @@ struct daemon {
 	unsigned worker_count;
 	atomic_uint drained_count; /* workers without a session left */
 	bool draining, loop_is_open;
+	bool serving;                  /* the start is over */
+	bool reload_failed;            /* the last one */
+	uint64_t started_us, in_force_us; /* UTC since 1970: this process, and its configuration */
 	struct upgrade upgrade;
 	uv_signal_t upgrade_signal;
 	bool succeeded; /* by another process; draining too */

@@ -15,6 +15,7 @@
 /* All zero at first: no bound. */
 struct iobudget {
 	atomic_ullong limit_bytes, taken_bytes;
+	atomic_ullong met; /* how often */
 	struct complaint complaint;
 };
 

@@ -26,6 +26,7 @@ struct listener {
 	int *fds;                   /* `sockets` of them; owned; -1: closed */
 	unsigned sockets;
 	struct unixsocket_file file; /* of a unix socket */
+	bool control; /* it is [control]'s, and no [listener] has it */
 };
 
 struct listener_set {
@@ -42,6 +43,11 @@ struct listener_set {
  * All or nothing: NULL-initialised set on -1, with `error`; unix sockets made on the way are removed. */
 int listener_open(struct listener_set *set, const struct config *config, const struct listener_set *old,
                   const struct listener_set *passed, unsigned workers, struct error *error) MUST_CHECK;
+
+/* Add to `set` an address of [control]: one socket, with what `section` says of unix sockets. One that `old` (may be NULL) has for
+ * [control] is shared. 0, or -1 with `error`. */
+int listener_open_control(struct listener_set *set, const struct address *asked, const struct config_listener *section,
+                          const struct listener_set *old, struct error *error) MUST_CHECK;
 
 /* Does worker number `worker` of `workers` accept from socket number `socket`? Each socket has at least one that does. */
 bool listener_serves(const struct listener *listener, unsigned worker, unsigned workers, unsigned socket);

@@ -44,6 +44,7 @@
 	MESSAGE(UPGRADE_STARTED, "CCI1060I", LEVEL_INFO, "upgrade: a new process was started with our listening sockets", "Wait: it takes over when it is ready.") \
 	MESSAGE(UPGRADE_DONE, "CCI1061I", LEVEL_INFO, "upgrade: the new process has taken over", "None. This one ends with its last connection, or after drain in [timeouts].") \
 	MESSAGE(UPGRADE_FAILED, "CCI1062E", LEVEL_ERROR, "no upgrade, this process goes on as before", "Correct what the detail and the lines of the new process name, and send SIGUSR2 again.") \
+	MESSAGE(HTTP_LISTENING, "CCI1090I", LEVEL_INFO, "page and metrics are served", "None. [control] http names the address; it has no password.") \
 	MESSAGE(PLUGIN_LOADED, "CCI1114I", LEVEL_INFO, "a notifier plug-in is loaded", "None.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \

@@ -12,6 +12,7 @@
 #include "compiler.h"
 #include "iocontext.h"
 #include "admission.h"
+#include "metrics.h"
 #include "noise.h"
 #include "ratchet.h"
 #include "report.h"
@@ -28,6 +29,7 @@ struct session_host {
 	struct ratchet *peer_ratchet;
 	struct noise *noise;
 	struct report *report;       /* the same; NULL: nobody asks */
+	struct metrics_part *metrics; /* NULL: nobody counts */
 	bool draining;               /* set by session_drain */
 	struct session *first;       /* all sessions here */
 	size_t count;

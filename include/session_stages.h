@@ -41,6 +41,8 @@ struct session {
 	struct source_key source;
 	enum stage stage;
 	bool ended, agreed, raw;
+	bool answered; /* the offer; it was counted */
+	enum metrics_security security; /* what it is counted as */
 	bool identity_due; /* the decision was taken again inside TLS */
 	uv_timer_t timer;
 	struct channel *front, *back; /* owned */
@@ -113,6 +115,10 @@ void session_watch_relay(struct session *session);
 /* session_deadlines.c: let the kernel watch the connections that there are (keepalive, user_timeout), by the waits in
  * force. */
 void session_keep_alive(struct session *session);
+
+/* session_account.c: the client was given this answer (`code`: that of a REFUSE), or the session is `security` now: count it. */
+void session_answered(struct session *session, enum metrics_answer answer, uint16_t code);
+void session_is(struct session *session, enum metrics_security security);
 
 /* session_account.c: the session has ended, and its channels and stages are still there: write the record, tell the
  * notifiers, count. Once a session. */

@@ -9,6 +9,7 @@
 
 #include "compiler.h"
 #include "listener.h"
+#include "metrics.h"
 #include "noise.h"
 #include "quota.h"
 #include "rate.h"
@@ -26,6 +27,7 @@ struct worker_shared {
 	struct noise *noise;
 	struct report *report; /* NULL: none is kept */
 	struct iobudget *budget; /* of buffers; NULL: no bound */
+	struct metrics *metrics; /* NULL: nobody counts */
 	/* Called from the worker's thread when a draining worker has no session left. */
 	void (*drained)(void *context);
 	void *context;
@@ -60,6 +62,10 @@ void worker_cut(struct worker *worker);
 
 /* Has the thread come by since this was asked last (true at first)? Asks it again; never waits. Main thread only. */
 bool worker_alive(struct worker *worker);
+
+/* For how many milliseconds it has not come by since it was asked to; asks again where it has. Never waits; apart from
+ * worker_alive. Main thread only. */
+uint64_t worker_silent_ms(struct worker *worker);
 
 /* Connections accepted so far, those that were turned away included. Any thread. */
 uint64_t worker_accepted(const struct worker *worker);

@@ -1,0 +1,155 @@
+/* How the gateway goes: for people and probes. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "http_parts.h"
+#include "inspect.h"
+#include "record.h"
+#include "version.h"
+
+#pragma weak inspect_status
+#pragma weak inspect_connections
+#pragma weak inspect_report
+#pragma weak inspect_certificates
+#pragma weak inspect_peers
+#pragma weak inspect_notifiers
+#pragma weak inspect_rules
+#pragma weak inspect_ratchet
+
+#define CONNECTIONS_MOST 500
+#define SILENT_MS 5000 /* a worker that has not come by for so long does not answer */
+
+static void put_words(struct http_reply *reply, unsigned status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+static void put_words(struct http_reply *reply, unsigned status, const char *format, ...)
+{
+	va_list arguments;
+	char *words = NULL;
+	int size;
+
+	va_start(arguments, format);
+	size = vasprintf(&words, format, arguments);
+	va_end(arguments);
+	if (size < 0)
+		return;
+	*reply = (struct http_reply){.status = status, .type = "text/plain; charset=utf-8", .body = words, .size = (size_t)size};
+}
+
+/* --- health --- */
+
+void http_watch_workers(struct http *http)
+{
+	for (unsigned i = 0; i < http->daemon->worker_count; i++)
+		(void)worker_silent_ms(http->daemon->workers[i]);
+}
+
+void http_health(struct http *http, struct http_reply *reply)
+{
+	const struct daemon *daemon = http->daemon;
+
+	for (unsigned i = 0; i < daemon->worker_count; i++) {
+		uint64_t silent_ms = worker_silent_ms(daemon->workers[i]);
+
+		if (silent_ms >= SILENT_MS) {
+			put_words(reply, MHD_HTTP_SERVICE_UNAVAILABLE, "worker %u has not answered for %llu s\n", i,
+			          (unsigned long long)(silent_ms / 1000));
+			return;
+		}
+	}
+	put_words(reply, MHD_HTTP_OK, "ok: %u worker%s answer%s\n", daemon->worker_count, daemon->worker_count == 1 ? "" : "s",
+	          daemon->worker_count == 1 ? "s" : "");
+}
+
+const char *http_unready(const struct daemon *daemon)
+{
+	const struct notifiers *notifiers = daemon->snapshot->notifiers;
+	struct notifier_state state;
+
+	if (daemon->succeeded)
+		return "retired: another process has taken over";
+	if (daemon->draining)
+		return "draining: no new connections are taken";
+	if (!daemon->serving)
+		return "starting";
+	/* It would refuse every connection that comes. */
+	for (size_t i = 0; i < notifiers_count(notifiers); i++) {
+		notifiers_state(notifiers, i, &state);
+		if (state.on_error == ON_ERROR_REFUSE && state.status.failing)
+			return "a notifier with on_error = refuse takes nothing: every connection would be refused";
+	}
+	return NULL;
+}
+
+void http_ready(struct http *http, struct http_reply *reply)
+{
+	const char *why = http_unready(http->daemon);
+
+	put_words(reply, why == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "%s\n", why == NULL ? "ready" : why);
+}
+
+/* --- /status.json --- */
+
+static json_t *open_json(const struct metrics_totals *totals)
+{
+	return json_pack("{s:I,s:I,s:I}", "secured", (json_int_t)totals->open[METRICS_SECURED], "clear",
+	                 (json_int_t)totals->open[METRICS_CLEAR], "undecided", (json_int_t)totals->open[METRICS_UNDECIDED]);
+}
+
+static json_t *utc(uint64_t time_us)
+{
+	char buffer[40];
+	struct text text;
+
+	text_init(&text, buffer, sizeof(buffer));
+	text_put_utc(&text, time_us);
+	return json_string(buffer);
+}
+
+static json_t *status_json(struct daemon *daemon)
+{
+	const char *why = http_unready(daemon);
+	struct metrics_totals totals;
+	json_t *status = inspect_status(daemon);
+
+	metrics_totals(daemon->metrics, &totals);
+	(void)json_object_set_new(status, "open", open_json(&totals));
+	(void)json_object_set_new(status, "ready", json_boolean(why == NULL));
+	if (why != NULL)
+		(void)json_object_set_new(status, "not_ready", json_string(why));
+	(void)json_object_set_new(status, "refusals", json_integer((json_int_t)totals.refusals));
+	(void)json_object_set_new(status, "handshakes", json_integer((json_int_t)totals.handshakes));
+	(void)json_object_set_new(status, "now", utc(record_now_us()));
+	return status;
+}
+
+/* The array that an answer is, or has as its member `key`. Takes over the reference. */
+static json_t *array_of(json_t *answer, const char *key)
+{
+	json_t *array = json_is_array(answer) ? answer : json_object_get(answer, key);
+
+	if (array == answer)
+		return array;
+	json_incref(array);
+	json_decref(answer);
+	return array;
+}
+
+void http_status(struct http *http, struct http_reply *reply)
+{
+	struct daemon *daemon = http->daemon;
+	struct connection_filter filter = {.most = CONNECTIONS_MOST};
+	json_t *whole = json_pack(
+	    "{s:o*,s:o*,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*}", "status", status_json(daemon), "connections",
+	    array_of(inspect_connections(daemon, &filter), "connections"), "connections_total",
+	    (json_int_t)quota_count(daemon->shared.quota), "report", inspect_report(daemon), "certificates",
+	    array_of(inspect_certificates(daemon), "certificates"), "peers", array_of(inspect_peers(daemon), "peers"),
+	    "notifiers", array_of(inspect_notifiers(daemon), "notifiers"), "rules", array_of(inspect_rules(daemon), "rules"),
+	    "ratchet", inspect_ratchet(daemon), "history", history_json(http->history, http_now_s(http), record_now_us()));
+	char *body = whole != NULL ? json_dumps(whole, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+
+	json_decref(whole);
+	if (body != NULL)
+		*reply = (struct http_reply){
+		    .status = MHD_HTTP_OK, .type = "application/json; charset=utf-8", .body = body, .size = strlen(body)};
+}

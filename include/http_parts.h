@@ -1,0 +1,89 @@
+/*
+ * What http.c (sockets, connections), http_reply.c (requests), http_status.c, http_metrics.c and http_events.c (answers)
+ * share. Nobody else includes it. Main thread only.
+ */
+#ifndef HTTP_PARTS_H
+#define HTTP_PARTS_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "address.h"
+#include "daemon_parts.h"
+#include "history.h"
+#include "http.h"
+#include "listener.h"
+
+/* Connections that one address takes at once; more wait in its backlog. */
+#define HTTP_CONNECTIONS 64
+#define HTTP_CONNECTION_BYTES (16 * 1024)
+#define HTTP_TIMEOUT_S 10  /* for a whole request, and for silence */
+#define HTTP_REPLY_S 60    /* for a whole answer; events apart */
+
+struct http_door;
+struct http_events;
+
+struct http {
+	struct daemon *daemon;
+	struct http_door *doors, *prepared;
+	struct http_client *clients;
+	struct listener_set listeners; /* of http_listeners: an array of our own, with borrowed members */
+	struct history *history;
+	struct http_events *events;
+	uint64_t ticks, requests[6]; /* answered, by the first digit of the status */
+	bool closing;
+};
+
+/* A client's connection. */
+struct http_client {
+	struct http_client *next, *previous;
+	struct http *http;
+	struct MHD_Connection *connection;
+	uint64_t since_s;  /* when the request or answer at hand began */
+	bool answering, streaming;
+};
+
+/* An answer. `body` is malloc'ed and becomes the reply's; or `fixed` is there for ever. */
+struct http_reply {
+	unsigned status;
+	const char *type;
+	char *body;
+	const void *fixed;
+	size_t size;
+};
+
+/* The files of the page, embedded: NULL where there is none at this path. */
+struct http_file {
+	const char *path, *type;
+	const unsigned char *at;
+	size_t size;
+};
+const struct http_file *http_file(const char *path);
+
+/* http_reply.c: the handler of all requests. */
+enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, const char *path, const char *method,
+                            const char *version, const char *upload, size_t *upload_size, void **state);
+
+/* Give `response` (its reference is taken over; NULL: no memory) the headers that all have, and send it. */
+enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, const char *type,
+                          struct MHD_Response *response);
+
+/* http_status.c, http_metrics.c: fill in the reply; on failure it stays as it is (500). */
+void http_status(struct http *http, struct http_reply *reply);
+void http_health(struct http *http, struct http_reply *reply);
+void http_ready(struct http *http, struct http_reply *reply);
+void http_metrics(struct http *http, struct http_reply *reply);
+
+/* http_status.c: ask the workers whether they are alive. */
+void http_watch_workers(struct http *http);
+
+/* Seconds of a clock that does not jump. */
+uint64_t http_now_s(const struct http *http);
+
+/* Why this gateway should get no connections, in words; NULL: it should. */
+const char *http_unready(const struct daemon *daemon);
+
+#endif
