@@ -42,6 +42,11 @@ enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, co
 
 /* --- who may ask --- */
 
+struct http_request {
+	struct MHD_Connection *connection;
+	const char *path, *method, *version;
+};
+
 /* The host of a Host header without its port, into `name`. 0, or -1: there is none that could be right. */
 static int host_of(const char *host, char *name, size_t size)
 {
@@ -141,24 +146,25 @@ static void find(struct http *http, const char *path, struct http_reply *reply)
 	say(reply, MHD_HTTP_NOT_FOUND, "not found: there are / /metrics /healthz /readyz /status.json /events\n");
 }
 
-static void judge(struct http_client *client, const char *path, const char *method, const char *version,
-                  struct http_reply *reply)
+/* Is something wrong with the request, whatever it asks for? Then the reply says what. */
+static bool is_wrong(const struct http_request *request, struct http_reply *reply)
 {
 	struct hosts hosts = {0};
 
-	(void)MHD_get_connection_values(client->connection, MHD_HEADER_KIND, on_header, &hosts);
-	if (hosts.count > 1 || (hosts.count == 0 && strcmp(version, MHD_HTTP_VERSION_1_0) != 0))
+	(void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, on_header, &hosts);
+	if (hosts.count > 1 || (hosts.count == 0 && strcmp(request->version, MHD_HTTP_VERSION_1_0) != 0))
 		say(reply, MHD_HTTP_BAD_REQUEST, "one Host header is needed\n");
 	else if (hosts.foreign)
 		say(reply, MHD_HTTP_FORBIDDEN, "this host is asked for by localhost or a loopback address only\n");
-	else if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+	else if (strcmp(request->method, MHD_HTTP_METHOD_GET) != 0 && strcmp(request->method, MHD_HTTP_METHOD_HEAD) != 0)
 		say(reply, MHD_HTTP_METHOD_NOT_ALLOWED, "nothing can be changed here: GET and HEAD only\n");
-	else if (has_body(client->connection))
+	else if (has_body(request->connection))
 		say(reply, MHD_HTTP_BAD_REQUEST, "a request has no body here\n");
-	else if (is_cross_site(client->connection, path))
+	else if (is_cross_site(request->connection, request->path))
 		say(reply, MHD_HTTP_FORBIDDEN, "not for pages of other sites\n");
 	else
-		find(client->http, path, reply);
+		return false;
+	return true;
 }
 
 static struct MHD_Response *response_of(const struct http_reply *reply)
@@ -173,11 +179,15 @@ static struct MHD_Response *response_of(const struct http_reply *reply)
 	return response;
 }
 
+/* Called twice for each request: when its headers are there, and when all of it is. An answer the first time ends the connection,
+ * which is right for those who did wrong. */
 enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, const char *path, const char *method,
                             const char *version, const char *upload, size_t *upload_size, void **state)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct http_client *client = info != NULL ? info->socket_context : NULL;
+	const struct http_request request = {connection, path, method, version};
+	bool first = *state == NULL;
 	struct http_reply reply;
 
 	(void)context;
@@ -186,10 +196,12 @@ enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, co
 		return MHD_NO;
 	*upload_size = 0;
 	*state = client;
-	client->connection = connection;
+	if (first && !is_wrong(&request, &reply))
+		return MHD_YES;
 	client->answering = true;
 	client->since_s = http_now_s(client->http);
-	judge(client, path, method, version, &reply);
+	if (!first)
+		find(client->http, path, &reply);
 	client->http->requests[reply.status / 100 % 6]++;
 	return http_send(connection, reply.status, reply.type, response_of(&reply));
 }

@@ -17,6 +17,8 @@
 #pragma weak inspect_rules
 #pragma weak inspect_ratchet
 
+#define ASK(what, ...) ((what) != NULL ? what(__VA_ARGS__) : NULL)
+
 #define CONNECTIONS_MOST 500
 #define SILENT_MS 5000 /* a worker that has not come by for so long does not answer */
 
@@ -110,7 +112,10 @@ static json_t *status_json(struct daemon *daemon)
 {
 	const char *why = http_unready(daemon);
 	struct metrics_totals totals;
-	json_t *status = inspect_status(daemon);
+	json_t *status = ASK(inspect_status, daemon);
+
+	if (status == NULL)
+		status = json_object();
 
 	metrics_totals(daemon->metrics, &totals);
 	(void)json_object_set_new(status, "open", open_json(&totals));
@@ -126,6 +131,8 @@ static json_t *status_json(struct daemon *daemon)
 /* The array that an answer is, or has as its member `key`. Takes over the reference. */
 static json_t *array_of(json_t *answer, const char *key)
 {
+	if (answer == NULL)
+		return json_array();
 	json_t *array = json_is_array(answer) ? answer : json_object_get(answer, key);
 
 	if (array == answer)
@@ -141,11 +148,11 @@ void http_status(struct http *http, struct http_reply *reply)
 	struct connection_filter filter = {.most = CONNECTIONS_MOST};
 	json_t *whole = json_pack(
 	    "{s:o*,s:o*,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*}", "status", status_json(daemon), "connections",
-	    array_of(inspect_connections(daemon, &filter), "connections"), "connections_total",
-	    (json_int_t)quota_count(daemon->shared.quota), "report", inspect_report(daemon), "certificates",
-	    array_of(inspect_certificates(daemon), "certificates"), "peers", array_of(inspect_peers(daemon), "peers"),
-	    "notifiers", array_of(inspect_notifiers(daemon), "notifiers"), "rules", array_of(inspect_rules(daemon), "rules"),
-	    "ratchet", inspect_ratchet(daemon), "history", history_json(http->history, http_now_s(http), record_now_us()));
+	    array_of(ASK(inspect_connections, daemon, &filter), "connections"), "connections_total",
+	    (json_int_t)quota_count(daemon->shared.quota), "report", ASK(inspect_report, daemon), "certificates",
+	    array_of(ASK(inspect_certificates, daemon), "certificates"), "peers", array_of(ASK(inspect_peers, daemon), "peers"),
+	    "notifiers", array_of(ASK(inspect_notifiers, daemon), "notifiers"), "rules", array_of(ASK(inspect_rules, daemon), "rules"),
+	    "ratchet", ASK(inspect_ratchet, daemon), "history", history_json(http->history, http_now_s(http), record_now_us()));
 	char *body = whole != NULL ? json_dumps(whole, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
 	json_decref(whole);
