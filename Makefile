@@ -28,6 +28,7 @@ COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets 
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
           ratchet_file proxyheader proxyheader_write
 COMMON += report report_json report_names report_print report_line session_report report_command
+COMMON += smf smf_tls smf_sessions smf_table smf_file
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread
@@ -46,6 +47,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
 UNIT_TESTS += notifier_plugin
+UNIT_TESTS += smf smf_table smf_file
 UNIT_TESTS += report report_line jsontext
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade

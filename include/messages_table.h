@@ -45,6 +45,10 @@
 	MESSAGE(UPGRADE_DONE, "CCI1061I", LEVEL_INFO, "upgrade: the new process has taken over", "None. This one ends with its last connection, or after drain in [timeouts].") \
 	MESSAGE(UPGRADE_FAILED, "CCI1062E", LEVEL_ERROR, "no upgrade, this process goes on as before", "Correct what the detail and the lines of the new process name, and send SIGUSR2 again.") \
 	MESSAGE(HTTP_LISTENING, "CCI1090I", LEVEL_INFO, "page and metrics are served", "None. [control] http names the address; it has no password.") \
+	MESSAGE(SMF_CUT, "CCI1100W", LEVEL_WARNING, "half an SMF record at the end of a file was cut off", "None, if a process or the machine had stopped in the middle of a write. number is how many bytes it had.") \
+	MESSAGE(SMF_NOT_WRITTEN, "CCI1101E", LEVEL_ERROR, "SMF records cannot be written", "Correct what detail names: make room, or give the user the right. Records wait as far as queue of the notifier goes, and it is tried again every second.") \
+	MESSAGE(SMF_FULL, "CCI1102W", LEVEL_WARNING, "more connections or security sessions than SMF records can follow one by one", "None. number is how many since the last such line; docs/smf.md says what their records lack.") \
+	MESSAGE(SMF_LOST, "CCI1103W", LEVEL_WARNING, "SMF records were lost at the end", "Correct what detail names. number is how many events were dropped in all.") \
 	MESSAGE(PLUGIN_LOADED, "CCI1114I", LEVEL_INFO, "a notifier plug-in is loaded", "None.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \

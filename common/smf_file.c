@@ -1,0 +1,284 @@
+/* Appends framed records, all or nothing, under a lock on the file. */
+#include "smf_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GATHER_BYTES 65536
+#define WALK_BYTES 65536
+#define HEADER_SIZE 24 /* of a record: less is none */
+#define LOCK_TRIES 200 /* of 5 ms */
+
+struct smf_file {
+	int fd;
+	mode_t mode;
+	off_t end;     /* where a record ended when we last looked */
+	size_t used;
+	char *path;
+	uint8_t gathered[GATHER_BYTES];
+};
+
+/* Others hold it for the time of a write. */
+static int lock(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	errno = EWOULDBLOCK;
+	return -1;
+}
+
+static void unlock(int fd)
+{
+	(void)flock(fd, LOCK_UN);
+}
+
+/* --- what is in the file already --- */
+
+struct walk {
+	int fd;
+	off_t size, at;       /* at: all before it are whole records */
+	off_t window_at;
+	size_t window_used;
+	uint8_t window[WALK_BYTES];
+};
+
+/* Up to `size` bytes at `at`; NULL: they cannot be read. */
+static const uint8_t *look(struct walk *walk, size_t size)
+{
+	ssize_t got;
+
+	if (walk->at >= walk->window_at && walk->at + (off_t)size <= walk->window_at + (off_t)walk->window_used)
+		return walk->window + (walk->at - walk->window_at);
+	got = pread(walk->fd, walk->window, sizeof(walk->window), walk->at);
+	walk->window_at = walk->at;
+	walk->window_used = got > 0 ? (size_t)got : 0;
+	return walk->window_used >= size ? walk->window : NULL;
+}
+
+static unsigned get16(const uint8_t *at)
+{
+	return (unsigned)at[0] << 8 | at[1];
+}
+
+/* Moves to the first byte that no whole record covers. 0, or -1: something that is no record is there. */
+static int walk_records(struct walk *walk)
+{
+	while (walk->at < walk->size) {
+		off_t left = walk->size - walk->at;
+		size_t seen = left < 6 ? (size_t)left : 6;
+		const uint8_t *head = look(walk, seen);
+
+		if (head == NULL || (seen >= 4 && (get16(head) < HEADER_SIZE || get16(head + 2) != 0)))
+			return -1;
+		/* The beginning of one, as far as there is any; what is too short to tell was not begun by us unless others
+		 * come before it. */
+		if (seen < 6)
+			return walk->at > 0 ? 0 : -1;
+		if (head[5] != 119)
+			return -1;
+		if ((off_t)get16(head) > left)
+			return 0;
+		walk->at += get16(head);
+	}
+	return 0;
+}
+
+/* From *end on, which is the end of a record, to the end of the file, which becomes one and *end. */
+static int walk_file(int fd, const char *path, off_t *end, uint64_t *cut_bytes, struct error *error)
+{
+	struct walk *walk = calloc(1, sizeof(*walk));
+	off_t size, at;
+	int result;
+
+	if (walk == NULL)
+		return error_set(error, "not enough memory to look through %s", path);
+	walk->fd = fd;
+	walk->size = size = lseek(fd, 0, SEEK_END);
+	walk->at = *end <= size ? *end : 0;
+	result = walk_records(walk);
+	at = walk->at;
+	free(walk);
+	if (result != 0)
+		return error_set(error, "%s: what stands at byte %lld is no SMF record: move the file away, a new one is made",
+		                 path, (long long)at);
+	*cut_bytes = (uint64_t)(size - at);
+	if (at < size && ftruncate(fd, at) != 0)
+		return error_set(error, "%s ends with half a record that cannot be cut off: %s", path, strerrordesc_np(errno));
+	*end = at;
+	return 0;
+}
+
+/* --- open --- */
+
+static int open_path(const char *path, mode_t mode, struct error *error)
+{
+	/* Whoever opens a FIFO would wait. */
+	const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	struct stat status;
+	int fd = open(path, flags);
+
+	if (fd < 0 && errno == ENOENT) {
+		fd = open(path, flags | O_CREAT | O_EXCL, mode);
+		if (fd >= 0)
+			(void)fchmod(fd, mode);
+		else if (errno == EEXIST)
+			fd = open(path, flags);
+	}
+	if (fd < 0)
+		return error_set(error, "%s: %s", path, strerrordesc_np(errno));
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		return fd;
+	close(fd);
+	return error_set(error, "%s is not a regular file", path);
+}
+
+static int open_checked(const char *path, mode_t mode, off_t *end, uint64_t *cut_bytes, struct error *error)
+{
+	int fd = open_path(path, mode, error), result;
+
+	*end = 0;
+	*cut_bytes = 0;
+	if (fd < 0)
+		return -1;
+	if (lock(fd) != 0) {
+		error_set(error, "%s is locked by another process: %s", path, strerrordesc_np(errno));
+		close(fd);
+		return -1;
+	}
+	result = walk_file(fd, path, end, cut_bytes, error);
+	unlock(fd);
+	if (result == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+struct smf_file *smf_file_open(const char *path, mode_t mode, uint64_t *cut_bytes, struct error *error)
+{
+	struct smf_file *file = calloc(1, sizeof(*file));
+
+	if (file == NULL || (file->path = strdup(path)) == NULL) {
+		error_set(error, "not enough memory for %s", path);
+		free(file);
+		return NULL;
+	}
+	file->mode = mode;
+	file->fd = open_checked(path, mode, &file->end, cut_bytes, error);
+	if (file->fd >= 0)
+		return file;
+	free(file->path);
+	free(file);
+	return NULL;
+}
+
+int smf_file_reopen(struct smf_file *file, uint64_t *cut_bytes, struct error *error)
+{
+	off_t end;
+	int fd;
+
+	*cut_bytes = 0;
+	if (smf_file_flush(file, error) != 0)
+		return -1;
+	fd = open_checked(file->path, file->mode, &end, cut_bytes, error);
+	if (fd < 0)
+		return -1;
+	close(file->fd);
+	file->fd = fd;
+	file->end = end;
+	return 0;
+}
+
+/* --- write --- */
+
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t done = write(fd, bytes, size);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0) {
+			errno = done == 0 ? ENOSPC : errno;
+			return -1;
+		}
+		bytes += done;
+		size -= (size_t)done;
+	}
+	return 0;
+}
+
+/* Another process may have written since, or have died while it did; a failed write of ours may not have been undone. */
+static int append_locked(struct smf_file *file, const uint8_t *bytes, size_t size, struct error *error)
+{
+	uint64_t cut_bytes;
+	int why;
+
+	if (lseek(file->fd, 0, SEEK_END) != file->end &&
+	    walk_file(file->fd, file->path, &file->end, &cut_bytes, error) != 0)
+		return -1;
+	if (write_all(file->fd, bytes, size) == 0) {
+		file->end += (off_t)size;
+		return 0;
+	}
+	why = errno;
+	(void)!ftruncate(file->fd, file->end);
+	return error_set(error, "%s: %s", file->path, strerrordesc_np(why));
+}
+
+static int append(struct smf_file *file, const uint8_t *bytes, size_t size, struct error *error)
+{
+	int result;
+
+	if (lock(file->fd) != 0)
+		return error_set(error, "%s is locked by another process: %s", file->path, strerrordesc_np(errno));
+	result = append_locked(file, bytes, size, error);
+	unlock(file->fd);
+	return result;
+}
+
+int smf_file_flush(struct smf_file *file, struct error *error)
+{
+	if (file->used > 0 && append(file, file->gathered, file->used, error) != 0)
+		return -1;
+	file->used = 0;
+	return 0;
+}
+
+int smf_file_put(struct smf_file *file, const uint8_t *records, size_t size, struct error *error)
+{
+	if (size > sizeof(file->gathered) - file->used && smf_file_flush(file, error) != 0)
+		return -1;
+	if (size > sizeof(file->gathered))
+		return append(file, records, size, error);
+	memcpy(file->gathered + file->used, records, size);
+	file->used += size;
+	return 0;
+}
+
+size_t smf_file_waiting(const struct smf_file *file)
+{
+	return file->used;
+}
+
+void smf_file_close(struct smf_file *file)
+{
+	if (file == NULL)
+		return;
+	close(file->fd);
+	free(file->path);
+	free(file);
+}
