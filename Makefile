@@ -27,8 +27,8 @@ COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
           ratchet_file proxyheader proxyheader_write
-COMMON += report report_json report_names report_print report_line session_report report_command
 COMMON += smf smf_tls smf_sessions smf_table smf_file
+COMMON += report report_json report_names report_print report_line session_report report_command record_json
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread
@@ -48,7 +48,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
 UNIT_TESTS += notifier_plugin
 UNIT_TESTS += smf smf_table smf_file
-UNIT_TESTS += report report_line jsontext
+UNIT_TESTS += report report_line jsontext record_json
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += report

@@ -65,8 +65,7 @@ static void fill_tls(struct cci_event *event, const struct tls_facts *facts)
 	event->verify = facts->verify;
 }
 
-/* All that went in the clear on this leg; the counts stand still once it is TLS. */
-static void clear_bytes(const struct leg *leg, uint64_t *in, uint64_t *out)
+void leg_clear_bytes(const struct leg *leg, uint64_t *in, uint64_t *out)
 {
 	struct channel_count count;
 
@@ -88,6 +87,7 @@ static void fill_end(struct cci_event *event, const struct leg *leg, const struc
 	event->truncated = news->truncated;
 	event->secured = leg->secured;
 	event->tls_confirmed = leg->confirmed;
+	event->record = news->record;
 }
 
 enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
@@ -110,7 +110,7 @@ enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cc
 	event.listener = leg->listener;
 	event.rule = leg->rule != NULL ? leg->rule : "";
 	event.policy = leg->policy;
-	clear_bytes(leg, &event.clear_in, &event.clear_out);
+	leg_clear_bytes(leg, &event.clear_in, &event.clear_out);
 	if (news->facts != NULL)
 		fill_tls(&event, news->facts);
 	fill_end(&event, leg, news);
@@ -244,7 +244,7 @@ static void put_times(struct logline *line, const struct record *record)
 {
 	uint64_t clear_in, clear_out;
 
-	clear_bytes(&record->front, &clear_in, &clear_out);
+	leg_clear_bytes(&record->front, &clear_in, &clear_out);
 	log_number(line, "clear_in", clear_in);
 	log_number(line, "clear_out", clear_out);
 	log_number(line, "up", record->up);

@@ -1,4 +1,7 @@
 /* All who are to hear of it when a session ends: the record, the notifiers, and those who count. */
+#include <stdlib.h>
+
+#include "record_json.h"
 #include "session_stages.h"
 
 static bool is_truncated(enum reason reason)
@@ -25,6 +28,25 @@ static void tell_end(struct session *session, const struct leg *leg, uint64_t in
 	news.truncated = is_truncated(record->reason) && record->reason_at_back == (leg == &record->back);
 	ignored = leg_tell(leg, session->snapshot->notifiers, type, &news);
 	(void)ignored;
+}
+
+/* All there is to say, to those who keep records. */
+static void tell_record(struct session *session)
+{
+	struct notifiers *notifiers = session->snapshot->notifiers;
+	struct leg_news news = {.reason = session->record.reason};
+	enum reason ignored;
+	char *line;
+
+	if (!notifiers_want(notifiers, CCI_RECORD))
+		return;
+	line = record_json(&session->record, NULL);
+	if (line == NULL)
+		return;
+	news.record = line;
+	ignored = leg_tell(&session->record.front, notifiers, CCI_RECORD, &news);
+	(void)ignored;
+	free(line);
 }
 
 /* The stage in which a session ends took time too. */
@@ -109,4 +131,6 @@ void session_account(struct session *session)
 		tell_end(session, &record->front, record->up, record->down);
 	if (session->destination == TO_PEER && session->back != NULL)
 		tell_end(session, &record->back, record->down, record->up);
+	if (!is_noise(record->reason))
+		tell_record(session);
 }

@@ -52,6 +52,9 @@ enum reason leg_learn(struct leg *leg, const struct params *message) MUST_CHECK;
 /* Release what the leg owns. */
 void leg_close(struct leg *leg);
 
+/* All that went in the clear on this leg; the counts stand still once it is TLS. */
+void leg_clear_bytes(const struct leg *leg, uint64_t *in, uint64_t *out);
+
 /* What an event may carry beside the leg; zeroed where it does not apply. */
 struct leg_news {
 	const struct tls_facts *facts;
@@ -59,6 +62,7 @@ struct leg_news {
 	const char *detail;
 	uint64_t bytes_in, bytes_out, duration_us;
 	bool truncated;
+	const char *record; /* CCI_RECORD: the line of record_json.h */
 };
 
 /* Tell the notifiers. REASON_NONE or _NOTIFIER_REFUSED. */

@@ -1,0 +1,157 @@
+/* The closing record as JSON: the members of the log line (record.c), under the same names. */
+#include "record_json.h"
+
+#include <string.h>
+
+#include "jsontext.h"
+#include "tlsverdict.h"
+
+/* What a peer or the configuration has not said is left out. */
+static void put_text(json_t *object, const char *key, const char *text)
+{
+	if (text != NULL && text[0] != '\0')
+		json_put_text(object, key, text);
+}
+
+/* Keys of the two legs differ in their prefix alone. */
+static const char *key_of(const char *prefix, const char *key, char buffer[48])
+{
+	(void)snprintf(buffer, 48, "%s%s", prefix, key);
+	return buffer;
+}
+
+static void put_tls(json_t *object, const struct leg *leg, const char *prefix)
+{
+	struct tls_facts facts;
+	char key[48];
+
+	tls_facts_of(channel_ssl(leg->channel), &facts);
+	json_put_utc(object, key_of(prefix, "secured_at", key), leg->secured_at_us);
+	put_text(object, key_of(prefix, "tls_version", key), facts.version);
+	put_text(object, key_of(prefix, "tls_suite", key), facts.suite);
+	put_text(object, key_of(prefix, "tls_group", key), facts.group);
+	put_text(object, key_of(prefix, "tls_alpn", key), facts.alpn);
+	put_text(object, key_of(prefix, "tls_start", key), leg->direct ? "direct" : "upgrade");
+	json_put_bool(object, key_of(prefix, "tls_resumed", key), facts.resumed);
+	json_put_bool(object, key_of(prefix, "confirmed", key), leg->confirmed);
+	put_text(object, key_of(prefix, "verify", key), facts.verify);
+	if (!facts.has_peer)
+		return;
+	put_text(object, key_of(prefix, "peer_subject", key), facts.subject);
+	put_text(object, key_of(prefix, "peer_names", key), facts.names);
+	put_text(object, key_of(prefix, "peer_serial", key), facts.serial);
+	put_text(object, key_of(prefix, "peer_not_after", key), facts.not_after);
+}
+
+static void put_security(json_t *object, const struct leg *leg, const char *prefix)
+{
+	char key[48];
+
+	json_put_bool(object, key_of(prefix, "secured", key), leg->secured);
+	if (leg->secured && leg->channel != NULL && channel_ssl(leg->channel) != NULL)
+		put_tls(object, leg, prefix);
+}
+
+static void put_decision(json_t *object, const struct record *record)
+{
+	const struct leg *leg = &record->front;
+	char rule[96];
+
+	put_text(object, "asked", record->asked);
+	put_text(object, "outcome", record->outcome);
+	if (leg->rule != NULL) {
+		(void)snprintf(rule, sizeof(rule), "%s:%u", leg->rule, record->rule_line);
+		put_text(object, "rule", rule);
+	}
+	put_text(object, "policy", leg->policy);
+	put_text(object, "audit_policy", record->audit);
+	put_text(object, "audit_outcome", record->audit_outcome);
+	if (record->audit_reason != REASON_NONE)
+		put_text(object, "audit_reason", reason_word(record->audit_reason));
+	put_text(object, "never_outcome", record->never);
+	if (record->never_reason != REASON_NONE)
+		put_text(object, "never_reason", reason_word(record->never_reason));
+}
+
+static void put_front(json_t *object, const struct record *record)
+{
+	const struct leg *leg = &record->front;
+
+	if (leg->has_peer_connection)
+		json_put_hex(object, "client_conn", leg->peer_connection, sizeof(leg->peer_connection));
+	if (leg->remote.any.sa_family != 0)
+		json_put_address(object, "from", &leg->remote.any);
+	if (leg->via != NULL)
+		json_put_address(object, "via", &leg->via->any);
+	put_text(object, "listener", leg->listener);
+	put_decision(object, record);
+	put_text(object, "sysid", leg->sysid);
+	put_text(object, "target", leg->target);
+	put_text(object, "agent", leg->agent);
+	json_put_bool(object, "relayed", record->relayed);
+	json_put_bool(object, "ratcheted", record->ratcheted);
+	put_security(object, leg, "");
+}
+
+static void put_back(json_t *object, const struct record *record)
+{
+	const struct leg *leg = &record->back;
+
+	put_text(object, "to_kind", record->service_kind);
+	put_text(object, "to_name", record->service);
+	if (leg->channel == NULL)
+		return;
+	if (leg->remote.any.sa_family != 0)
+		json_put_address(object, "to", &leg->remote.any);
+	if (record->service_kind == NULL || strcmp(record->service_kind, "peer") != 0)
+		return;
+	put_text(object, "to_sysid", leg->sysid);
+	put_text(object, "to_agent", leg->agent);
+	if (leg->has_peer_connection)
+		json_put_hex(object, "to_conn", leg->peer_connection, sizeof(leg->peer_connection));
+	put_security(object, leg, "to_");
+}
+
+static void put_numbers(json_t *object, const struct record *record)
+{
+	uint64_t clear_in, clear_out;
+
+	leg_clear_bytes(&record->front, &clear_in, &clear_out);
+	json_put_number(object, "clear_in", clear_in);
+	json_put_number(object, "clear_out", clear_out);
+	json_put_number(object, "up", record->up);
+	json_put_number(object, "down", record->down);
+	json_put_utc(object, "started", record->started_us);
+	json_put_number(object, "exchange_us", record->front.exchange_us);
+	json_put_number(object, "handshake_us", record->front.handshake_us);
+	json_put_number(object, "connect_us", record->connect_us);
+	json_put_number(object, "duration_us", record->duration_us);
+}
+
+static void put_end(json_t *object, const struct record *record)
+{
+	if (record->refuse_code != 0)
+		json_put_number(object, "refuse", record->refuse_code);
+	if (record->reason != REASON_ENDED)
+		put_text(object, "at", record->reason_at_back ? "back" : "front");
+	json_put_bool(object, "truncated", record->reason == REASON_TRUNCATED);
+	put_text(object, "detail", record->detail);
+	put_text(object, record->back.secured ? "peer_text" : "peer_text_unauthenticated", record->peer_text);
+}
+
+char *record_json(const struct record *record, size_t *size)
+{
+	json_t *object = json_object();
+	char conn[CONNECTION_TEXT_SIZE];
+
+	json_put_text(object, "event", "record");
+	json_put_utc(object, "time", record->started_us + record->duration_us);
+	json_put_text(object, "conn", connection_text(record->connection, conn));
+	put_text(object, "gateway", record->front.gateway);
+	json_put_text(object, "reason", reason_word(record->reason));
+	put_front(object, record);
+	put_back(object, record);
+	put_numbers(object, record);
+	put_end(object, record);
+	return json_line(object, size);
+}
