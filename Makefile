@@ -29,6 +29,8 @@ COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets 
           ratchet_file proxyheader proxyheader_write
 COMMON += smf smf_tls smf_sessions smf_table smf_file
 COMMON += report report_json report_names report_print report_line session_report report_command record_json
+COMMON += report report_json report_names report_print report_line session_report report_command
+COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread

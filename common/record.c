@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "event_tls.h"
 #include "log.h"
 
 void leg_init(struct leg *leg, enum cci_role role, const char *gateway, const uint8_t *connection)
@@ -77,6 +78,22 @@ void leg_clear_bytes(const struct leg *leg, uint64_t *in, uint64_t *out)
 	*out = count.clear_out;
 }
 
+/* Since version 2 of the interface. */
+static void fill_more(struct cci_event *event, const struct leg *leg, struct event_tls *texts)
+{
+	SSL *ssl = leg->channel != NULL ? channel_ssl(leg->channel) : NULL;
+	bool is_over = event->type == CCI_CLOSED || event->type == CCI_REFUSED || event->type == CCI_HANDSHAKE_FAILED;
+
+	event->started_us = leg->started_us;
+	event->secured_us = leg->secured_at_us;
+	event->peer_connection = leg->has_peer_connection ? leg->peer_connection : NULL;
+	event->tls_start = ssl == NULL ? NULL : leg->direct ? "direct" : "upgrade";
+	if (ssl != NULL && leg->secured)
+		event_tls_fill(event, ssl, texts);
+	if (is_over)
+		event_tcp_fill(event);
+}
+
 static void fill_end(struct cci_event *event, const struct leg *leg, const struct leg_news *news)
 {
 	event->reason = news->reason != REASON_NONE ? reason_word(news->reason) : "";
@@ -94,6 +111,7 @@ enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cc
                      const struct leg_news *news)
 {
 	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = (int32_t)type};
+	struct event_tls texts;
 
 	if (!notifiers_want(notifiers, type))
 		return REASON_NONE;
@@ -113,6 +131,7 @@ enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cc
 	leg_clear_bytes(leg, &event.clear_in, &event.clear_out);
 	if (news->facts != NULL)
 		fill_tls(&event, news->facts);
+	fill_more(&event, leg, &texts);
 	fill_end(&event, leg, news);
 	return notifiers_tell(notifiers, &event);
 }

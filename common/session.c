@@ -188,6 +188,7 @@ static void init_record(struct session *session, const union socket_address *rem
 		memcpy(record->connection, &record->started_us, sizeof(record->started_us));
 	leg_init(&record->front, CCI_ACCEPTING, config->gateway.sysid, record->connection);
 	leg_init(&record->back, CCI_CONNECTING, config->gateway.sysid, record->connection);
+	record->front.started_us = record->back.started_us = record->started_us;
 	record->front.listener = session->listener->place.name;
 	record->front.policy = unsecured_word((enum unsecured)session->listener->unsecured);
 	leg_attach(&record->front, session->front, remote);

@@ -36,6 +36,7 @@ struct leg {
 	bool secured, direct, confirmed;
 	bool has_peer_connection;
 	uint8_t peer_connection[PARAMS_CONNECTION_SIZE]; /* the id that the peer records it under */
+	uint64_t started_us;         /* of the session; UTC since 1970 */
 	uint64_t exchange_us, handshake_us; /* how long these stages took */
 	uint64_t secured_at_us;             /* UTC since 1970; 0: never */
 };
