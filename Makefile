@@ -34,6 +34,7 @@ COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread
+COMMON += event_json outlet notifier_file
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
           session_deadlines session_account
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
@@ -50,7 +51,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
 UNIT_TESTS += notifier_plugin
 UNIT_TESTS += smf smf_table smf_file
-UNIT_TESTS += report report_line jsontext record_json
+UNIT_TESTS += report report_line jsontext record_json outlet
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += report

@@ -1,5 +1,6 @@
 /* Scenarios of the report: the command over files that are whole, broken, hostile, or not there. */
 #include <check.h>
+#include <signal.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "../unit/suite.h"
 #include "gateway.h"
+#include "peer.h"
 
 #define RECORD(sysid, asked, rest)                                                                                    \
 	"{\"event\":\"record\",\"listener\":\"hosts\",\"started\":\"2025-11-24T16:05:00.000001Z\",\"from\":\"10.1.7.9:1\"," \
@@ -159,6 +161,89 @@ START_TEST(memory_is_bounded)
 }
 END_TEST
 
+/* --- what a gateway writes --- */
+
+#define CERTS "build/test-certs/"
+
+static const char recording[] =
+    "[gateway]\nsysid = HEAD\n"
+    "[listener hosts]\naddress = 127.0.0.1:0\nunsecured_connections = allow\naudit_policy = never\nratchet = yes\n"
+    "[service ECHO]\naddress = builtin:echo\n"
+    "[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\n"
+    "[notifier records]\nkind = file\npath = %s/events\n";
+
+/* One connection from `source`, to its end. */
+static void session(int port, const char *source, const char *sysid, int security, const char *target)
+{
+	uint8_t offer[4096], answer[4096];
+	size_t size = peer_offer(offer, 1, security, sysid, target);
+	int fd = peer_connect_from(source, port), got = peer_exchange(fd, NULL, offer, size, answer);
+	SSL *ssl = NULL;
+	char back[5];
+
+	ck_assert_int_gt(got, 0);
+	if (peer_type(answer) == 2 && peer_answer(answer, got) == 1) {
+		ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"});
+		ck_assert(ssl != NULL && peer_confirm_both(ssl, offer, size, answer, (size_t)got));
+	}
+	if (peer_type(answer) == 2)
+		ck_assert(peer_write(fd, ssl, "hello", 5) && peer_read(fd, ssl, back, 5));
+	peer_free(fd, ssl);
+}
+
+static void wait_for_records(const char *name, int records)
+{
+	char *text = malloc(65536);
+	int found = 0;
+
+	for (int i = 0; i < 1000 && found < records; i++) {
+		usleep(10000);
+		read_back(name, text, 65536);
+		found = 0;
+		for (const char *at = text; (at = strstr(at, "\"event\":\"record\"")) != NULL; at++)
+			found++;
+	}
+	free(text);
+	ck_assert_int_eq(found, records);
+}
+
+START_TEST(what_a_gateway_has_written_is_what_has_come)
+{
+	struct gateway gateway;
+	char from[160], to[160];
+
+	make_folder();
+	gateway_start(&gateway, programs[_i], recording, folder);
+	session(gateway.ports[0], "127.1.1.9", "BR1", 0, "ECHO");
+	session(gateway.ports[0], "127.1.2.9", "BR2", 2, "ECHO");
+	session(gateway.ports[0], "127.1.2.9", "br2", 0, "ECHO"); /* held: refused */
+	session(gateway.ports[0], "127.1.3.9", "HEALTH", 0, "*PING");
+	close(peer_connect(gateway.ports[0]));
+	wait_for_records("events", 4);
+	(void)strcpy(from, path_of("events"));
+	(void)strcpy(to, path_of("events.1"));
+	ck_assert_int_eq(rename(from, to), 0);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	for (int i = 0; i < 500 && access(from, F_OK) != 0; i++)
+		usleep(10000);
+	session(gateway.ports[0], "127.1.4.9", "BR4", 1, "ECHO");
+	wait_for_records("events", 1);
+	gateway_stop(&gateway);
+	ck_assert_int_eq(command(programs[_i], "", "events events.1"), 0);
+	ck_assert_int_eq(strncmp(out,
+	                         "3 names: 1 clear that can do TLS, 1 clear that cannot, 1 back in the clear; never would "
+	                         "refuse 1 today\n4 sessions from 20",
+	                         114),
+	                 0);
+	ck_assert_int_eq(command(programs[_i], "", "--csv events events.1"), 0);
+	expect(out, "\r\n\"hosts\",\"BR1\",\"127.1.1.0/24\",\"clear\",,\"none\",\"clear\",\"allow\",,\"never\",\"refuse\","
+	            "\"refuse\",,,,1,5,5,0,0,no,");
+	expect(out, "\"br2\",\"127.1.2.0/24\",\"refused\",\"ratcheted\",\"none\",\"refuse\",");
+	expect(out, "\"BR2\",\"127.1.2.0/24\",\"secured\",,\"on\",\"tls\",\"allow\",,\"never\",\"tls\",\"tls\",\"1.3\",");
+	remove_folder();
+}
+END_TEST
+
 static const struct {
 	const char *words, *says;
 } usages[] = {
@@ -188,6 +273,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(files, 60);
 	tcase_add_loop_test(files, files_are_summed_up, 0, 2);
+	tcase_add_loop_test(files, what_a_gateway_has_written_is_what_has_come, 0, 2);
 	tcase_add_test(files, broken_lines_are_named_and_the_rest_is_reported);
 	tcase_add_test(files, files_that_cannot_be_read_are_named_and_the_rest_is_reported);
 	tcase_add_test(files, memory_is_bounded);

@@ -1,0 +1,234 @@
+/* A bounded queue, and the thread that empties it. */
+#include "outlet.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "thread.h"
+
+#define SECOND_MS 1000
+
+struct item {
+	struct item *next;
+	size_t size;
+	char bytes[];
+};
+
+struct outlet {
+	struct outlet_options options;
+	char name[16];
+	pthread_t thread;
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t changed;
+	struct item *first, **last;
+	uint64_t queued_bytes, written, dropped;
+	bool failing, woken, ending;
+	uint64_t until_ms; /* when ending: nothing is tried any more */
+	struct error error;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Under the lock: until something changes, or a second has passed. */
+static void wait_a_second(struct outlet *outlet)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += SECOND_MS / 1000;
+	(void)pthread_cond_timedwait(&outlet->changed, &outlet->lock, &until);
+}
+
+/* --- the thread --- */
+
+/* What waited at this moment. */
+static struct item *take(struct outlet *outlet)
+{
+	struct item *items = outlet->first;
+
+	outlet->first = NULL;
+	outlet->last = &outlet->first;
+	return items;
+}
+
+/* What was not written stands before what came meanwhile. */
+static void put_back(struct outlet *outlet, struct item *items)
+{
+	struct item **end = &items;
+
+	if (items == NULL)
+		return;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = outlet->first;
+	if (outlet->first == NULL)
+		outlet->last = end;
+	outlet->first = items;
+}
+
+/* Without the lock, which guards the counts. What could not be written is left. */
+static struct item *write_items(struct outlet *outlet, struct item *items)
+{
+	struct error error = {.text = ""};
+	int result = 0;
+
+	while (items != NULL && result == 0) {
+		struct item *item = items;
+
+		result = outlet->options.write(outlet->options.owner, item->bytes, item->size, &error);
+		(void)pthread_mutex_lock(&outlet->lock);
+		outlet->failing = result != 0;
+		if (result != 0)
+			outlet->error = error;
+		if (result == 0) {
+			outlet->queued_bytes -= item->size;
+			outlet->written++;
+			items = item->next;
+		}
+		(void)pthread_mutex_unlock(&outlet->lock);
+		if (result == 0)
+			free(item);
+	}
+	if (outlet->options.flush != NULL)
+		outlet->options.flush(outlet->options.owner);
+	return items;
+}
+
+static bool is_over(const struct outlet *outlet)
+{
+	return outlet->ending && (outlet->first == NULL || now_ms() >= outlet->until_ms);
+}
+
+static void *run(void *argument)
+{
+	struct outlet *outlet = argument;
+	struct item *items;
+
+	(void)pthread_mutex_lock(&outlet->lock);
+	while (!is_over(outlet)) {
+		/* After a failure a second passes, whatever comes. */
+		if (!outlet->woken && !outlet->ending && (outlet->first == NULL || outlet->failing))
+			wait_a_second(outlet);
+		outlet->woken = false;
+		items = take(outlet);
+		(void)pthread_mutex_unlock(&outlet->lock);
+		if (outlet->options.turn != NULL)
+			outlet->options.turn(outlet->options.owner);
+		items = write_items(outlet, items);
+		(void)pthread_mutex_lock(&outlet->lock);
+		put_back(outlet, items);
+		if (outlet->ending && outlet->failing && !is_over(outlet))
+			wait_a_second(outlet);
+	}
+	(void)pthread_mutex_unlock(&outlet->lock);
+	return NULL;
+}
+
+/* --- the others --- */
+
+struct outlet *outlet_new(const struct outlet_options *options, struct error *error)
+{
+	struct outlet *outlet = calloc(1, sizeof(*outlet));
+	pthread_condattr_t monotonic;
+
+	if (outlet == NULL) {
+		(void)error_set(error, "not enough memory");
+		return NULL;
+	}
+	outlet->options = *options;
+	(void)snprintf(outlet->name, sizeof(outlet->name), "%s", options->name);
+	outlet->options.name = outlet->name;
+	outlet->last = &outlet->first;
+	(void)pthread_mutex_init(&outlet->lock, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&outlet->changed, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+	if (thread_start(&outlet->thread, outlet->name, run, outlet, error) == 0)
+		return outlet;
+	(void)pthread_cond_destroy(&outlet->changed);
+	(void)pthread_mutex_destroy(&outlet->lock);
+	free(outlet);
+	return NULL;
+}
+
+int outlet_put(struct outlet *outlet, const char *bytes, size_t size)
+{
+	struct item *item = malloc(sizeof(*item) + size);
+	bool fits = false;
+
+	if (item != NULL) {
+		item->next = NULL;
+		item->size = size;
+		memcpy(item->bytes, bytes, size);
+	}
+	(void)pthread_mutex_lock(&outlet->lock);
+	fits = item != NULL && !outlet->failing && !outlet->ending &&
+	       outlet->queued_bytes + size <= outlet->options.limit_bytes;
+	if (fits) {
+		*outlet->last = item;
+		outlet->last = &item->next;
+		outlet->queued_bytes += size;
+		(void)pthread_cond_signal(&outlet->changed);
+	} else {
+		outlet->dropped++;
+	}
+	(void)pthread_mutex_unlock(&outlet->lock);
+	if (!fits)
+		free(item);
+	return fits ? 0 : -1;
+}
+
+void outlet_wake(struct outlet *outlet)
+{
+	(void)pthread_mutex_lock(&outlet->lock);
+	outlet->woken = true;
+	(void)pthread_cond_signal(&outlet->changed);
+	(void)pthread_mutex_unlock(&outlet->lock);
+}
+
+void outlet_status(struct outlet *outlet, struct cci_notifier_status *status)
+{
+	(void)pthread_mutex_lock(&outlet->lock);
+	status->failing = outlet->failing;
+	status->queued_bytes = outlet->queued_bytes;
+	status->queue_bytes = outlet->options.limit_bytes;
+	status->written = outlet->written;
+	status->dropped = outlet->dropped;
+	(void)snprintf(status->error, sizeof(status->error), "%.255s", outlet->error.text);
+	(void)pthread_mutex_unlock(&outlet->lock);
+}
+
+uint64_t outlet_free(struct outlet *outlet, uint64_t wait_ms)
+{
+	struct item *items;
+	uint64_t dropped;
+
+	if (outlet == NULL)
+		return 0;
+	(void)pthread_mutex_lock(&outlet->lock);
+	outlet->ending = true;
+	outlet->until_ms = now_ms() + wait_ms;
+	(void)pthread_cond_signal(&outlet->changed);
+	(void)pthread_mutex_unlock(&outlet->lock);
+	(void)pthread_join(outlet->thread, NULL);
+	for (items = outlet->first; items != NULL; items = outlet->first) {
+		outlet->first = items->next;
+		outlet->dropped++;
+		free(items);
+	}
+	dropped = outlet->dropped;
+	(void)pthread_cond_destroy(&outlet->changed);
+	(void)pthread_mutex_destroy(&outlet->lock);
+	free(outlet);
+	return dropped;
+}

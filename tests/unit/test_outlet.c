@@ -1,0 +1,193 @@
+/* What waits is bounded, in order, whole, and dropped only when that is said. */
+#include "outlet.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "suite.h"
+
+/* Takes items, or refuses them while `broken`, or waits while `stuck`. */
+struct sink {
+	atomic_bool broken, stuck;
+	atomic_uint count, turns, flushes;
+	char all[65536];
+	size_t used;
+};
+
+static int write_sink(void *owner, const char *bytes, size_t size, struct error *error)
+{
+	struct sink *sink = owner;
+
+	while (atomic_load(&sink->stuck))
+		usleep(1000);
+	if (atomic_load(&sink->broken))
+		return error_set(error, "no room");
+	if (sink->used + size < sizeof(sink->all)) {
+		memcpy(sink->all + sink->used, bytes, size);
+		sink->used += size;
+	}
+	(void)atomic_fetch_add(&sink->count, 1);
+	return 0;
+}
+
+static void turn_sink(void *owner)
+{
+	(void)atomic_fetch_add(&((struct sink *)owner)->turns, 1);
+}
+
+static void flush_sink(void *owner)
+{
+	(void)atomic_fetch_add(&((struct sink *)owner)->flushes, 1);
+}
+
+static struct sink sink;
+
+static struct outlet *open_sink(uint64_t limit_bytes)
+{
+	struct outlet_options options = {.name = "sink", .limit_bytes = limit_bytes, .owner = &sink, .write = write_sink,
+	                                 .turn = turn_sink, .flush = flush_sink};
+	struct error error;
+	struct outlet *outlet;
+
+	memset(&sink, 0, sizeof(sink));
+	outlet = outlet_new(&options, &error);
+	ck_assert_ptr_nonnull(outlet);
+	return outlet;
+}
+
+static void wait_for(atomic_uint *number, unsigned least)
+{
+	for (int i = 0; i < 5000 && atomic_load(number) < least; i++)
+		usleep(1000);
+	ck_assert_uint_ge(atomic_load(number), least);
+}
+
+START_TEST(items_come_out_in_their_order)
+{
+	struct outlet *outlet = open_sink(1000);
+
+	ck_assert_int_eq(outlet_put(outlet, "one ", 4), 0);
+	ck_assert_int_eq(outlet_put(outlet, "two ", 4), 0);
+	ck_assert_int_eq(outlet_put(outlet, "three", 5), 0);
+	wait_for(&sink.count, 3);
+	ck_assert_uint_eq(outlet_free(outlet, 1000), 0);
+	ck_assert_uint_eq(sink.used, 13);
+	ck_assert_int_eq(memcmp(sink.all, "one two three", 13), 0);
+	ck_assert_uint_ge(atomic_load(&sink.flushes), 1);
+}
+END_TEST
+
+START_TEST(what_has_no_room_is_refused_and_counted)
+{
+	struct outlet *outlet = open_sink(10);
+	struct cci_notifier_status status = {.size = sizeof(status)};
+
+	atomic_store(&sink.stuck, true);
+	ck_assert_int_eq(outlet_put(outlet, "12345", 5), 0);
+	ck_assert_int_eq(outlet_put(outlet, "67890", 5), 0);
+	ck_assert_int_eq(outlet_put(outlet, "x", 1), -1);
+	outlet_status(outlet, &status);
+	ck_assert_uint_eq(status.dropped, 1);
+	ck_assert_uint_eq(status.queued_bytes, 10);
+	ck_assert_uint_eq(status.queue_bytes, 10);
+	atomic_store(&sink.stuck, false);
+	wait_for(&sink.count, 2);
+	for (int i = 0; i < 5000 && status.queued_bytes > 0; i++) {
+		usleep(1000);
+		outlet_status(outlet, &status);
+	}
+	ck_assert_int_eq(outlet_put(outlet, "y", 1), 0);
+	ck_assert_uint_eq(outlet_free(outlet, 1000), 1);
+	ck_assert_int_eq(memcmp(sink.all, "1234567890y", 11), 0);
+}
+END_TEST
+
+START_TEST(a_failure_refuses_until_it_is_over)
+{
+	struct outlet *outlet = open_sink(100);
+	struct cci_notifier_status status = {.size = sizeof(status)};
+
+	atomic_store(&sink.broken, true);
+	ck_assert_int_eq(outlet_put(outlet, "kept", 4), 0);
+	for (int i = 0; i < 5000 && !status.failing; i++) {
+		usleep(1000);
+		outlet_status(outlet, &status);
+	}
+	ck_assert_uint_eq(status.failing, 1);
+	ck_assert_str_eq(status.error, "no room");
+	ck_assert_int_eq(outlet_put(outlet, "lost", 4), -1);
+	atomic_store(&sink.broken, false);
+	wait_for(&sink.count, 1);
+	for (int i = 0; i < 5000 && status.failing; i++) {
+		usleep(1000);
+		outlet_status(outlet, &status);
+	}
+	ck_assert_int_eq(outlet_put(outlet, " new", 4), 0);
+	ck_assert_uint_eq(outlet_free(outlet, 1000), 1);
+	ck_assert_int_eq(memcmp(sink.all, "kept new", 8), 0);
+}
+END_TEST
+
+START_TEST(the_end_waits_no_longer_than_told)
+{
+	struct outlet *outlet = open_sink(100);
+
+	atomic_store(&sink.broken, true);
+	ck_assert_int_eq(outlet_put(outlet, "never", 5), 0);
+	ck_assert_uint_eq(outlet_free(outlet, 10), 1);
+	ck_assert_uint_eq(sink.used, 0);
+	ck_assert_uint_eq(outlet_free(NULL, 10), 0);
+}
+END_TEST
+
+START_TEST(a_wake_is_a_turn)
+{
+	struct outlet *outlet = open_sink(100);
+	unsigned before = atomic_load(&sink.turns);
+
+	outlet_wake(outlet);
+	wait_for(&sink.turns, before + 1);
+	ck_assert_uint_eq(outlet_free(outlet, 10), 0);
+}
+END_TEST
+
+static void *put_many(void *context)
+{
+	for (int i = 0; i < 1000; i++)
+		while (outlet_put(context, "12345678", 8) != 0)
+			usleep(100);
+	return NULL;
+}
+
+START_TEST(all_threads_put)
+{
+	struct outlet *outlet = open_sink(400);
+	pthread_t threads[3];
+
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, put_many, outlet), 0);
+	for (size_t i = 0; i < 3; i++)
+		(void)pthread_join(threads[i], NULL);
+	wait_for(&sink.count, 3000);
+	(void)outlet_free(outlet, 1000);
+	ck_assert_uint_eq(sink.used, 24000);
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("outlet");
+	TCase *tests = tcase_create("outlet");
+
+	tcase_set_timeout(tests, 30);
+	tcase_add_test(tests, items_come_out_in_their_order);
+	tcase_add_test(tests, what_has_no_room_is_refused_and_counted);
+	tcase_add_test(tests, a_failure_refuses_until_it_is_over);
+	tcase_add_test(tests, the_end_waits_no_longer_than_told);
+	tcase_add_test(tests, a_wake_is_a_turn);
+	tcase_add_test(tests, all_threads_put);
+	suite_add_tcase(suite, tests);
+	return suite;
+}
