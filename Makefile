@@ -27,13 +27,11 @@ COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
           ratchet_file proxyheader proxyheader_write
-COMMON += smf smf_tls smf_sessions smf_table smf_file
 COMMON += report report_json report_names report_print report_line session_report report_command record_json
-COMMON += report report_json report_names report_print report_line session_report report_command
 COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
-COMMON += notifier_plugin unixsocket thread
+COMMON += notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
 COMMON += event_json outlet notifier_file
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
           session_deadlines session_account
@@ -49,9 +47,9 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               iocontext exchange record relay dial dial_failover resolver target_memory connector target listener \
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
-UNIT_TESTS += notifier_plugin
 UNIT_TESTS += smf smf_table smf_file
 UNIT_TESTS += report report_line jsontext record_json outlet
+UNIT_TESTS += notifier_plugin notifier_socket
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += report

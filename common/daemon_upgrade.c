@@ -5,6 +5,7 @@
 
 #include "daemon_parts.h"
 #include "log.h"
+#include "notifier_socket.h"
 
 static void say_failed(const char *why)
 {
@@ -34,6 +35,7 @@ static void on_done(void *context, pid_t pid)
 	http_close(daemon->http, true);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_retire(daemon->workers[i]);
+	notifier_socket_hand_over(pid);
 	log_begin(&line, MESSAGE_UPGRADE_DONE, NULL);
 	log_number(&line, "pid", (uint64_t)pid);
 	log_number(&line, "connections", quota_count(daemon->shared.quota));
@@ -120,6 +122,7 @@ int daemon_take_over(struct daemon *daemon, struct error *error)
 
 	if (upgrade_take_over(&daemon->upgrade, error) != 0)
 		return -1;
+	notifier_socket_take_over();
 	/* What the old process secured since we have read the file. */
 	if (succeeds)
 		ratchet_keeper_sync(daemon->ratchet_keeper);

@@ -78,6 +78,12 @@ int privileges_hand_over_sockets(const struct config *config, const struct accou
 				return -1;
 		}
 	}
+	for (size_t i = 0; i < config->notifier_count; i++) {
+		const struct config_notifier *notifier = &config->notifiers[i];
+
+		if (strcmp(notifier->kind, "socket") == 0 && hand_over_socket(notifier->path, true, account, error) != 0)
+			return -1;
+	}
 	return 0;
 }
 

@@ -127,9 +127,11 @@ void session_account(struct session *session)
 	if (is_noise(record->reason))
 		noise_count(session->host->noise, &record->front.remote, record->reason,
 		            uv_now(iocontext_loop(session->host->io)));
-	else
+	/* What is no CCI inside of TLS was told of as secured before. */
+	if (!is_noise(record->reason) || record->front.secured)
 		tell_end(session, &record->front, record->up, record->down);
-	if (session->destination == TO_PEER && session->back != NULL)
+	/* One that was agreed on and is not used yet, too: whoever was told of it is told of its end. */
+	if (session->destination == TO_PEER && (session->back != NULL || (session->dial != NULL && record->back.secured)))
 		tell_end(session, &record->back, record->down, record->up);
 	if (!is_noise(record->reason))
 		tell_record(session);

@@ -49,7 +49,12 @@
 	MESSAGE(SMF_NOT_WRITTEN, "CCI1101E", LEVEL_ERROR, "SMF records cannot be written", "Correct what detail names: make room, or give the user the right. Records wait as far as queue of the notifier goes, and it is tried again every second.") \
 	MESSAGE(SMF_FULL, "CCI1102W", LEVEL_WARNING, "more connections or security sessions than SMF records can follow one by one", "None. number is how many since the last such line; docs/smf.md says what their records lack.") \
 	MESSAGE(SMF_LOST, "CCI1103W", LEVEL_WARNING, "SMF records were lost at the end", "Correct what detail names. number is how many events were dropped in all.") \
+	MESSAGE(SUBSCRIBED, "CCI1110I", LEVEL_INFO, "a subscriber listens to a notifier", "None. uid and pid say who it is.") \
+	MESSAGE(UNSUBSCRIBED, "CCI1111I", LEVEL_INFO, "a subscriber of a notifier has gone", "None.") \
+	MESSAGE(SUBSCRIBER_DROPPED, "CCI1112W", LEVEL_WARNING, "a subscriber of a notifier is dropped", "Let it read faster, or raise queue of the notifier. Its last line tells it.") \
+	MESSAGE(SUBSCRIBER_REFUSED, "CCI1113W", LEVEL_WARNING, "a subscriber of a notifier is not taken", "See detail: end subscribers that are not needed, or raise the limit of open files (LimitNOFILE=, ulimit -n).") \
 	MESSAGE(PLUGIN_LOADED, "CCI1114I", LEVEL_INFO, "a notifier plug-in is loaded", "None.") \
+	MESSAGE(SOCKET_NOT_TAKEN, "CCI1115E", LEVEL_ERROR, "the socket of a notifier could not be taken over from the process before", "Let the user of the process write in its directory, and reload.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \
