@@ -25,11 +25,20 @@ void thread_drop_capabilities(void)
 		abort();
 }
 
+/* Nor can it ever gain one: started before the process becomes somebody else, this is all that does not follow it. */
+static void gain_nothing(void)
+{
+	for (unsigned long i = 0; prctl(PR_CAPBSET_DROP, i, 0L, 0L, 0L) == 0; i++)
+		continue;
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+}
+
 static void *begin(void *argument)
 {
 	struct start start = *(struct start *)argument;
 
 	free(argument);
+	gain_nothing();
 	thread_drop_capabilities();
 	(void)pthread_setname_np(pthread_self(), start.name);
 	return start.run(start.argument);
