@@ -34,10 +34,10 @@ COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
 COMMON += event_json outlet notifier_file
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
-          session_deadlines session_account
+          session_deadlines session_view session_account
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
           listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
-          service daemon_service
+          service inspect inspect_config daemon_service
 COMMON += http http_page http_reply http_status http_metrics
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping

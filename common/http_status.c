@@ -6,18 +6,6 @@
 #include "http_parts.h"
 #include "inspect.h"
 #include "record.h"
-#include "version.h"
-
-#pragma weak inspect_status
-#pragma weak inspect_connections
-#pragma weak inspect_report
-#pragma weak inspect_certificates
-#pragma weak inspect_peers
-#pragma weak inspect_notifiers
-#pragma weak inspect_rules
-#pragma weak inspect_ratchet
-
-#define ASK(what, ...) ((what) != NULL ? what(__VA_ARGS__) : NULL)
 
 #define CONNECTIONS_MOST 500
 #define SILENT_MS 5000 /* a worker that has not come by for so long does not answer */
@@ -92,67 +80,17 @@ void http_ready(struct http *http, struct http_reply *reply)
 
 /* --- /status.json --- */
 
-static json_t *open_json(const struct metrics_totals *totals)
-{
-	return json_pack("{s:I,s:I,s:I}", "secured", (json_int_t)totals->open[METRICS_SECURED], "clear",
-	                 (json_int_t)totals->open[METRICS_CLEAR], "undecided", (json_int_t)totals->open[METRICS_UNDECIDED]);
-}
-
-static json_t *utc(uint64_t time_us)
-{
-	char buffer[40];
-	struct text text;
-
-	text_init(&text, buffer, sizeof(buffer));
-	text_put_utc(&text, time_us);
-	return json_string(buffer);
-}
-
-static json_t *status_json(struct daemon *daemon)
-{
-	const char *why = http_unready(daemon);
-	struct metrics_totals totals;
-	json_t *status = ASK(inspect_status, daemon);
-
-	if (status == NULL)
-		status = json_object();
-
-	metrics_totals(daemon->metrics, &totals);
-	(void)json_object_set_new(status, "open", open_json(&totals));
-	(void)json_object_set_new(status, "ready", json_boolean(why == NULL));
-	if (why != NULL)
-		(void)json_object_set_new(status, "not_ready", json_string(why));
-	(void)json_object_set_new(status, "refusals", json_integer((json_int_t)totals.refusals));
-	(void)json_object_set_new(status, "handshakes", json_integer((json_int_t)totals.handshakes));
-	(void)json_object_set_new(status, "now", utc(record_now_us()));
-	return status;
-}
-
-/* The array that an answer is, or has as its member `key`. Takes over the reference. */
-static json_t *array_of(json_t *answer, const char *key)
-{
-	if (answer == NULL)
-		return json_array();
-	json_t *array = json_is_array(answer) ? answer : json_object_get(answer, key);
-
-	if (array == answer)
-		return array;
-	json_incref(array);
-	json_decref(answer);
-	return array;
-}
-
 void http_status(struct http *http, struct http_reply *reply)
 {
 	struct daemon *daemon = http->daemon;
 	struct connection_filter filter = {.most = CONNECTIONS_MOST};
 	json_t *whole = json_pack(
-	    "{s:o*,s:o*,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*,s:o*}", "status", status_json(daemon), "connections",
-	    array_of(ASK(inspect_connections, daemon, &filter), "connections"), "connections_total",
-	    (json_int_t)quota_count(daemon->shared.quota), "report", ASK(inspect_report, daemon), "certificates",
-	    array_of(ASK(inspect_certificates, daemon), "certificates"), "peers", array_of(ASK(inspect_peers, daemon), "peers"),
-	    "notifiers", array_of(ASK(inspect_notifiers, daemon), "notifiers"), "rules", array_of(ASK(inspect_rules, daemon), "rules"),
-	    "ratchet", ASK(inspect_ratchet, daemon), "history", history_json(http->history, http_now_s(http), record_now_us()));
+	    "{s:o*,s:o*,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:I,s:o*}", "status", inspect_status(daemon), "connections",
+	    inspect_connections(daemon, &filter), "connections_total", (json_int_t)quota_count(daemon->shared.quota), "report",
+	    inspect_report(daemon), "certificates", inspect_certificates(daemon), "peers", inspect_peers(daemon), "notifiers",
+	    inspect_notifiers(daemon), "rules", inspect_rules(daemon), "ratcheted",
+	    (json_int_t)ratchet_count(daemon->shared.ratchet), "history",
+	    history_json(http->history, http_now_s(http), record_now_us()));
 	char *body = whole != NULL ? json_dumps(whole, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
 	json_decref(whole);

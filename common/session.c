@@ -24,6 +24,7 @@ static void link_session(struct session *session)
 {
 	struct session_host *host = session->host;
 
+	session->serial = ++host->serial;
 	session->next = host->first;
 	if (host->first != NULL)
 		host->first->previous = session;

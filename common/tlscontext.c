@@ -372,6 +372,19 @@ void tls_worker_log(const struct tls_worker *worker)
 		log_say(MESSAGE_KEY_LOG, "[tls] insecure_key_log is set");
 }
 
+bool tls_worker_shown(const struct tls_worker *worker, size_t number, struct tls_shown *shown)
+{
+	const struct tls_credential *credential;
+
+	if (number >= worker->credential_count)
+		return false;
+	credential = worker->credentials[number];
+	*shown = (struct tls_shown){.certificate = credential->certificate,
+	                            .file = credential->files.certificate,
+	                            .name = credential->files.place.name};
+	return true;
+}
+
 void tls_worker_warn(const struct tls_worker *worker)
 {
 	(void)tls_trust_warn(worker->trust);

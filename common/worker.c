@@ -15,7 +15,8 @@
 #include "privileges.h"
 #include "session.h"
 
-enum command { COMMAND_NONE, COMMAND_PREPARE, COMMAND_USE, COMMAND_FORGET, COMMAND_DRAIN, COMMAND_RETIRE, COMMAND_CUT, COMMAND_STOP };
+enum command { COMMAND_NONE, COMMAND_PREPARE, COMMAND_USE, COMMAND_FORGET, COMMAND_DRAIN, COMMAND_RETIRE, COMMAND_CUT, COMMAND_STOP,
+               COMMAND_VIEW, COMMAND_END };
 
 struct worker {
 	unsigned number;
@@ -38,6 +39,12 @@ struct worker {
 	struct snapshot *new_snapshot;
 	const struct listener_set *new_listeners;
 	int result;
+	struct { /* COMMAND_VIEW */
+		uint64_t before;
+		struct session_view *at;
+		size_t count; /* room, and then how many there are */
+	} view;
+	const uint8_t *ended; /* COMMAND_END */
 };
 
 static void say_drained(struct worker *worker)
@@ -117,6 +124,12 @@ static void obey(struct worker *worker, enum command command)
 		break;
 	case COMMAND_CUT:
 		session_end_all(&worker->host, REASON_DRAIN_EXPIRED);
+		break;
+	case COMMAND_VIEW:
+		worker->view.count = session_view_slice(&worker->host, worker->view.before, worker->view.at, worker->view.count);
+		break;
+	case COMMAND_END:
+		worker->result = session_view_end(&worker->host, worker->ended, REASON_OPERATOR, "") ? 0 : -1;
 		break;
 	case COMMAND_STOP:
 		close_handles(worker);
@@ -283,6 +296,22 @@ void worker_retire(struct worker *worker)
 void worker_cut(struct worker *worker)
 {
 	give(worker, COMMAND_CUT);
+}
+
+size_t worker_view(struct worker *worker, uint64_t before, struct session_view *views, size_t most)
+{
+	worker->view.before = before;
+	worker->view.at = views;
+	worker->view.count = most;
+	give(worker, COMMAND_VIEW);
+	return worker->view.count;
+}
+
+bool worker_end_session(struct worker *worker, const uint8_t *id)
+{
+	worker->ended = id;
+	give(worker, COMMAND_END);
+	return worker->result == 0;
 }
 
 bool worker_alive(struct worker *worker)

@@ -93,6 +93,9 @@ void daemon_renew(struct daemon *daemon);
 /* Put `config`'s line before an error of a file that it names. */
 void daemon_place_error(const struct config *config, struct error *error);
 
+/* http_status.c: why this gateway should get no connections, in words; NULL: it should. */
+const char *http_unready(const struct daemon *daemon);
+
 /* The next are in daemon_renew.c. Before the files of `config` are loaded: note how they are now. 0 or -1 with `error`. */
 int daemon_watch_open(struct daemon *daemon, const struct config *config, struct error *error) MUST_CHECK;
 int daemon_watch(struct daemon *daemon, const struct config *config, struct error *error) MUST_CHECK;

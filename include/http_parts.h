@@ -83,7 +83,4 @@ void http_watch_workers(struct http *http);
 /* Seconds of a clock that does not jump. */
 uint64_t http_now_s(const struct http *http);
 
-/* Why this gateway should get no connections, in words; NULL: it should. */
-const char *http_unready(const struct daemon *daemon);
-
 #endif

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "address.h"
 #include "compiler.h"
@@ -33,6 +34,13 @@ int connection_filter_parse(size_t count, char *const *words, struct connection_
 
 json_t *inspect_status(struct daemon *daemon) MUST_CHECK;       /* version, uptime, ready, workers, counts... */
 json_t *inspect_connections(struct daemon *daemon, const struct connection_filter *filter) MUST_CHECK;
+/* The one connection whose id begins with `digits` (4 or more), into `id` (PARAMS_CONNECTION_SIZE bytes). 0, or -1 with
+ * `error`: none, or several. */
+int inspect_find(struct daemon *daemon, const char *digits, uint8_t *id, struct error *error) MUST_CHECK;
+
+/* End it, by REASON_OPERATOR. False: it is gone. */
+bool inspect_end(struct daemon *daemon, const uint8_t *id) MUST_CHECK;
+
 json_t *inspect_rules(struct daemon *daemon) MUST_CHECK;
 json_t *inspect_peers(struct daemon *daemon) MUST_CHECK;        /* and services */
 json_t *inspect_certificates(struct daemon *daemon) MUST_CHECK;

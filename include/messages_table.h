@@ -107,6 +107,7 @@
 	MESSAGE(END_PEER_DOWN, "CCI3042E", LEVEL_ERROR, "the peer is down, nothing was tried", "Look at the peer named; detail is what the last *PING found. It is asked again every health_interval.") \
 	MESSAGE(END_IDLE_UP, "CCI3050I", LEVEL_INFO, "nothing came from the client for too long", "Raise idle_up if the client may be silent for longer.") \
 	MESSAGE(END_IDLE_DOWN, "CCI3051I", LEVEL_INFO, "nothing went to the client for too long", "Raise idle_down if the service or peer may be silent for longer.") \
+	MESSAGE(END_OPERATOR, "CCI3053I", LEVEL_INFO, "closed by the operator", "None. CCI1080I says who has asked for it.") \
 	MESSAGE(END_LIFETIME, "CCI3052I", LEVEL_INFO, "the connection has lived as long as it may", "Raise lifetime if it should live for longer.")
 /* clang-format on */
 

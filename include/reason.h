@@ -55,6 +55,7 @@
 	REASON(LIFETIME, "lifetime", 0, END_LIFETIME)                                                                     \
 	REASON(DRAIN_EXPIRED, "drain-expired", 0, END_DRAIN_EXPIRED)                                                      \
 	REASON(NO_MEMORY, "no-memory", 8, END_NO_MEMORY)                                                                  \
+	REASON(OPERATOR, "operator", 0, END_OPERATOR)                                                                     \
 	REASON(PROXY_HEADER, "proxy-header", 0, END_PROXY_HEADER)                                                         \
 	REASON(PROXY_MISSING, "proxy-missing", 0, END_PROXY_MISSING)                                                      \
 	REASON(PEER_DOWN, "peer-down", 6, END_PEER_DOWN)                                                                  \

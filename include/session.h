@@ -33,6 +33,7 @@ struct session_host {
 	bool draining;               /* set by session_drain */
 	struct session *first;       /* all sessions here */
 	size_t count;
+	uint64_t serial;             /* of the newest session */
 	void (*emptied)(struct session_host *host); /* called when count falls to 0; NULL: nobody asks */
 };
 

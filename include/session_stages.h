@@ -32,6 +32,7 @@ enum stage {
 struct session {
 	struct session_host *host;
 	struct session *next, *previous;
+	uint64_t serial; /* rises with each session of the worker */
 	struct snapshot *snapshot;               /* one reference */
 	const struct config_listener *listener;  /* borrowed from the snapshot, as the next three */
 	const struct config_service *service;

@@ -84,6 +84,16 @@ void tls_worker_log(const struct tls_worker *worker);
 /* Warn of what will refuse everybody, though each file is right by itself: revocation lists of other authorities. */
 void tls_worker_warn(const struct tls_worker *worker);
 
+/* A certificate that this side shows; all borrowed from the worker. */
+struct tls_shown {
+	const X509 *certificate;
+	const char *file;
+	const char *name; /* of [certificate NAME]; NULL: that of [tls] */
+};
+
+/* Number `number`, from 0. False: there are not so many. */
+bool tls_worker_shown(const struct tls_worker *worker, size_t number, struct tls_shown *shown) MUST_CHECK;
+
 /* Something that expires; all borrowed for the time of the call. */
 struct tls_expiry {
 	const char *setting; /* "[tls] crl" */

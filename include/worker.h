@@ -15,6 +15,7 @@
 #include "rate.h"
 #include "ratchet.h"
 #include "report.h"
+#include "session_view.h"
 #include "snapshot.h"
 #include "text.h"
 
@@ -59,6 +60,12 @@ void worker_retire(struct worker *worker);
 
 /* End all sessions with REASON_DRAIN_EXPIRED. */
 void worker_cut(struct worker *worker);
+
+/* Copy a slice of the worker's sessions (session_view_slice). Returns when that is done. */
+size_t worker_view(struct worker *worker, uint64_t before, struct session_view *views, size_t most) MUST_CHECK;
+
+/* End the session with this id (PARAMS_CONNECTION_SIZE bytes) by REASON_OPERATOR. False: there is none. */
+bool worker_end_session(struct worker *worker, const uint8_t *id) MUST_CHECK;
 
 /* Has the thread come by since this was asked last (true at first)? Asks it again; never waits. Main thread only. */
 bool worker_alive(struct worker *worker);
