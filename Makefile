@@ -53,7 +53,7 @@ UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += report
-E2E_TESTS += subscribers
+E2E_TESTS += subscribers plugin
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
