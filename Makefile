@@ -89,7 +89,8 @@ check: deps
 test: deps
 	@tests/tools/run-tests all
 
-tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc
+tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc \
+       $(BUILD)/tests/office
 
 bench:
 	@tests/tools/deps bench
@@ -168,6 +169,12 @@ $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suit
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto
+
+# An office for tests/tools/walkthrough.
+$(BUILD)/tests/office: $(O)/tests/tools/office.o $(O)/tests/e2e/peer.o
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
 
 # The benchmarks' load and back end.
 $(O)/tests/bench/%.o: EXTRA := -Itests/e2e

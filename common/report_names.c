@@ -49,6 +49,7 @@ struct name {
 	struct tally all, secured, clear, refused, failed;
 	struct tally denied; /* refused for the want of security */
 	struct tally never, audit;
+	uint64_t open_clear_us, open_never_us; /* the last in the clear, where the door was not closed since; 0: none */
 	uint64_t first_secured_us;
 	enum ability ability;
 	enum standing standing;
@@ -61,6 +62,11 @@ static void tally(struct tally *tally, const struct report_counts *counts)
 	tally->sessions += counts->sessions;
 	if (counts->last_us > tally->last_us)
 		tally->last_us = counts->last_us;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 static bool is_word(const char *text, const char *word)
@@ -119,30 +125,60 @@ static void take_entry(struct name *name, const struct report_entry *entry)
 
 static enum standing standing_of(const struct name *name)
 {
-	uint64_t insecure_us = name->clear.last_us > name->denied.last_us ? name->clear.last_us : name->denied.last_us;
-
 	if (name->secured.sessions > 0) {
-		if (insecure_us <= name->first_secured_us)
-			return STANDING_SECURED;
-		return insecure_us > name->secured.last_us ? STANDING_FELL_BACK : STANDING_MIXED;
+		if (later(name->clear.last_us, name->denied.last_us) > name->secured.last_us)
+			return STANDING_FELL_BACK;
+		return name->clear.last_us > name->first_secured_us ? STANDING_MIXED : STANDING_SECURED;
 	}
 	if (name->clear.sessions == 0)
 		return name->refused.sessions > 0 ? STANDING_REFUSED : STANDING_FAILED;
-	if (name->denied.last_us > name->clear.last_us)
+	if (name->open_clear_us == 0)
 		return STANDING_REFUSED;
 	if (name->ability == ABILITY_UNKNOWN)
 		return STANDING_CLEAR_UNKNOWN;
 	return name->ability == ABILITY_NONE ? STANDING_CLEAR_CANNOT : STANDING_CLEAR_CAN;
 }
 
+static bool is_same_place(const struct report_entry *a, const struct report_entry *b)
+{
+	return is_word(a->keys[REPORT_LISTENER], b->keys[REPORT_LISTENER]) &&
+	       is_word(a->keys[REPORT_NETWORK], b->keys[REPORT_NETWORK]);
+}
+
+/* The entries of one place, which are neighbours, from number `from` on; where the next place begins. What is refused somewhere
+ * else, of a stranger who took the name, closes no door here. */
+static size_t judge_place(struct name *name, size_t from)
+{
+	uint64_t clear_us = 0, never_us = 0, denied_us = 0;
+	size_t i;
+
+	for (i = from; i < name->count && is_same_place(name->entries[i], name->entries[from]); i++) {
+		const struct report_entry *entry = name->entries[i];
+		bool clear = is_word(entry->keys[REPORT_STATE], REPORT_CLEAR);
+
+		if (clear)
+			clear_us = later(clear_us, entry->counts.last_us);
+		if (clear && is_word(entry->keys[REPORT_NEVER_OUTCOME], "refuse"))
+			never_us = later(never_us, entry->counts.last_us);
+		if (is_denied(entry->keys[REPORT_REASON]))
+			denied_us = later(denied_us, entry->counts.last_us);
+	}
+	if (clear_us > denied_us)
+		name->open_clear_us = later(name->open_clear_us, clear_us);
+	if (never_us > denied_us)
+		name->open_never_us = later(name->open_never_us, never_us);
+	return i;
+}
+
 static void judge(struct name *name)
 {
 	for (size_t i = 0; i < name->count; i++)
 		take_entry(name, name->entries[i]);
+	for (size_t i = 0; i < name->count;)
+		i = judge_place(name, i);
 	name->standing = standing_of(name);
-	/* Who has moved to TLS since, or is refused already, is no news. */
-	name->never_refuses = name->never.sessions > 0 && name->never.last_us > name->first_secured_us &&
-	                      name->never.last_us >= name->denied.last_us;
+	/* Who has moved to TLS since is no news. */
+	name->never_refuses = name->open_never_us > name->first_secured_us;
 }
 
 /* --- as JSON --- */
@@ -258,13 +294,17 @@ static json_t *summary_of(const struct name *names, size_t count)
 
 /* --- from entries to names --- */
 
-/* By name without regard to case, and as the table has them. */
+/* By name without regard to case, then by place, and as the table has them. */
 static int compare_entries(const void *one, const void *other)
 {
 	const struct report_entry *a = *(const struct report_entry *const *)one;
 	const struct report_entry *b = *(const struct report_entry *const *)other;
 	int order = name_compare(a->keys[REPORT_SYSID], b->keys[REPORT_SYSID]);
 
+	if (order == 0)
+		order = strcmp(a->keys[REPORT_LISTENER], b->keys[REPORT_LISTENER]);
+	if (order == 0)
+		order = strcmp(a->keys[REPORT_NETWORK], b->keys[REPORT_NETWORK]);
 	return order != 0 ? order : (a > b) - (a < b);
 }
 

@@ -237,6 +237,44 @@ START_TEST(names_stand_as_they_are_to_be_acted_on)
 }
 END_TEST
 
+/* Refused under the name of an office, from elsewhere: what the office does is as it was. */
+START_TEST(a_stranger_who_takes_a_name_hides_nothing)
+{
+	struct report *report = report_new(100);
+	json_t *json;
+
+	add(report, clear("OFFICE", "none", 1), "10.0.1.1");
+	add(report, refused("OFFICE", "security-required", 2), "10.0.2.1");
+	json = report_json(report);
+	ck_assert_str_eq(summary_of(json), "1 name: 1 clear that cannot; never would refuse 1 today");
+	json_decref(json);
+	add(report, refused("OFFICE", "security-required", 2), "10.0.1.1");
+	json = report_json(report);
+	ck_assert_str_eq(summary_of(json), "1 name: 1 refused; never would refuse 0 today");
+	json_decref(json);
+	report_free(report);
+}
+END_TEST
+
+/* The ratchet has refused it, and it came back by TLS: it never was in the clear. */
+START_TEST(who_was_refused_and_came_back_is_secured)
+{
+	struct report *report = report_new(100);
+	json_t *json;
+
+	add(report, secured("OFFICE", 1), "10.0.1.1");
+	add(report, refused("OFFICE", "ratcheted", 2), "10.0.1.1");
+	json = report_json(report);
+	ck_assert_str_eq(summary_of(json), "1 name: 1 back in the clear; never would refuse 0 today");
+	json_decref(json);
+	add(report, secured("OFFICE", 3), "10.0.1.1");
+	json = report_json(report);
+	ck_assert_str_eq(summary_of(json), "1 name: 1 secured; never would refuse 0 today");
+	json_decref(json);
+	report_free(report);
+}
+END_TEST
+
 START_TEST(what_a_policy_on_trial_would_have_refused)
 {
 	struct report *report = report_new(100);
@@ -458,6 +496,8 @@ Suite *module_suite(void)
 	tcase_add_test(table, sessions_that_are_alike_are_one_entry);
 	tcase_add_loop_test(table, sources_count_by_their_network, 0, 5);
 	tcase_add_test(table, names_stand_as_they_are_to_be_acted_on);
+	tcase_add_test(table, a_stranger_who_takes_a_name_hides_nothing);
+	tcase_add_test(table, who_was_refused_and_came_back_is_secured);
 	tcase_add_test(table, what_a_policy_on_trial_would_have_refused);
 	tcase_add_test(table, who_never_said_who_he_is_does_not_count);
 	tcase_add_test(table, the_oldest_leaves);
