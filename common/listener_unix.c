@@ -91,27 +91,6 @@ void listener_unix_remove(const struct listener *listener)
 
 /* --- before it is opened --- */
 
-/* 0; 1 with words for a warning, -1 with words for an error. */
-static int judge_path(const char *path, struct error *error)
-{
-	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-	struct stat found;
-	char *slash;
-
-	if (lstat(path, &found) == 0)
-		return S_ISSOCK(found.st_mode)
-		           ? 0
-		           : error_set(error, "%s is there and is no socket: it is left alone; choose another path", path);
-	(void)snprintf(folder, sizeof(folder), "%s", path);
-	slash = strrchr(folder, '/');
-	if (slash != NULL)
-		slash[slash == folder] = '\0';
-	if (stat(folder, &found) == 0 && S_ISDIR(found.st_mode))
-		return 0;
-	error_set(error, "unix:%s: its directory is missing: create it (RuntimeDirectory= of a unit does)", path);
-	return 1;
-}
-
 int listener_unix_check(const struct config *config, config_report *report, void *context)
 {
 	int result = 0;
@@ -123,7 +102,7 @@ int listener_unix_check(const struct config *config, config_report *report, void
 		for (size_t j = 0; j < listener->address.count; j++) {
 			const struct address *address = &listener->address.at[j];
 			struct error error;
-			int judged = address->kind == ADDRESS_UNIX ? judge_path(address->socket.local.sun_path, &error) : 0;
+			int judged = address->kind == ADDRESS_UNIX ? unixsocket_judge(address->socket.local.sun_path, &error) : 0;
 
 			if (judged == 0)
 				continue;

@@ -288,3 +288,24 @@ const struct cci_notifier_kind notifier_socket_kind = {
     .close = close_socket,
     .status = status_socket,
 };
+
+int notifier_socket_check(const struct config *config, config_report *report, void *context)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < config->notifier_count; i++) {
+		const struct config_notifier *section = &config->notifiers[i];
+		struct error error;
+		int judged = 0;
+
+		/* Without a path there is another error already. */
+		if (section->kind != NULL && strcmp(section->kind, "socket") == 0 && section->path != NULL)
+			judged = unixsocket_judge(section->path, &error);
+		if (judged == 0)
+			continue;
+		error_prefix(&error, "[notifier %s] path", section->place.name);
+		report(context, judged < 0, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);
+		result = judged < 0 ? -1 : result;
+	}
+	return result;
+}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -173,4 +174,27 @@ void unixsocket_remove(const char *path, const struct unixsocket_file *file)
 
 	if (file->inode != 0 && lstat(path, &found) == 0 && found.st_dev == file->device && found.st_ino == file->inode)
 		(void)unlink(path);
+}
+
+int unixsocket_judge(const char *path, struct error *error)
+{
+	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct sockaddr_un address;
+	struct stat found;
+	char *slash;
+
+	if (address_of(path, &address, error) != 0)
+		return -1;
+	if (lstat(path, &found) == 0)
+		return S_ISSOCK(found.st_mode)
+		           ? 0
+		           : error_set(error, "%s is there and is no socket: it is left alone; choose another path", path);
+	(void)snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash != NULL)
+		slash[slash == folder] = '\0';
+	if (stat(folder, &found) == 0 && S_ISDIR(found.st_mode))
+		return 0;
+	error_set(error, "unix:%s: its directory is missing: create it (RuntimeDirectory= of a unit does)", path);
+	return 1;
 }

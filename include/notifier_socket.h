@@ -11,8 +11,14 @@
 #include <sys/types.h>
 
 #include "cci/notifier.h"
+#include "compiler.h"
+#include "config.h"
 
 extern const struct cci_notifier_kind notifier_socket_kind;
+
+/* What of the paths of `config` could not be listened at: reports it at their lines, a missing directory as a warning. 0, or -1
+ * when there was an error. Opens nothing. */
+int notifier_socket_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
 
 /* This process serves from now on: where the one that started it (an upgrade) listened until now, take the place. What
  * cannot be taken is logged. Main thread only, as the next. */

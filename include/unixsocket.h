@@ -39,6 +39,10 @@ void unixsocket_identify(const char *path, struct unixsocket_file *file);
 /* Remove the file, unless it has become another one. */
 void unixsocket_remove(const char *path, const struct unixsocket_file *file);
 
+/* What can be said before it is opened: 0; 1 with words for a warning (its directory is missing), -1 with words for an error
+ * (it is too long, or something else is there). */
+int unixsocket_judge(const char *path, struct error *error) MUST_CHECK;
+
 /* Words for errno after `what` failed. Always -1. */
 int unixsocket_fault(const char *path, const char *what, struct error *error);
 

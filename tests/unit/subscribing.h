@@ -15,7 +15,7 @@
 #include "notifier_socket.h"
 #include "text.h"
 
-static char folder[64], path[96], words[256]; /* what open says */
+static char folder[64], path[96], words[512]; /* what open says */
 
 /* --- the notifier --- */
 

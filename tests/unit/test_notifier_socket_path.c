@@ -49,6 +49,52 @@ START_TEST(the_path_is_made_replaced_and_removed)
 }
 END_TEST
 
+static int findings;
+
+static void note_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
+{
+	(void)context;
+	(void)snprintf(words, sizeof(words), "%s %s:%u: %s", is_error ? "error" : "warning", file, line, text);
+	findings++;
+}
+
+START_TEST(the_check_says_what_is_wrong_with_a_path)
+{
+	char missing[96], longer[200];
+	struct config_notifier section = {.place = {(char *)(uintptr_t)"n", 3}, .kind = (char *)(uintptr_t)"socket", .path = path};
+	struct config config = {.file = (char *)(uintptr_t)"f", .notifiers = &section, .notifier_count = 1};
+	void *state;
+	int fd;
+
+	make_folder();
+	ck_assert_int_eq(notifier_socket_check(&config, note_finding, NULL), 0);
+	state = open_it(4096);
+	ck_assert_int_eq(notifier_socket_check(&config, note_finding, NULL), 0);
+	close_it(state);
+	ck_assert_int_eq(findings, 0);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(notifier_socket_check(&config, note_finding, NULL), -1);
+	ck_assert_ptr_nonnull(strstr(words, "error f:0: [notifier n] path: "));
+	ck_assert_ptr_nonnull(strstr(words, "is there and is no socket: it is left alone; choose another path"));
+	close(fd);
+	ck_assert_int_eq(unlink(path), 0);
+	(void)snprintf(missing, sizeof(missing), "%s/no/s.sock", folder);
+	section.path = missing;
+	ck_assert_int_eq(notifier_socket_check(&config, note_finding, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(words, "warning f:0: [notifier n] path: "));
+	ck_assert_ptr_nonnull(strstr(words, "its directory is missing"));
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = '\0';
+	section.path = longer;
+	ck_assert_int_eq(notifier_socket_check(&config, note_finding, NULL), -1);
+	ck_assert_ptr_nonnull(strstr(words, "is too long for a unix socket: at most 107 characters"));
+	ck_assert_int_eq(findings, 3);
+	remove_folder();
+}
+END_TEST
+
 /* A process that is not our parent has it. */
 START_TEST(a_path_in_use_is_an_error)
 {
@@ -218,6 +264,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, the_path_is_made_replaced_and_removed);
+	tcase_add_test(tests, the_check_says_what_is_wrong_with_a_path);
 	tcase_add_test(tests, a_path_in_use_is_an_error);
 	tcase_add_test(tests, other_settings_are_the_same_socket);
 	tcase_add_test(tests, the_path_goes_to_the_new_process_when_it_serves);
