@@ -28,7 +28,7 @@ COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets 
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
           ratchet_file proxyheader proxyheader_write
 COMMON += report report_json report_names report_print report_line session_report report_command record_json
-COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file
+COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier_smf
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
@@ -52,7 +52,7 @@ UNIT_TESTS += report report_print report_line jsontext record_json outlet
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
-E2E_TESTS += report
+E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
@@ -164,6 +164,7 @@ $(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
 $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
+$(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"

@@ -8,12 +8,14 @@
 #include "notifier_file.h"
 #include "notifier_log.h"
 #include "notifier_plugin.h"
+#include "notifier_smf.h"
 #include "notifier_socket.h"
 #include "record.h"
 #include "reload.h"
 
 const struct cci_notifier_kind *const daemon_notifier_kinds[] = {
-    &notifier_log_kind, &notifier_file_kind, &notifier_socket_kind, &notifier_plugin_kind, NULL};
+    &notifier_log_kind, &notifier_file_kind, &notifier_socket_kind, &notifier_plugin_kind,
+    &notifier_smf_kind, NULL};
 
 const char *daemon_program_name(enum program program)
 {

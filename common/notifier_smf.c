@@ -1,0 +1,374 @@
+/* The notifier kind `smf`: events are cut to what records hold and queued; one thread knows what is written when. */
+#include "notifier_smf.h"
+
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "complaint.h"
+#include "log.h"
+#include "notifier.h"
+#include "outlet.h"
+#include "smf.h"
+#include "smf_file.h"
+#include "smf_table.h"
+#include "version.h"
+
+#define CONNECTIONS_MAX 65536
+#define SESSIONS_MAX 4096
+#define CLOSE_MS 3000
+
+/* A leg of which the last event was lost. */
+struct lost_end {
+	uint8_t id[16];
+	int role;
+	SLIST_ENTRY(lost_end) next;
+};
+
+SLIST_HEAD(lost_ends, lost_end);
+
+struct smf {
+	char *name;
+	struct outlet *outlet;
+	/* The outlet's thread alone, until it has ended */
+	struct smf_file *file;
+	struct smf_table *table;
+	struct error error; /* of the last write that failed */
+	bool failing;
+	uint64_t said_over;
+	uid_t uid;
+	struct complaint trouble, full;
+	/* All threads; of `origin` they look at the provider, which never changes */
+	struct smf_origin origin;
+	atomic_bool reopen;
+	atomic_ullong over;
+	pthread_mutex_t lock; /* for lost_ends */
+	struct lost_ends lost_ends;
+	unsigned lost_count; /* in the list */
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* --- what is said --- */
+
+static void say(struct smf *smf, enum message message, const char *detail, uint64_t number)
+{
+	struct logline line;
+
+	log_begin(&line, message, NULL);
+	log_text(&line, "notifier", smf->name);
+	if (detail != NULL)
+		log_text(&line, "detail", detail);
+	if (number != 0)
+		log_number(&line, "number", number);
+	log_end(&line);
+}
+
+static void note_trouble(struct smf *smf, const struct error *error)
+{
+	smf->failing = true;
+	if (complaint_due(&smf->trouble, now_us() / 1000) != 0)
+		say(smf, MESSAGE_SMF_NOT_WRITTEN, error->text, 0);
+}
+
+static void say_over(struct smf *smf)
+{
+	struct smf_table_count count;
+	uint64_t over;
+
+	smf_table_counts(smf->table, &count);
+	over = count.connections_over + count.sessions_over;
+	atomic_store(&smf->over, over);
+	if (over == smf->said_over || complaint_due(&smf->full, now_us() / 1000) == 0)
+		return;
+	say(smf, MESSAGE_SMF_FULL, NULL, over - smf->said_over);
+	smf->said_over = over;
+}
+
+/* --- whose records they are --- */
+
+/* The user may still change after the start (user = of [gateway]); who has no entry is a number. */
+static void learn_user(struct smf *smf)
+{
+	struct passwd entry, *found = NULL;
+	char buffer[4096];
+	uid_t uid = geteuid();
+
+	if (uid == smf->uid)
+		return;
+	smf->uid = uid;
+	if (getpwuid_r(uid, &entry, buffer, sizeof(buffer), &found) == 0 && found != NULL)
+		(void)snprintf(smf->origin.user, sizeof(smf->origin.user), "%.8s", found->pw_name);
+	else
+		(void)snprintf(smf->origin.user, sizeof(smf->origin.user), "%.8lu", (unsigned long)uid % 100000000);
+}
+
+static void learn_zone(struct smf *smf)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	smf->origin.offset_s = localtime_r(&now, &tm) != NULL ? (int32_t)tm.tm_gmtoff : 0;
+}
+
+static void fill_origin(struct smf *smf, const struct cci_notifier_options *options)
+{
+	struct smf_origin *origin = &smf->origin;
+	long pid = getpid();
+	char host[256] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	host[strcspn(host, ".")] = '\0';
+	(void)snprintf(origin->system_id, sizeof(origin->system_id), "%.4s", options->gateway);
+	(void)snprintf(origin->system, sizeof(origin->system), "%.8s", host);
+	(void)snprintf(origin->stack, sizeof(origin->stack), "%.8s", options->gateway);
+	(void)snprintf(origin->release, sizeof(origin->release), "%.8s", GATEWAY_VERSION);
+	(void)snprintf(origin->component, sizeof(origin->component), "%.8s", options->program);
+	(void)snprintf(origin->job, sizeof(origin->job), "%.8s", options->program);
+	(void)snprintf(origin->job_id, sizeof(origin->job_id), "%u", (unsigned)pid % 100000000);
+	(void)snprintf(origin->provider, sizeof(origin->provider), "OpenSSL %.8s", OpenSSL_version(OPENSSL_VERSION_STRING));
+	origin->asid = pid <= UINT16_MAX ? (uint16_t)pid : 0;
+	smf->uid = (uid_t)-1;
+	learn_user(smf);
+	learn_zone(smf);
+}
+
+/* --- the outlet's thread --- */
+
+static int emit(void *owner, const uint8_t *records, size_t size)
+{
+	struct smf *smf = owner;
+
+	if (smf_file_put(smf->file, records, size, &smf->error) == 0)
+		return 0;
+	note_trouble(smf, &smf->error);
+	return -1;
+}
+
+static int flush(struct smf *smf)
+{
+	if (smf_file_flush(smf->file, &smf->error) == 0) {
+		smf->failing = false;
+		return 0;
+	}
+	note_trouble(smf, &smf->error);
+	return -1;
+}
+
+static int write_smf(void *owner, const char *bytes, size_t size, struct error *error)
+{
+	struct smf_connection connection;
+	struct smf *smf = owner;
+
+	memcpy(&connection, bytes, size < sizeof(connection) ? size : sizeof(connection));
+	/* What is gathered could go on for a while; but whoever is told must know that nothing reaches the file. */
+	if ((!smf->failing || flush(smf) == 0) && smf_table_take(smf->table, &connection, now_us()) == 0)
+		return 0;
+	return error_set(error, "%s", smf->error.text);
+}
+
+static void take_lost_ends(struct smf *smf)
+{
+	struct lost_end *lost;
+	struct lost_ends ends;
+
+	(void)pthread_mutex_lock(&smf->lock);
+	ends = smf->lost_ends;
+	SLIST_INIT(&smf->lost_ends);
+	smf->lost_count = 0;
+	(void)pthread_mutex_unlock(&smf->lock);
+	while ((lost = SLIST_FIRST(&ends)) != NULL) {
+		SLIST_REMOVE_HEAD(&ends, next);
+		smf_table_forget(smf->table, lost->id, lost->role);
+		free(lost);
+	}
+}
+
+static void reopen_if_due(struct smf *smf)
+{
+	uint64_t cut_bytes;
+
+	if (!atomic_exchange(&smf->reopen, false))
+		return;
+	if (smf_file_reopen(smf->file, &cut_bytes, &smf->error) == 0) {
+		if (cut_bytes != 0)
+			say(smf, MESSAGE_SMF_CUT, NULL, cut_bytes);
+		return;
+	}
+	note_trouble(smf, &smf->error);
+	atomic_store(&smf->reopen, true);
+}
+
+static void turn_smf(void *owner)
+{
+	struct smf *smf = owner;
+
+	reopen_if_due(smf);
+	learn_user(smf);
+	learn_zone(smf);
+	take_lost_ends(smf);
+	smf_table_turn(smf->table, now_us());
+	say_over(smf);
+	(void)flush(smf);
+}
+
+static void flush_smf(void *owner)
+{
+	(void)flush(owner);
+}
+
+/* --- the kind --- */
+
+static void free_smf(struct smf *smf)
+{
+	if (smf == NULL)
+		return;
+	smf_table_free(smf->table);
+	smf_file_close(smf->file);
+	(void)pthread_mutex_destroy(&smf->lock);
+	free(smf->name);
+	free(smf);
+}
+
+static struct smf *new_smf(const struct cci_notifier_options *options, struct error *error)
+{
+	struct smf *smf = calloc(1, sizeof(*smf));
+	struct smf_table_options table = {.connections = CONNECTIONS_MAX, .sessions = SESSIONS_MAX, .emit = emit};
+	uint64_t cut_bytes = 0;
+
+	if (smf == NULL || pthread_mutex_init(&smf->lock, NULL) != 0) {
+		free(smf);
+		error_set(error, "not enough memory");
+		return NULL;
+	}
+	fill_origin(smf, options);
+	table.origin = &smf->origin;
+	table.interval_us = options->interval_ms * 1000;
+	table.owner = smf;
+	smf->name = strdup(options->name);
+	smf->table = smf->name != NULL ? smf_table_new(&table, now_us()) : NULL;
+	if (smf->table == NULL)
+		error_set(error, "not enough memory");
+	else
+		smf->file = smf_file_open(options->path, (mode_t)options->mode, &cut_bytes, error);
+	if (cut_bytes != 0)
+		say(smf, MESSAGE_SMF_CUT, options->path, cut_bytes);
+	if (smf->file != NULL)
+		return smf;
+	free_smf(smf);
+	return NULL;
+}
+
+static int open_smf(const struct cci_notifier_options *options, void **state, char *words, size_t size)
+{
+	const struct outlet_options outlet = {
+	    .name = "smf", .limit_bytes = options->queue_bytes, .write = write_smf, .turn = turn_smf, .flush = flush_smf};
+	struct outlet_options with_owner = outlet;
+	struct error error = {.text = ""};
+	struct smf *smf = NULL;
+
+	if (options->path == NULL)
+		error_set(&error, "path is missing: the file to append to");
+	else
+		smf = new_smf(options, &error);
+	with_owner.owner = smf;
+	if (smf != NULL)
+		smf->outlet = outlet_new(&with_owner, &error);
+	if (smf == NULL || smf->outlet == NULL) {
+		free_smf(smf);
+		(void)snprintf(words, size, "%s", error.text);
+		return -1;
+	}
+	*state = smf;
+	return 0;
+}
+
+/* Or it would count as active for ever. */
+static void remember_lost_end(struct smf *smf, const struct smf_connection *connection)
+{
+	struct lost_end *lost = malloc(sizeof(*lost));
+
+	if (lost == NULL)
+		return;
+	memcpy(lost->id, connection->id, sizeof(lost->id));
+	lost->role = connection->role;
+	(void)pthread_mutex_lock(&smf->lock);
+	if (smf->lost_count < CONNECTIONS_MAX) {
+		SLIST_INSERT_HEAD(&smf->lost_ends, lost, next);
+		smf->lost_count++;
+		lost = NULL;
+	}
+	(void)pthread_mutex_unlock(&smf->lock);
+	free(lost);
+}
+
+static int notify_smf(void *state, const struct cci_event *event)
+{
+	struct smf_connection connection;
+	struct smf *smf = state;
+	int result = notifier_check(event);
+
+	if (result != CCI_NOTIFIED)
+		return result;
+	smf_connection_of(&connection, &smf->origin, event);
+	if (outlet_put(smf->outlet, (const char *)&connection, sizeof(connection)) == 0)
+		return CCI_NOTIFIED;
+	if (event->type == CCI_CLOSED || event->type == CCI_REFUSED || event->type == CCI_HANDSHAKE_FAILED)
+		remember_lost_end(smf, &connection);
+	return CCI_FAILED;
+}
+
+static void close_smf(void *state)
+{
+	struct smf *smf = state;
+	uint64_t dropped = outlet_free(smf->outlet, CLOSE_MS);
+
+	take_lost_ends(smf);
+	if (smf_table_finish(smf->table, now_us()) != 0 || flush(smf) != 0 || dropped != 0)
+		say(smf, MESSAGE_SMF_LOST, smf->error.text, dropped);
+	free_smf(smf);
+}
+
+static void reopen_smf(void *state)
+{
+	struct smf *smf = state;
+
+	atomic_store(&smf->reopen, true);
+	outlet_wake(smf->outlet);
+}
+
+static void status_smf(void *state, struct cci_notifier_status *status)
+{
+	struct smf *smf = state;
+	unsigned long long over = atomic_load(&smf->over);
+
+	outlet_status(smf->outlet, status);
+	if (status->error[0] == '\0' && over != 0)
+		(void)snprintf(status->error, sizeof(status->error), "%llu connections or sessions had no room in the tables", over);
+}
+
+const struct cci_notifier_kind notifier_smf_kind = {
+    .size = sizeof(struct cci_notifier_kind),
+    .version = CCI_NOTIFIER_VERSION,
+    .kind = "smf",
+    .wants = CCI_WANTS_EVENTS,
+    .open = open_smf,
+    .notify = notify_smf,
+    .close = close_smf,
+    .reopen = reopen_smf,
+    .status = status_smf,
+};
