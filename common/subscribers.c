@@ -158,6 +158,7 @@ int subscribers_join(struct subscribers *subscribers, struct subscriber *subscri
 	subscriber->list_count = room;
 	subscriber->taken = subscribers->end;
 	subscriber->taken_number = subscribers->number;
+	subscriber->late = subscribers->successor != 0;
 	subscriber->used = true;
 	(void)atomic_fetch_add_explicit(&subscribers->count, 1, memory_order_relaxed);
 	subscribers_unlock(subscribers);

@@ -156,15 +156,13 @@ static void take_now(struct subscribers *subscribers, struct subscriber *subscri
 {
 	char note[SUBSCRIBERS_NOTE_SIZE];
 	pid_t successor;
-	bool told;
 
 	subscribers_lock(subscribers);
 	successor = subscribers->successor;
-	/* Or it is among what waits. */
-	told = subscriber->next != NULL;
 	subscribers_unlock(subscribers);
 	subscriber_take(subscriber, note, make_note(note, "now", ",\"open\":%zu", subscriber->list_count));
-	if (successor != 0 && !told)
+	/* To the others it is among what waits. */
+	if (subscriber->late)
 		subscriber_take(subscriber, note, subscribers_farewell_note(note, successor));
 	subscriber->stage = SUBSCRIBER_EVENTS;
 }
@@ -248,6 +246,14 @@ struct wait {
 	bool busy;    /* something is on its way to somebody */
 };
 
+/* Who does not read in the last second finds as much as possible later. */
+static void widen_all(struct subscribers *subscribers)
+{
+	for (size_t i = 0; i < SUBSCRIBERS_MOST; i++)
+		if (subscribers->at[i].used)
+			subscriber_widen(&subscribers->at[i]);
+}
+
 static void fill(struct subscribers *subscribers, struct wait *wait)
 {
 	struct pollfd *polled = wait->at;
@@ -308,8 +314,10 @@ void *subscribers_run(void *argument)
 		subscribers_lock(subscribers);
 		ending = subscribers->ending;
 		subscribers_unlock(subscribers);
-		if (ending && deadline_ms == UINT64_MAX)
+		if (ending && deadline_ms == UINT64_MAX) {
+			widen_all(subscribers);
 			deadline_ms = now_ms() + SECOND_MS;
+		}
 		if (ending && (!wait.busy || now_ms() >= deadline_ms))
 			break;
 		if (ending)

@@ -33,6 +33,7 @@ struct subscriber {
 	int fd;
 	uid_t uid;
 	pid_t pid;
+	bool late;                      /* it came when this process had handed over already */
 	bool deaf;                      /* it sends no more */
 	bool failed;                    /* it has gone, or there is no memory for it */
 	enum subscriber_stage stage;

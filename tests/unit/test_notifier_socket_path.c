@@ -231,6 +231,29 @@ START_TEST(the_path_goes_to_the_new_process_when_it_serves)
 }
 END_TEST
 
+/* Who had waited to be let in meanwhile. */
+START_TEST(who_comes_too_late_is_told_where_to_go)
+{
+	struct listener listener;
+	void *state;
+
+	make_folder();
+	state = open_it(1 << 20);
+	(void)tell(state, CCI_UNSECURED, 42);
+	notifier_socket_hand_over(4711);
+	ck_assert(subscribe(&listener));
+	expect(&listener, "open");
+	expect(&listener, "now");
+	expect(&listener, "handed-over");
+	ck_assert_int_eq(number(&listener, "pid"), 4711);
+	(void)tell(state, CCI_CLOSED, 42);
+	expect(&listener, "closed");
+	leave(&listener);
+	close_it(state);
+	remove_folder();
+}
+END_TEST
+
 START_TEST(the_path_stays_where_the_new_process_fails)
 {
 	struct listener listener;
@@ -268,6 +291,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_path_in_use_is_an_error);
 	tcase_add_test(tests, other_settings_are_the_same_socket);
 	tcase_add_test(tests, the_path_goes_to_the_new_process_when_it_serves);
+	tcase_add_test(tests, who_comes_too_late_is_told_where_to_go);
 	tcase_add_test(tests, the_path_stays_where_the_new_process_fails);
 	suite_add_tcase(suite, tests);
 	return suite;
