@@ -27,7 +27,9 @@
 
 static void on_reload(uv_timer_t *timer)
 {
-	daemon_reload(timer->data);
+	struct error ignored;
+
+	(void)!daemon_reload(timer->data, NULL, &ignored);
 }
 
 /* Signals that come together, or while one reload runs, are one reload: the timer is set again, not once more. */
@@ -86,20 +88,15 @@ void daemon_start_drain(struct daemon *daemon)
 	(void)uv_timer_start(&daemon->drain_timer, on_drain_over, drain_ms, 0);
 }
 
-static void on_stop(uv_signal_t *handle, int number)
+bool daemon_drain(struct daemon *daemon, const char *why)
 {
-	struct daemon *daemon = handle->data;
-
 	/* A process that only waits for its last connections can still be told to stop. */
-	if (daemon->draining && !daemon->succeeded) {
-		log_say(MESSAGE_DRAIN_CUT, "second signal");
-		stop(daemon, EXIT_CUT);
-		return;
-	}
+	if (daemon->draining && !daemon->succeeded)
+		return false;
 	daemon->draining = true;
 	daemon->succeeded = false;
 	upgrade_cancel(&daemon->upgrade);
-	log_say(MESSAGE_DRAINING, "%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+	log_say(MESSAGE_DRAINING, "%s", why);
 	log_flush();
 	/* Ours first: then nothing listens any more when the workers have closed theirs. */
 	listener_remove_files(&daemon->listeners, NULL);
@@ -107,6 +104,17 @@ static void on_stop(uv_signal_t *handle, int number)
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_drain(daemon->workers[i]);
 	daemon_start_drain(daemon);
+	return true;
+}
+
+static void on_stop(uv_signal_t *handle, int number)
+{
+	struct daemon *daemon = handle->data;
+
+	if (daemon_drain(daemon, number == SIGINT ? "SIGINT" : "SIGTERM"))
+		return;
+	log_say(MESSAGE_DRAIN_CUT, "second signal");
+	stop(daemon, EXIT_CUT);
 }
 
 static void on_noise_timer(uv_timer_t *timer)

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "daemon_parts.h"
+#include "jsontext.h"
 #include "listener_inherit.h"
 #include "log.h"
 #include "notifier_file.h"
@@ -119,16 +120,30 @@ static struct snapshot *make_snapshot(struct daemon *daemon, struct config *conf
 	return NULL;
 }
 
-/* Files are watched as they are before they are loaded, and again where nothing comes of that. */
-static struct snapshot *load_again(struct daemon *daemon, struct error *error)
+/* Into the log, and into the array of who has asked for the reload (NULL: nobody). */
+static void on_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
 {
-	struct config *config = config_load(daemon->file, daemon->program, daemon_log_finding, NULL);
+	char words[1024], at[16] = "";
+
+	daemon_log_finding(NULL, is_error, file, line, text);
+	if (context == NULL)
+		return;
+	if (line > 0)
+		(void)snprintf(at, sizeof(at), "%u:", line);
+	(void)snprintf(words, sizeof(words), "%s:%s %s%s", file, at, is_error ? "" : "warning: ", text);
+	(void)json_array_append_new(context, json_of_text(words));
+}
+
+/* Files are watched as they are before they are loaded, and again where nothing comes of that. */
+static struct snapshot *load_again(struct daemon *daemon, json_t *findings, struct error *error)
+{
+	struct config *config = config_load(daemon->file, daemon->program, on_finding, findings);
 
 	if (config == NULL) {
 		error_set(error, "%s has errors", daemon->file);
 		return NULL;
 	}
-	if (reload_keep(config, daemon->snapshot->config, error) != 0 || daemon_watch(daemon, config, error) != 0) {
+	if (reload_keep(config, daemon->snapshot->config, findings, error) != 0 || daemon_watch(daemon, config, error) != 0) {
 		config_free(config);
 		return NULL;
 	}
@@ -160,7 +175,7 @@ err:
 	return -1;
 }
 
-static int reload(struct daemon *daemon, struct error *error)
+static int reload(struct daemon *daemon, json_t *findings, struct error *error)
 {
 	struct snapshot *snapshot;
 	struct error ignored;
@@ -168,25 +183,23 @@ static int reload(struct daemon *daemon, struct error *error)
 	/* The process that was started has our sockets as they are. */
 	if (upgrade_is_running(&daemon->upgrade))
 		return error_set(error, "an upgrade is under way: its process reads the file by itself");
-	snapshot = load_again(daemon, error);
+	snapshot = load_again(daemon, findings, error);
 	if (snapshot != NULL && put_in_force(daemon, snapshot, error) == 0)
 		return 0;
 	(void)!daemon_watch(daemon, daemon->snapshot->config, &ignored);
 	return -1;
 }
 
-void daemon_reload(struct daemon *daemon)
+int daemon_reload(struct daemon *daemon, json_t *findings, struct error *error)
 {
-	struct error error;
-
-	/* Also where the file has errors: who renames what we write sends this signal. */
+	/* Also where the file has errors: who renames what we write sends the signal for this. */
 	notifiers_reopen(daemon->snapshot->notifiers);
 	if (daemon->draining)
-		return;
+		return error_set(error, "this process is about to end, and loads nothing any more");
 	service_reloading(&daemon->service);
-	daemon->reload_failed = reload(daemon, &error) != 0;
+	daemon->reload_failed = reload(daemon, findings, error) != 0;
 	if (daemon->reload_failed) {
-		log_say(MESSAGE_RELOAD_FAILED, "%s", error.text);
+		log_say(MESSAGE_RELOAD_FAILED, "%s", error->text);
 	} else {
 		log_say(MESSAGE_RELOADED, "%s", daemon->file);
 		listener_log(&daemon->listeners, daemon->snapshot->config);
@@ -194,6 +207,7 @@ void daemon_reload(struct daemon *daemon)
 	}
 	service_reloaded(&daemon->service);
 	log_flush();
+	return daemon->reload_failed ? -1 : 0;
 }
 
 void daemon_renew(struct daemon *daemon)

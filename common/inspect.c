@@ -167,33 +167,67 @@ static bool matches(const struct session_view *view, const struct connection_fil
 	       (filter->secured == CHOICE_INHERIT || (filter->secured == CHOICE_YES) == view->secured);
 }
 
-/* Those of one worker, a slice at a time. */
-static void add_worker(struct daemon *daemon, unsigned number, const struct connection_filter *filter,
-                       struct session_view *views, json_t *list)
+struct connection_walk {
+	struct daemon *daemon;
+	struct connection_filter filter;
+	unsigned worker;  /* whose turn it is */
+	uint64_t before;  /* where its next slice begins */
+	size_t found;
+	struct session_view views[SLICE];
+};
+
+struct connection_walk *connection_walk_new(struct daemon *daemon, const struct connection_filter *filter)
 {
-	uint64_t before = UINT64_MAX;
+	struct connection_walk *walk = calloc(1, sizeof(*walk));
+
+	if (walk == NULL)
+		return NULL;
+	walk->daemon = daemon;
+	walk->filter = *filter;
+	walk->before = UINT64_MAX;
+	return walk;
+}
+
+void connection_walk_free(struct connection_walk *walk)
+{
+	free(walk);
+}
+
+static bool has_all(const struct connection_walk *walk)
+{
+	return walk->filter.most != 0 && walk->found >= walk->filter.most;
+}
+
+json_t *connection_walk_next(struct connection_walk *walk)
+{
+	json_t *list;
 	size_t count;
 
-	do {
-		count = worker_view(daemon->workers[number], before, views, SLICE);
-		for (size_t i = 0; i < count; i++) {
-			before = views[i].serial;
-			if (filter->most != 0 && json_array_size(list) >= filter->most)
-				return;
-			if (matches(&views[i], filter))
-				(void)json_array_append_new(list, connection_json(&views[i], number));
+	if (walk->worker == walk->daemon->worker_count || has_all(walk))
+		return NULL;
+	list = json_array();
+	count = worker_view(walk->daemon->workers[walk->worker], walk->before, walk->views, SLICE);
+	for (size_t i = 0; i < count && !has_all(walk); i++)
+		if (matches(&walk->views[i], &walk->filter)) {
+			(void)json_array_append_new(list, connection_json(&walk->views[i], walk->worker));
+			walk->found++;
 		}
-	} while (count == SLICE);
+	walk->before = count == SLICE ? walk->views[SLICE - 1].serial : UINT64_MAX;
+	if (count < SLICE)
+		walk->worker++;
+	return list;
 }
 
 json_t *inspect_connections(struct daemon *daemon, const struct connection_filter *filter)
 {
-	struct session_view *views = calloc(SLICE, sizeof(*views));
-	json_t *list = json_array();
+	struct connection_walk *walk = connection_walk_new(daemon, filter);
+	json_t *list = json_array(), *part;
 
-	for (unsigned i = 0; views != NULL && i < daemon->worker_count; i++)
-		add_worker(daemon, i, filter, views, list);
-	free(views);
+	while (walk != NULL && (part = connection_walk_next(walk)) != NULL) {
+		(void)json_array_extend(list, part);
+		json_decref(part);
+	}
+	connection_walk_free(walk);
 	return list;
 }
 

@@ -46,6 +46,29 @@ int log_open(enum log_sink where, enum level level, const char *program, struct 
 	return 0;
 }
 
+void log_set_level(enum level level)
+{
+	atomic_store(&threshold, (int)level);
+}
+
+enum level log_level(void)
+{
+	return (enum level)atomic_load(&threshold);
+}
+
+const char *log_level_word(enum level level)
+{
+	return level_words[level];
+}
+
+int log_level_named(const char *word)
+{
+	for (int i = 0; i < (int)(sizeof(level_words) / sizeof(level_words[0])); i++)
+		if (strcmp(level_words[i], word) == 0)
+			return i;
+	return -1;
+}
+
 int log_wanted(enum message message)
 {
 	return (int)message_level(message) <= atomic_load_explicit(&threshold, memory_order_relaxed);

@@ -286,6 +286,22 @@ bool ratchet_holds(struct ratchet *ratchet, const char *name)
 	return holds;
 }
 
+bool ratchet_lift(struct ratchet *ratchet, const char *name)
+{
+	struct entry *entry;
+	bool held;
+
+	(void)pthread_mutex_lock(&ratchet->lock);
+	entry = find(ratchet, bucket_of(ratchet, name), name);
+	held = entry != NULL && !is_expired(ratchet, entry);
+	if (entry != NULL) {
+		drop(ratchet, entry);
+		(void)name_changed(ratchet);
+	}
+	(void)pthread_mutex_unlock(&ratchet->lock);
+	return held;
+}
+
 size_t ratchet_count(struct ratchet *ratchet)
 {
 	size_t count;

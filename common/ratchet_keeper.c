@@ -332,6 +332,42 @@ void ratchet_keeper_sync(struct ratchet_keeper *keeper)
 		sync_now(keeper, names_changed(keeper));
 }
 
+/* What another process has written since is taken in first: it may be the name's only place. */
+static int lift_below_lock(struct ratchet_keeper *keeper, enum ratchet_kind kind, const char *name, struct error *error)
+{
+	struct ratchet_entry entry = {.kind = kind};
+
+	if (keeper->path != NULL && file_changed(keeper) && take_in(keeper, error) != 0)
+		return -1;
+	if (!ratchet_lift(keeper->tables[kind], name))
+		return error_set(error, "no %s %s is held: `ratchet list` shows who is", kind == RATCHET_PEER ? "peer" : "client", name);
+	(void)snprintf(entry.name, sizeof(entry.name), "%s", name);
+	say_lifted(&entry);
+	if (keeper->path == NULL || store(keeper, error) == 0)
+		return 0;
+	keeper->must_write = true;
+	return error_prefix(error, "%s is lifted, but the file holds it still, and a restart will", name);
+}
+
+int ratchet_keeper_lift(struct ratchet_keeper *keeper, enum ratchet_kind kind, const char *name, struct error *error)
+{
+	int lock = -1, result;
+	bool busy = true;
+
+	if (keeper->path == NULL)
+		return lift_below_lock(keeper, kind, name, error);
+	for (int i = 0; i < LAST_ATTEMPTS && busy && lock < 0; i++) {
+		if (i > 0)
+			(void)usleep(LAST_WAIT_US);
+		lock = ratchet_file_lock(keeper->path, &busy, error);
+	}
+	if (lock < 0)
+		return busy ? error_set(error, "%s: another process holds its lock: try again", keeper->path) : -1;
+	result = lift_below_lock(keeper, kind, name, error);
+	ratchet_file_unlock(lock);
+	return result;
+}
+
 void ratchet_keeper_free(struct ratchet_keeper *keeper)
 {
 	if (keeper == NULL)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jsontext.h"
 #include "log.h"
 #include "rows.h"
 
@@ -42,7 +43,18 @@ static int keep(const struct row *row, struct config *config, const struct confi
 	return 0;
 }
 
-int reload_keep(struct config *config, const struct config *old, struct error *error)
+static void say_kept(const struct row *row, json_t *findings)
+{
+	char words[128];
+
+	log_say(MESSAGE_RELOAD_NEEDS_RESTART, "[%s] %s", row->section, row->key);
+	if (findings == NULL)
+		return;
+	(void)snprintf(words, sizeof(words), "[%s] %s: %s", row->section, row->key, message_text(MESSAGE_RELOAD_NEEDS_RESTART));
+	(void)json_array_append_new(findings, json_of_text(words));
+}
+
+int reload_keep(struct config *config, const struct config *old, json_t *findings, struct error *error)
 {
 	bool changed;
 
@@ -52,7 +64,7 @@ int reload_keep(struct config *config, const struct config *old, struct error *e
 		if (keep(&rows[i], config, old, &changed) != 0)
 			return error_set(error, "not enough memory");
 		if (changed)
-			log_say(MESSAGE_RELOAD_NEEDS_RESTART, "[%s] %s", rows[i].section, rows[i].key);
+			say_kept(&rows[i], findings);
 	}
 	return 0;
 }

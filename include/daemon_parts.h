@@ -5,6 +5,7 @@
 #ifndef DAEMON_PARTS_H
 #define DAEMON_PARTS_H
 
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
@@ -84,8 +85,13 @@ int daemon_open_upgrade(struct daemon *daemon, struct error *error) MUST_CHECK;
 /* daemon_upgrade.c: all that can fail is done; from its return on we serve. 0, or -1 with `error`. */
 int daemon_take_over(struct daemon *daemon, struct error *error) MUST_CHECK;
 
-/* Read the file again and use it: all of it or, after any error (which is logged), nothing. */
-void daemon_reload(struct daemon *daemon);
+/* Take no more connections, and end with the last one, or when the drain time is over; `why` is logged. False: that is under
+ * way already. */
+bool daemon_drain(struct daemon *daemon, const char *why);
+
+/* Read the file again and use it: all of it or, after any error, nothing. What is found in the file is logged, and appended to
+ * the array `findings` (may be NULL) as texts. 0, or -1 with `error`, which is logged too. */
+int daemon_reload(struct daemon *daemon, json_t *findings, struct error *error);
 
 /* Use the same configuration with what its files hold now: all of it or, after any error (which is logged), nothing. */
 void daemon_renew(struct daemon *daemon);

@@ -34,6 +34,16 @@ int connection_filter_parse(size_t count, char *const *words, struct connection_
 
 json_t *inspect_status(struct daemon *daemon) MUST_CHECK;       /* version, uptime, ready, workers, counts... */
 json_t *inspect_connections(struct daemon *daemon, const struct connection_filter *filter) MUST_CHECK;
+
+/* The same a part at a time, for whoever writes very many of them out: nothing is held between two parts but where it goes
+ * on. `filter` (copied; what it points to is borrowed) has to live as long. NULL without memory. */
+struct connection_walk;
+struct connection_walk *connection_walk_new(struct daemon *daemon, const struct connection_filter *filter) MUST_CHECK;
+void connection_walk_free(struct connection_walk *walk);
+
+/* Ask one worker for one slice: an array, maybe empty, of those that match. NULL: there are no more (or no memory). */
+json_t *connection_walk_next(struct connection_walk *walk) MUST_CHECK;
+
 /* The one connection whose id begins with `digits` (4 or more), into `id` (PARAMS_CONNECTION_SIZE bytes). 0, or -1 with
  * `error`: none, or several. */
 int inspect_find(struct daemon *daemon, const char *digits, uint8_t *id, struct error *error) MUST_CHECK;

@@ -29,6 +29,16 @@ struct logline {
  * first call lines of level warning and up go to standard error. 0 or -1 with `error`. */
 int log_open(enum log_sink sink, enum level level, const char *program, struct error *error) MUST_CHECK;
 
+/* Change the level alone, until log_open sets it anew. Any thread. */
+void log_set_level(enum level level);
+enum level log_level(void);
+
+/* The word of a level as [log] level writes it. Never NULL. */
+const char *log_level_word(enum level level);
+
+/* The level that `word` names; -1: none. */
+int log_level_named(const char *word) MUST_CHECK;
+
 /* Would a line of this message be written now? Lets a caller skip building it. */
 int log_wanted(enum message message);
 

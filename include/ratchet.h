@@ -50,6 +50,9 @@ bool ratchet_add(struct ratchet *ratchet, const char *name);
 /* Any thread; takes no lock where no name of the same hash is held. NULL holds nothing. */
 bool ratchet_holds(struct ratchet *ratchet, const char *name);
 
+/* Hold the name no longer: it may come back in the clear, and is held anew once it is secured. False: it was not held. Any thread. */
+bool ratchet_lift(struct ratchet *ratchet, const char *name);
+
 size_t ratchet_count(struct ratchet *ratchet);
 
 /* How many names had to leave because the table was full, since ratchet_new. Any thread, no lock. */

@@ -36,6 +36,11 @@ void ratchet_keeper_turn(struct ratchet_keeper *keeper, uint64_t now_ms);
  * second for another process that has the file's lock. What fails is logged. */
 void ratchet_keeper_sync(struct ratchet_keeper *keeper);
 
+/* Lift a name, in its table and in the file, and log it. Waits up to a second for another process that has the file's lock. 0, or
+ * -1 with `error`: it is not held; or it is lifted here, and the file still has it. */
+int ratchet_keeper_lift(struct ratchet_keeper *keeper, enum ratchet_kind kind, const char *name,
+                        struct error *error) MUST_CHECK;
+
 /* Write what is not written yet, and free. NULL does nothing. */
 void ratchet_keeper_free(struct ratchet_keeper *keeper);
 

@@ -201,7 +201,7 @@ START_TEST(a_reload_keeps_what_needs_a_restart_and_says_so)
 	int count = 0;
 
 	ck_assert_ptr_nonnull(freopen("err", "w", stderr));
-	ck_assert_int_eq(reload_keep(config, old, NULL), 0);
+	ck_assert_int_eq(reload_keep(config, old, NULL, NULL), 0);
 	log_flush();
 	read_file("err", text, sizeof(text));
 	for (const char *at = text; (at = strstr(at, "id=CCI1011W")) != NULL; at++)
