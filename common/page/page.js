@@ -196,27 +196,28 @@ function readChart(event) {
 
 /* --- tables --- */
 
-const STATES = { secured: ["secured", "secured"], both: ["both ways", "clear"], clear: ["clear", "clear"], refused: ["refused", "bad"] };
-const CAN = { yes: "yes", no: "no", unknown: "not known" };
+const STATES = { "fell-back": ["back in the clear", "bad"], refused: ["refused", "bad"], failed: ["failed", "bad"],
+  mixed: ["secured and clear", "clear"], clear: ["clear", "clear"], secured: ["secured", "secured"] };
+const CAN = { done: "yes", offered: "yes, it offers it", none: "no", unknown: "not known" };
 
 function showMigration(report, now) {
   const rows = report.names.slice(0, ROWS_MOST).map(name => {
     const row = element("tr");
     const [word, kind] = STATES[name.state] || [text(name.state), ""];
-    cell(row, name.sysid, "name");
+    cell(row, name.name, "name", name.agent ? "says it is " + name.agent : "");
     cell(row, "").replaceChildren(tag(word, kind));
-    cell(row, CAN[name.can_tls] || text(name.can_tls));
+    cell(row, CAN[name.tls] || text(name.tls));
     cell(row, number(name.secured), "num");
     cell(row, number(name.clear), "num");
     cell(row, ago(name.last_secured, now), "", name.last_secured);
     cell(row, ago(name.last_clear, now), "", name.last_clear);
     cell(row, (name.clear_networks || []).join(", "));
-    cell(row, number(name.never_refuses), "num");
+    cell(row, name.never_refuses ? "yes" : "no", "num", number(name.never) + " times so far");
     cell(row, name.ratcheted ? "held" : "–");
     return row;
   });
   fill(id("migration").tBodies[0], rows);
-  id("migration-line").textContent = report.line || "";
+  id("migration-line").textContent = report.summary.text;
 }
 
 /* Which of the three it is, with words. */
