@@ -246,10 +246,16 @@ static int open_ratchet(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
-static int open_http(struct daemon *daemon, struct error *error)
+/* Whoever wants to look at the gateway or tell it something. */
+static int open_sight(struct daemon *daemon, struct error *error)
 {
+	const struct config *config = daemon->snapshot->config;
+
 	daemon->http = http_new(daemon, error);
-	return daemon->http != NULL ? http_prepare(daemon->http, daemon->snapshot->config, &daemon->inherited, error) : -1;
+	if (daemon->http == NULL || http_prepare(daemon->http, config, &daemon->inherited, error) != 0)
+		return -1;
+	daemon->control = control_new(daemon, error);
+	return daemon->control != NULL ? control_prepare(daemon->control, config, &daemon->inherited, error) : -1;
 }
 
 static int start(struct daemon *daemon, struct config *config, struct error *error)
@@ -287,7 +293,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, &daemon->inherited, &daemon->passed, daemon->worker_count, error) != 0 ||
-	    open_loop(daemon, error) != 0 || open_http(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
+	    open_loop(daemon, error) != 0 || open_sight(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
 	    daemon_watch_start(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0 ||
 	    daemon_take_over(daemon, error) != 0)
@@ -295,6 +301,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_use(daemon->workers[i]);
 	http_use(daemon->http);
+	control_use(daemon->control);
 	return 0;
 }
 
@@ -339,6 +346,7 @@ static void free_daemon(struct daemon *daemon)
 {
 	/* What is inherited still is the other process's, and what it succeeded to is its. */
 	http_close(daemon->http, daemon->inherited.count > 0 || daemon->succeeded);
+	control_close(daemon->control, daemon->inherited.count > 0 || daemon->succeeded);
 	listener_remove_files(&daemon->listeners, &daemon->inherited);
 	listener_close(&daemon->listeners);
 	listener_close(&daemon->inherited);
@@ -348,6 +356,7 @@ static void free_daemon(struct daemon *daemon)
 	daemon_watch_close(daemon);
 	close_loop(daemon);
 	http_free(daemon->http);
+	control_free(daemon->control);
 	ratchet_keeper_free(daemon->ratchet_keeper);
 	snapshot_release(daemon->snapshot);
 	notifiers_reap();

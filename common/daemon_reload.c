@@ -157,11 +157,13 @@ static int put_in_force(struct daemon *daemon, struct snapshot *snapshot, struct
 
 	if (listener_open(&listeners, snapshot->config, &daemon->listeners, &daemon->passed, daemon->worker_count, error) != 0 ||
 	    http_prepare(daemon->http, snapshot->config, NULL, error) != 0 ||
+	    control_prepare(daemon->control, snapshot->config, NULL, error) != 0 ||
 	    daemon_prepare_workers(daemon, snapshot, &listeners, error) != 0)
 		goto err;
 	if (daemon_open_log(snapshot->config, error) == 0) {
 		swap(daemon, snapshot, &listeners);
 		http_use(daemon->http);
+		control_use(daemon->control);
 		daemon->in_force_us = record_now_us();
 		return 0;
 	}
@@ -169,6 +171,7 @@ static int put_in_force(struct daemon *daemon, struct snapshot *snapshot, struct
 		worker_forget(daemon->workers[i]);
 err:
 	http_forget(daemon->http);
+	control_forget(daemon->control);
 	listener_remove_files(&listeners, &daemon->listeners);
 	listener_close(&listeners);
 	snapshot_release(snapshot);

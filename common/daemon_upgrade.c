@@ -33,6 +33,7 @@ static void on_done(void *context, pid_t pid)
 	listener_close(&daemon->listeners);
 	listener_close(&daemon->passed);
 	http_close(daemon->http, true);
+	control_close(daemon->control, true);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_retire(daemon->workers[i]);
 	notifier_socket_hand_over(pid);
@@ -55,10 +56,11 @@ static void on_failed(void *context, const char *why)
 /* All that we listen on: an array of our own, with borrowed members. 0, or -1 without memory. */
 static int all_listeners(struct daemon *daemon, struct listener_set *all)
 {
-	const struct listener_set *parts[] = {&daemon->listeners, http_listeners(daemon->http)};
+	const struct listener_set *parts[] = {&daemon->listeners, http_listeners(daemon->http),
+	                                      control_listeners(daemon->control)};
 
 	memset(all, 0, sizeof(*all));
-	all->at = calloc(parts[0]->count + parts[1]->count + 1, sizeof(*all->at));
+	all->at = calloc(parts[0]->count + parts[1]->count + parts[2]->count + 1, sizeof(*all->at));
 	if (all->at == NULL)
 		return -1;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "control_command.h"
 #include "daemon.h"
 #include "daemon_parts.h"
 #include "explain.h"
@@ -231,6 +232,8 @@ int daemon_main(enum program program, const char *usage, int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "ratchet") == 0)
 		return ratchet_command(program, print_finding, argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+		return control_command(program, print_finding, argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "report") == 0)
 		return report_command(program, argc - 1, argv + 1);
 	status = parse(program, argc, argv, &request);

@@ -340,7 +340,10 @@ static int lift_below_lock(struct ratchet_keeper *keeper, enum ratchet_kind kind
 	if (keeper->path != NULL && file_changed(keeper) && take_in(keeper, error) != 0)
 		return -1;
 	if (!ratchet_lift(keeper->tables[kind], name))
-		return error_set(error, "no %s %s is held: `ratchet list` shows who is", kind == RATCHET_PEER ? "peer" : "client", name);
+		return error_set(error, "no %s %s is held%s", kind == RATCHET_PEER ? "peer" : "client", name,
+		                 kind == RATCHET_CLIENT && ratchet_holds(keeper->tables[RATCHET_PEER], name)
+		                     ? ", but a peer of that name: --peer"
+		                     : "");
 	(void)snprintf(entry.name, sizeof(entry.name), "%s", name);
 	say_lifted(&entry);
 	if (keeper->path == NULL || store(keeper, error) == 0)

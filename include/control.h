@@ -1,6 +1,9 @@
 /*
- * The control socket: takes one request a connection, answers with JSON, on the main loop. What can be asked is one table
- * of verbs; what needs the main thread's state is done by it. docs/control.md describes the protocol.
+ * The control socket: takes one request a connection and answers in JSON, on the main loop. What can be asked is one table of
+ * verbs. docs/control.md describes the protocol.
+ *
+ * The order is that of http.h: control_new, control_prepare and control_use at the start; then the last two again with each
+ * configuration that is put in force; control_close. Main thread only.
  */
 #ifndef CONTROL_H
 #define CONTROL_H
@@ -9,47 +12,95 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "compiler.h"
 #include "config.h"
+#include "listener.h"
 #include "text.h"
 
 struct daemon;
 struct control;
+struct control_reply;
 
-/* One request at hand. */
+/* Requests are lines of at most so many bytes, line feed included, of at most so many words. */
+#define CONTROL_REQUEST_BYTES 4096
+#define CONTROL_WORDS 64
+#define CONTROL_CLIENTS 32
+#define CONTROL_DEADLINE_MS 5000       /* for a whole request */
+#define CONTROL_REPLY_DEADLINE_MS 60000 /* for an answer to be taken */
+
+/* A request at hand. */
 struct control_request {
 	struct daemon *daemon;
 	size_t count;        /* words behind the verb */
 	char *const *words;
+	uid_t uid;           /* of the process that asks, as is pid; by the kernel's word */
+	pid_t pid;
 	struct error error;  /* filled in where a verb fails */
-	bool usage;          /* it failed because the words are wrong */
+	json_t *findings;    /* an array of texts, to go with the error; owned; NULL: none */
+	struct control_reply *reply;
+	bool later;          /* control_later was called */
 };
 
-/* What can be asked. The command line's help and completion come from the same table. */
+/* What can be asked. The help of the command `ctl` comes from the same table. */
 struct control_verb {
 	const char *name;
-	const char *words;     /* "[FILTER...]", for the usage */
+	const char *words;     /* "[FILTER...]", for the usage; "" */
 	const char *help;      /* one line */
 	unsigned programs;     /* enum program, or'ed */
-	/* The answer, owned by the caller; NULL with request->error. */
+	bool changes;          /* it changes something: who has asked is logged (CCI1080I) */
+	size_t least, most;    /* words */
+	/* The answer, owned by the caller. NULL with request->error; or without, after control_later. */
 	json_t *(*run)(struct control_request *request);
-	/* Print the answer for people; NULL: it has a member "text", or is printed as it is. */
+	/* Print one answer for people. 0, or -1 where the stream fails. NULL: the text that it is, or has as "text". */
 	int (*print)(const json_t *answer, FILE *stream);
 };
 
 extern const struct control_verb control_verbs[];
 extern const size_t control_verb_count;
-const struct control_verb *control_verb_find(const char *name, enum program program);
 
-/* Listen at [control] socket of `config` (unset: nowhere). To be called at the start, before privileges are dropped, and with
- * each configuration that is put in force. 0, or -1 with `error` (then it is as before). */
-int control_use(struct control **control, struct daemon *daemon, const struct config *config, struct error *error) MUST_CHECK;
+/* NULL: the program has none of this name. */
+const struct control_verb *control_verb_find(const char *name, unsigned program);
 
-/* Serve on the main loop from now on. */
-void control_start(struct control *control);
+/* --- the server --- */
 
-/* Close; the socket's file is removed if it is still ours. NULL does nothing. */
-void control_close(struct control *control);
+/* Serves nowhere yet; `daemon` is borrowed. NULL with `error`. */
+struct control *control_new(struct daemon *daemon, struct error *error) MUST_CHECK;
+
+/* Open [control] socket of `config`, unless it is open; one that `inherited` (a predecessor's; may be NULL) has is
+ * duplicated. Has to be followed by control_use or control_forget. 0, or -1 with `error`: then nothing has changed. At the start
+ * before privileges are dropped. */
+int control_prepare(struct control *control, const struct config *config, const struct listener_set *inherited,
+                    struct error *error) MUST_CHECK;
+
+/* Serve at what was prepared, close what is named no more. Cannot fail. */
+void control_use(struct control *control);
+
+/* Drop what was prepared. NULL does nothing. */
+void control_forget(struct control *control);
+
+/* Its listening socket, for a process that takes over; borrowed until the next call of this module. */
+const struct listener_set *control_listeners(const struct control *control);
+
+/* End all connections and close; the file is removed unless `keep_files`: another process has it now. control_free follows,
+ * once the loop is closed. NULL does nothing. */
+void control_close(struct control *control, bool keep_files);
+void control_free(struct control *control);
+
+/* --- answers that come later, or go on --- */
+
+/* From inside a verb's `run`, which then returns NULL: the answer comes by control_send. `gone` is called when the client is
+ * gone or too slow before control_finish: then `reply` is no more. Returns the reply. */
+struct control_reply *control_later(struct control_request *request, void (*gone)(void *owner), void *owner);
+
+/* One line {"ok":true,"answer":...}; takes over the reference. 0; -1: the client does not keep up, and the line is dropped. */
+int control_send(struct control_reply *reply, json_t *answer) MUST_CHECK;
+
+/* One line {"ok":false,"error":"..."}. */
+void control_fail(struct control_reply *reply, const char *words);
+
+/* It was all: `reply` is no more, `gone` is not called. */
+void control_finish(struct control_reply *reply);
 
 #endif

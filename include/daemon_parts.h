@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "control.h"
 #include "daemon.h"
 #include "filewatch.h"
 #include "http.h"
@@ -34,6 +35,7 @@ struct daemon {
 	struct iobudget budget;
 	struct metrics *metrics;
 	struct http *http;
+	struct control *control;
 	struct ratchet_keeper *ratchet_keeper;
 	struct filewatch *watch;
 	struct tls_expiries *expiries;

@@ -1,0 +1,272 @@
+/* The command that asks a gateway that runs. */
+#include "control_command.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "control_print.h"
+#include "ratchet_file.h"
+
+#define EXIT_USAGE 2
+
+struct request {
+	const char *name; /* of the program */
+	enum program program;
+	const char *config, *socket;
+	bool json, help;
+	int count; /* the verb and its words */
+	char **words;
+	const struct control_verb *verb;
+};
+
+static int usage_error(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static int usage_error(const struct request *request, const char *format, ...)
+{
+	va_list arguments;
+
+	(void)fprintf(stderr, "%s ctl: ", request->name);
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	(void)fprintf(stderr, "; see %s ctl --help\n", request->name);
+	return EXIT_USAGE;
+}
+
+static int failed(const struct request *request, const char *words)
+{
+	(void)fprintf(stderr, "%s ctl: %s\n", request->name, words);
+	return EXIT_FAILURE;
+}
+
+static int print_usage(const struct request *request)
+{
+	(void)printf("Ask a gateway that runs, or tell it what to do.\n\n"
+	             "    %s ctl -c FILE [--json] VERB [WORDS...]\n"
+	             "        FILE is its configuration, which names the socket ([control] socket);\n"
+	             "        or --socket PATH. --json: the answer as it comes\n\n",
+	             request->name);
+	for (size_t i = 0; i < control_verb_count; i++) {
+		const struct control_verb *verb = &control_verbs[i];
+		char left[64];
+
+		if ((verb->programs & (unsigned)request->program) == 0)
+			continue;
+		(void)snprintf(left, sizeof(left), "%s %s", verb->name, verb->words);
+		if (strlen(left) > 20)
+			(void)printf("    %s\n    %-20s %s\n", left, "", verb->help);
+		else
+			(void)printf("    %-20s %s\n", left, verb->help);
+	}
+	(void)printf("\nExit status: 0 done; 1 not done; 2 bad usage.\n");
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* --- the socket --- */
+
+static int say_unreachable(const struct request *request, const char *path)
+{
+	char words[512];
+	const char *remedy = errno == EACCES || errno == EPERM
+	                         ? "ask as root or as the user it belongs to"
+	                         : "is the gateway running, with this socket in [control]?";
+
+	(void)snprintf(words, sizeof(words), "%s cannot be asked: %s; %s", path, strerrordesc_np(errno), remedy);
+	return failed(request, words);
+}
+
+/* A descriptor, or -1 with errno. */
+static int open_socket(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		errno = ENAMETOOLONG;
+	else
+		(void)strcpy(address.sun_path, path);
+	if (fd >= 0 && address.sun_path[0] != '\0' && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int send_request(int fd, const struct request *request)
+{
+	char line[CONTROL_REQUEST_BYTES + 1];
+	struct text text;
+
+	text_init(&text, line, sizeof(line));
+	for (int i = 0; i < request->count; i++)
+		text_printf(&text, "%s%s", i > 0 ? " " : "", request->words[i]);
+	text_puts(&text, "\n");
+	if (text.cut)
+		return -1;
+	for (size_t sent = 0; sent < text.used;) {
+		ssize_t more = send(fd, line + sent, text.used - sent, MSG_NOSIGNAL);
+
+		if (more < 0 && errno != EINTR)
+			return -1;
+		if (more > 0)
+			sent += (size_t)more;
+	}
+	return 0;
+}
+
+/* --- the answer --- */
+
+static int print_answer(const struct request *request, const json_t *answer)
+{
+	if (request->json) {
+		int result = json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+
+		return result == 0 && fputc('\n', stdout) != EOF && fflush(stdout) == 0 ? 0 : -1;
+	}
+	return request->verb->print != NULL && !json_is_object(json_object_get(answer, "text")) && !json_is_string(json_object_get(answer, "text"))
+	           ? request->verb->print(answer, stdout)
+	           : control_print_text(answer, stdout);
+}
+
+/* One line. 0, or the exit status. */
+static int take_line(const struct request *request, const char *line)
+{
+	json_t *whole = json_loads(line, 0, NULL);
+	json_t *answer = json_object_get(whole, "answer");
+	const char *error = json_string_value(json_object_get(whole, "error"));
+	int status = EXIT_SUCCESS;
+
+	if (answer != NULL && print_answer(request, answer) != 0)
+		status = failed(request, "standard output cannot be written");
+	else if (answer == NULL)
+		status = failed(request, error != NULL ? error : "the gateway's answer cannot be understood");
+	json_decref(whole);
+	return status;
+}
+
+static int take_answers(const struct request *request, int fd)
+{
+	FILE *stream = fdopen(fd, "r");
+	char *line = NULL;
+	size_t size = 0, lines = 0;
+	int status = EXIT_SUCCESS;
+
+	if (stream == NULL) {
+		close(fd);
+		return failed(request, "not enough memory");
+	}
+	while (status == EXIT_SUCCESS && getline(&line, &size, stream) > 0) {
+		lines++;
+		status = take_line(request, line);
+	}
+	if (lines == 0)
+		status = failed(request, "the gateway has closed without an answer");
+	free(line);
+	(void)fclose(stream);
+	return status;
+}
+
+static int ask(const struct request *request, const char *path)
+{
+	int fd = open_socket(path);
+
+	if (fd < 0)
+		return say_unreachable(request, path);
+	if (send_request(fd, request) != 0) {
+		close(fd);
+		return failed(request, "the request cannot be sent: it is too long, or the gateway is gone");
+	}
+	return take_answers(request, fd);
+}
+
+/* --- the command line --- */
+
+static int check_words(struct request *request, int count, char **words)
+{
+	if (request->config == NULL && request->socket == NULL)
+		return usage_error(request, "which gateway? Name its configuration, such as -c /etc/%s.ini, or its --socket",
+		                   request->name);
+	if (request->config != NULL && request->socket != NULL)
+		return usage_error(request, "-c and --socket do not go together");
+	if (count == 0)
+		return usage_error(request, "what is to be asked? A verb is missing");
+	request->verb = control_verb_find(words[0], (unsigned)request->program);
+	if (request->verb == NULL)
+		return usage_error(request, "%s is not known", words[0]);
+	for (int i = 1; i < count; i++)
+		if (words[i][0] == '\0' || strpbrk(words[i], " \t\r\n") != NULL)
+			return usage_error(request, "a word may not be empty or hold blanks");
+	if ((size_t)count - 1 < request->verb->least || (size_t)count - 1 > request->verb->most)
+		return usage_error(request, "%s takes other words: %s %s", words[0], words[0], request->verb->words);
+	request->count = count;
+	request->words = words;
+	return 0;
+}
+
+static int parse(struct request *request, int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
+	                                        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
+	                                        {"peer", no_argument, NULL, 'p'},         {NULL, 0, NULL, 0}};
+	static char peer[] = "--peer";
+	bool has_peer = false;
+	int option, count;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
+		if (option == 'c')
+			request->config = optarg;
+		else if (option == 's')
+			request->socket = optarg;
+		else if (option == 'j')
+			request->json = true;
+		else if (option == 'h')
+			request->help = true;
+		else if (option == 'p')
+			has_peer = true;
+		else
+			return usage_error(request, option == ':' ? "%s needs a value" : "there is no option %s", argv[optind - 1]);
+	}
+	if (request->help)
+		return 0;
+	count = argc - optind;
+	/* getopt has taken it out of the words, which end by argv's NULL. */
+	if (has_peer)
+		argv[optind + count++] = peer;
+	return check_words(request, count, argv + optind);
+}
+
+int control_command(enum program program, config_report *report, int argc, char **argv)
+{
+	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw", .program = program};
+	int status = parse(&request, argc, argv);
+	char buffer[PATH_MAX];
+	struct config *config;
+	const char *path;
+
+	if (status != 0)
+		return status;
+	if (request.help)
+		return print_usage(&request);
+	if (request.socket != NULL)
+		return ask(&request, request.socket);
+	config = config_load(request.config, program, report, NULL);
+	if (config == NULL)
+		return EXIT_FAILURE;
+	path = ratchet_file_outside(config->control.socket, config->gateway.chroot, buffer);
+	if (path == NULL)
+		status = failed(&request, "no socket in [control]: set one, and reload the gateway");
+	else
+		status = ask(&request, path);
+	config_free(config);
+	return status;
+}

@@ -1,0 +1,287 @@
+/* Answers of the control socket as tables. */
+#include "control_print.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+#define CELL_SIZE 512
+#define COLUMNS_MOST 16
+
+/* --- cells --- */
+
+/* A member as words: "" where it is not there. */
+static const char *cell_of(const json_t *object, const char *member, char *buffer)
+{
+	const json_t *value = json_object_get(object, member), *item;
+	struct text text;
+	size_t i;
+
+	text_init(&text, buffer, CELL_SIZE);
+	if (json_is_string(value))
+		text_put_escaped(&text, json_string_value(value), json_string_length(value));
+	else if (json_is_integer(value))
+		text_printf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	else if (json_is_boolean(value))
+		text_puts(&text, json_is_true(value) ? "yes" : "no");
+	else if (json_is_array(value))
+		json_array_foreach(value, i, item)
+		{
+			const char *word = json_string_value(item);
+
+			text_puts(&text, i > 0 ? "," : "");
+			if (word != NULL)
+				text_put_escaped(&text, word, strlen(word));
+		}
+	return buffer;
+}
+
+static const char *text_member(const json_t *object, const char *member)
+{
+	const char *text = json_string_value(json_object_get(object, member));
+
+	return text != NULL ? text : "";
+}
+
+/* --- tables --- */
+
+struct column {
+	const char *title, *member; /* title NULL ends */
+	bool right;
+};
+
+static void measure(const json_t *rows, const struct column *columns, size_t *widths)
+{
+	char buffer[CELL_SIZE];
+	const json_t *row;
+	size_t i;
+
+	for (size_t c = 0; columns[c].title != NULL; c++) {
+		widths[c] = strlen(columns[c].title);
+		json_array_foreach(rows, i, row)
+		{
+			size_t width = strlen(cell_of(row, columns[c].member, buffer));
+
+			if (width == 0)
+				width = 1;
+			if (width > widths[c])
+				widths[c] = width;
+		}
+	}
+}
+
+static void put_cell(FILE *stream, const struct column *column, size_t width, const char *cell)
+{
+	const char *gap = column[1].title != NULL ? "  " : "\n";
+
+	if (cell[0] == '\0')
+		cell = "-";
+	if (column->right)
+		(void)fprintf(stream, "%*s%s", (int)width, cell, gap);
+	else if (column[1].title != NULL)
+		(void)fprintf(stream, "%-*s%s", (int)width, cell, gap);
+	else
+		(void)fprintf(stream, "%s%s", cell, gap);
+}
+
+static int print_table(const json_t *rows, const struct column *columns, FILE *stream)
+{
+	size_t widths[COLUMNS_MOST], i;
+	char buffer[CELL_SIZE];
+	const json_t *row;
+
+	measure(rows, columns, widths);
+	for (size_t c = 0; columns[c].title != NULL; c++)
+		put_cell(stream, &columns[c], widths[c], columns[c].title);
+	json_array_foreach(rows, i, row)
+	{
+		for (size_t c = 0; columns[c].title != NULL; c++)
+			put_cell(stream, &columns[c], widths[c], cell_of(row, columns[c].member, buffer));
+	}
+	return fflush(stream) == 0 ? 0 : -1;
+}
+
+/* --- status --- */
+
+static void put_line(FILE *stream, const char *title, const json_t *object, const char *member)
+{
+	char buffer[CELL_SIZE];
+
+	if (json_object_get(object, member) != NULL)
+		(void)fprintf(stream, "%-16s %s\n", title, cell_of(object, member, buffer));
+}
+
+static json_int_t number_of(const json_t *object, const char *member)
+{
+	return json_integer_value(json_object_get(object, member));
+}
+
+static void put_listeners(FILE *stream, const json_t *listeners)
+{
+	char addresses[CELL_SIZE], audit[CELL_SIZE];
+	const json_t *listener;
+	size_t i;
+
+	json_array_foreach(listeners, i, listener)
+	{
+		(void)cell_of(listener, "audit_policy", audit);
+		(void)fprintf(stream, "%-16s %s at %s, %s%s%s\n", i == 0 ? "listeners" : "", text_member(listener, "name"),
+		              cell_of(listener, "addresses", addresses), text_member(listener, "policy"),
+		              audit[0] != '\0' ? ", on trial: " : "", audit);
+	}
+}
+
+int control_print_status(const json_t *answer, FILE *stream)
+{
+	const json_t *open = json_object_get(answer, "open");
+
+	(void)fprintf(stream, "%-16s %s %s as %s, process %" JSON_INTEGER_FORMAT "\n", "program", text_member(answer, "program"),
+	              text_member(answer, "version"), text_member(answer, "sysid"), number_of(answer, "pid"));
+	put_line(stream, "configuration", answer, "config");
+	put_line(stream, "in force since", answer, "in_force");
+	put_line(stream, "started", answer, "started");
+	put_line(stream, "now", answer, "now");
+	put_line(stream, "ready", answer, "ready");
+	put_line(stream, "not ready", answer, "not_ready");
+	if (json_is_true(json_object_get(answer, "reload_failed")))
+		(void)fprintf(stream, "%-16s the last one failed: what was in force before still is\n", "reload");
+	(void)fprintf(stream, "%-16s %" JSON_INTEGER_FORMAT " secured, %" JSON_INTEGER_FORMAT " clear, %" JSON_INTEGER_FORMAT " undecided\n",
+	              "open now", number_of(open, "secured"), number_of(open, "clear"), number_of(open, "undecided"));
+	put_line(stream, "accepted", answer, "accepted");
+	put_line(stream, "ended", answer, "ended");
+	put_line(stream, "refused", answer, "refusals");
+	put_line(stream, "handshakes", answer, "handshakes");
+	put_line(stream, "workers", answer, "workers");
+	put_line(stream, "log lines lost", answer, "log_lines_lost");
+	put_listeners(stream, json_object_get(answer, "listeners"));
+	return fflush(stream) == 0 ? 0 : -1;
+}
+
+/* --- the rest --- */
+
+int control_print_connections(const json_t *answer, FILE *stream)
+{
+	static const struct column columns[] = {
+	    {"ID", "id", false},        {"NAME", "sysid", false},     {"FROM", "from", false},   {"LISTENER", "listener", false},
+	    {"STAGE", "stage", false},  {"ASKED", "asked", false},    {"GOT", "outcome", false}, {"SECURED", "secured", false},
+	    {"TLS", "tls_version", false}, {"SUITE", "tls_suite", false}, {"RULE", "rule", false},  {"TO", "to_name", false},
+	    {"UP", "up", true},         {"DOWN", "down", true},       {"SINCE", "started", false}, {NULL, NULL, false}};
+
+	return print_table(answer, columns, stream);
+}
+
+int control_print_certificates(const json_t *answer, FILE *stream)
+{
+	static const struct column columns[] = {{"DAYS", "days_left", true},       {"SUBJECT", "subject", false},
+	                                        {"SERIAL", "serial", false},       {"NOT AFTER", "not_after", false},
+	                                        {"KEY", "key", false},             {"BITS", "key_bits", true},
+	                                        {"LISTENERS", "listeners", false}, {"FILE", "file", false},
+	                                        {NULL, NULL, false}};
+
+	return print_table(answer, columns, stream);
+}
+
+int control_print_notifiers(const json_t *answer, FILE *stream)
+{
+	static const struct column columns[] = {{"NAME", "name", false},       {"KIND", "kind", false},
+	                                        {"ON ERROR", "on_error", false}, {"TAKEN", "taken", true},
+	                                        {"FAILED", "failed", true},    {"DROPPED", "dropped", true},
+	                                        {"QUEUED", "queued_bytes", true}, {"FAILING", "failing", false},
+	                                        {"PATH", "path", false},       {"ERROR", "error", false},
+	                                        {NULL, NULL, false}};
+
+	return print_table(answer, columns, stream);
+}
+
+int control_print_ratchet(const json_t *answer, FILE *stream)
+{
+	static const struct column columns[] = {{"KIND", "kind", false},
+	                                        {"NAME", "name", false},
+	                                        {"FIRST SECURED", "first", false},
+	                                        {"LAST SECURED", "last", false},
+	                                        {"HOLDS UNTIL", "until", false},
+	                                        {NULL, NULL, false}};
+
+	return json_is_array(answer) ? print_table(answer, columns, stream) : control_print_text(answer, stream);
+}
+
+/* "source=10.0.0.0/8 sysid=BRANCH*" */
+static void put_settings(FILE *stream, const char *title, const json_t *settings)
+{
+	char buffer[CELL_SIZE];
+	const char *key;
+	json_t *value;
+
+	(void)fprintf(stream, "    %s", title);
+	json_object_foreach((json_t *)(uintptr_t)settings, key, value)
+	{
+		(void)value;
+		(void)fprintf(stream, " %s=%s", key, cell_of(settings, key, buffer));
+	}
+	(void)fputs(json_object_size(settings) == 0 ? " -\n" : "\n", stream);
+}
+
+int control_print_rules(const json_t *answer, FILE *stream)
+{
+	const json_t *rule;
+	size_t i;
+
+	json_array_foreach(answer, i, rule)
+	{
+		(void)fprintf(stream, "%s (line %" JSON_INTEGER_FORMAT ")", text_member(rule, "name"), number_of(rule, "line"));
+		if (json_object_get(rule, "connections") != NULL)
+			(void)fprintf(stream, ", %" JSON_INTEGER_FORMAT " connections", number_of(rule, "connections"));
+		(void)fputc('\n', stream);
+		put_settings(stream, "matches", json_object_get(rule, "matches"));
+		put_settings(stream, "sets   ", json_object_get(rule, "sets"));
+	}
+	if (json_array_size(answer) == 0)
+		(void)fputs("no rules: the listeners' own settings hold\n", stream);
+	return fflush(stream) == 0 ? 0 : -1;
+}
+
+static void put_address(FILE *stream, const json_t *address)
+{
+	char buffer[CELL_SIZE];
+
+	(void)fprintf(stream, "    %s: health %s, %" JSON_INTEGER_FORMAT " open", cell_of(address, "address", buffer),
+	              text_member(address, "health"), number_of(address, "connections"));
+	if (json_object_get(address, "left_out_for_s") != NULL)
+		(void)fprintf(stream, ", left out for %" JSON_INTEGER_FORMAT " s", number_of(address, "left_out_for_s"));
+	if (json_object_get(address, "reason") != NULL) {
+		(void)fprintf(stream, ", %s", cell_of(address, "reason", buffer));
+		(void)fprintf(stream, ": %s", cell_of(address, "detail", buffer));
+	}
+	(void)fputc('\n', stream);
+}
+
+int control_print_peers(const json_t *answer, FILE *stream)
+{
+	const json_t *target, *address;
+	size_t i, j;
+
+	json_array_foreach(answer, i, target)
+	{
+		const char *security = text_member(target, "security");
+
+		(void)fprintf(stream, "%s %s: %s%s%s\n", text_member(target, "kind"), text_member(target, "name"),
+		              text_member(target, "state"), security[0] != '\0' ? ", security " : "", security);
+		json_array_foreach(json_object_get(target, "addresses"), j, address)
+			put_address(stream, address);
+	}
+	return fflush(stream) == 0 ? 0 : -1;
+}
+
+int control_print_text(const json_t *answer, FILE *stream)
+{
+	const char *text = json_is_string(answer) ? json_string_value(answer) : json_string_value(json_object_get(answer, "text"));
+	int result = text != NULL ? fprintf(stream, "%s\n", text)
+	                          : json_dumpf(answer, stream, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+
+	if (text == NULL)
+		(void)fputc('\n', stream);
+	return result >= 0 && fflush(stream) == 0 ? 0 : -1;
+}

@@ -1,0 +1,197 @@
+/* What the control socket can be asked. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+#include "control_print.h"
+#include "daemon_parts.h"
+#include "inspect.h"
+#include "jsontext.h"
+#include "log.h"
+#include "ratchet_keeper.h"
+#include "record.h"
+#include "report.h"
+
+#define BOTH (PROGRAM_CCISSL | PROGRAM_CCISSLGW)
+
+/* --- looking --- */
+
+static json_t *run_status(struct control_request *request)
+{
+	return inspect_status(request->daemon);
+}
+
+static json_t *run_connections(struct control_request *request)
+{
+	struct connection_filter filter;
+	struct network network;
+
+	if (connection_filter_parse(request->count, request->words, &filter, &network, &request->error) != 0)
+		return NULL;
+	return inspect_connections(request->daemon, &filter);
+}
+
+static json_t *run_rules(struct control_request *request)
+{
+	return inspect_rules(request->daemon);
+}
+
+static json_t *run_peers(struct control_request *request)
+{
+	return inspect_peers(request->daemon);
+}
+
+static json_t *run_certificates(struct control_request *request)
+{
+	return inspect_certificates(request->daemon);
+}
+
+static json_t *run_notifiers(struct control_request *request)
+{
+	return inspect_notifiers(request->daemon);
+}
+
+static json_t *run_report(struct control_request *request)
+{
+	return inspect_report(request->daemon);
+}
+
+static json_t *run_help(struct control_request *request)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < control_verb_count; i++) {
+		const struct control_verb *verb = &control_verbs[i];
+		json_t *one;
+
+		if ((verb->programs & (unsigned)request->daemon->program) == 0)
+			continue;
+		one = json_object();
+		json_put_text(one, "verb", verb->name);
+		json_put_text(one, "words", verb->words);
+		json_put_text(one, "help", verb->help);
+		(void)json_array_append_new(list, one);
+	}
+	return list;
+}
+
+/* --- changing --- */
+
+static json_t *done(struct control_request *request, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static json_t *done(struct control_request *request, const char *format, ...)
+{
+	char words[512];
+	va_list arguments;
+
+	(void)request;
+	va_start(arguments, format);
+	(void)vsnprintf(words, sizeof(words), format, arguments);
+	va_end(arguments);
+	return json_pack("{s:o}", "text", json_of_text(words));
+}
+
+static json_t *run_close(struct control_request *request)
+{
+	uint8_t id[PARAMS_CONNECTION_SIZE];
+	char text[CONNECTION_TEXT_SIZE];
+
+	if (inspect_find(request->daemon, request->words[0], id, &request->error) != 0)
+		return NULL;
+	(void)connection_text(id, text);
+	if (inspect_end(request->daemon, id))
+		return done(request, "connection %s is closed", text);
+	(void)error_set(&request->error, "connection %s has ended by itself", text);
+	return NULL;
+}
+
+static json_t *lift(struct control_request *request)
+{
+	bool peer = request->count == 3 && strcmp(request->words[2], "--peer") == 0;
+	const char *name = request->count >= 2 ? request->words[1] : NULL;
+
+	if (strcmp(request->words[0], "lift") != 0 || name == NULL || (request->count == 3 && !peer)) {
+		(void)error_set(&request->error, "ratchet takes other words: ratchet, or ratchet lift NAME [--peer]");
+		return NULL;
+	}
+	if (ratchet_keeper_lift(request->daemon->ratchet_keeper, peer ? RATCHET_PEER : RATCHET_CLIENT, name, &request->error) != 0)
+		return NULL;
+	return done(request, "%s %s is lifted", peer ? "peer" : "client", name);
+}
+
+static json_t *run_ratchet(struct control_request *request)
+{
+	return request->count == 0 ? inspect_ratchet(request->daemon) : lift(request);
+}
+
+static json_t *run_reload(struct control_request *request)
+{
+	request->findings = json_array();
+	if (daemon_reload(request->daemon, request->findings, &request->error) != 0)
+		return NULL;
+	return json_pack("{s:s,s:O}", "text", "the configuration is in force", "findings", request->findings);
+}
+
+static json_t *run_drain(struct control_request *request)
+{
+	if (!daemon_drain(request->daemon, "ctl drain")) {
+		(void)error_set(&request->error, "the gateway is stopping already");
+		return NULL;
+	}
+	return done(request, "no new connections are taken; the gateway ends with the last one, or after drain in [timeouts]");
+}
+
+static json_t *run_log_level(struct control_request *request)
+{
+	int level = log_level_named(request->words[0]);
+
+	if (level < 0) {
+		(void)error_set(&request->error, "%s is no level: error, warning, info or debug", request->words[0]);
+		return NULL;
+	}
+	log_set_level((enum level)level);
+	return done(request, "log level is %s until the next reload or start", log_level_word((enum level)level));
+}
+
+static json_t *run_reopen(struct control_request *request)
+{
+	notifiers_reopen(request->daemon->snapshot->notifiers);
+	return done(request, "the files of notifiers are opened once more");
+}
+
+/* --- the table --- */
+
+#define LOOK(verb, text, run_it, print_it) \
+	{.name = verb, .words = "", .help = text, .programs = BOTH, .run = run_it, .print = print_it}
+
+const struct control_verb control_verbs[] = {
+    LOOK("status", "how the gateway goes", run_status, control_print_status),
+    {.name = "connections", .words = "[FILTER...]", .help = "who is connected: id= sysid= source= listener= rule= to= secured= most=",
+     .programs = BOTH, .most = CONTROL_WORDS, .run = run_connections, .print = control_print_connections},
+    {.name = "close", .words = "ID", .help = "end a connection; some digits of its id will do", .programs = BOTH, .changes = true,
+     .least = 1, .most = 1, .run = run_close},
+    LOOK("rules", "the rules in force, and how many connections count for them", run_rules, control_print_rules),
+    LOOK("peers", "peers and services: addresses, health, connections", run_peers, control_print_peers),
+    LOOK("certificates", "what is shown to peers, and for how long", run_certificates, control_print_certificates),
+    {.name = "ratchet", .words = "[lift NAME [--peer]]", .help = "names that were secured; let one come back in the clear",
+     .programs = BOTH, .most = 3, .run = run_ratchet, .print = control_print_ratchet},
+    LOOK("report", "who is secured, who is not yet, and whom never would refuse", run_report, report_print),
+    LOOK("notifiers", "how the notifiers stand", run_notifiers, control_print_notifiers),
+    {.name = "reload", .words = "", .help = "read the configuration again", .programs = BOTH, .changes = true, .run = run_reload},
+    {.name = "reopen", .words = "", .help = "open the files of notifiers once more, after they were renamed", .programs = BOTH,
+     .changes = true, .run = run_reopen},
+    {.name = "drain", .words = "", .help = "take no new connections, end with the last one", .programs = BOTH, .changes = true,
+     .run = run_drain},
+    {.name = "log-level", .words = "LEVEL", .help = "error, warning, info or debug, until the next reload", .programs = BOTH,
+     .changes = true, .least = 1, .most = 1, .run = run_log_level},
+    LOOK("help", "what can be asked", run_help, NULL),
+};
+const size_t control_verb_count = sizeof(control_verbs) / sizeof(control_verbs[0]);
+
+const struct control_verb *control_verb_find(const char *name, unsigned program)
+{
+	for (size_t i = 0; i < control_verb_count; i++)
+		if (strcmp(control_verbs[i].name, name) == 0 && (control_verbs[i].programs & program) != 0)
+			return &control_verbs[i];
+	return NULL;
+}
