@@ -218,6 +218,49 @@ START_TEST(what_was_told_as_open_is_told_as_over)
 }
 END_TEST
 
+/* A session has two sides. The one to the peer is secured, and cut before it is used. */
+START_TEST(each_side_of_a_session_has_its_end)
+{
+	int port, listening = peer_listen(&port), client, peer;
+	uint8_t offer[4096], bytes[4096];
+	struct subscriber one;
+	struct gateway gateway;
+	char conn[48];
+	SSL *ssl;
+
+	make_folder();
+	gateway_start(&gateway, "ccisslgw",
+	              "[gateway]\nsysid = GW1\nworkers = 1\n[listener l]\naddress = 127.0.0.1:0\n"
+	              "unsecured_connections = allow\n[timeouts]\ndrain = 100ms\n[peer HOST1]\naddress = 127.0.0.1:%d\n"
+	              "security = direct\nserver_name = host1.example\n[tls]\ncertificate = @CERTS@/server.pem\n"
+	              "private_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n[notifier watch]\nkind = socket\npath = %s\n",
+	              port, path);
+	subscribe(&one);
+	expect(&one, "now", "\"open\":0", "");
+	client = peer_connect(gateway.ports[0]);
+	ck_assert(peer_write(client, NULL, offer, peer_offer(offer, 1, 0, "PC1", "HOST1")));
+	peer = peer_accept(listening);
+	ssl = peer_tls_server(peer, CERTS "server.pem", CERTS "server.key", "cci/1");
+	ck_assert_ptr_nonnull(ssl);
+	ck_assert_int_gt(peer_receive(peer, ssl, bytes), 0);
+	expect(&one, "handshake-done", "\"role\":\"connecting\"", "\"listener\":\"HOST1\"");
+	ck_assert_int_eq(sscanf(strstr(one.line, "\"conn\":"), "\"conn\":\"%32s", conn), 1);
+	ck_assert_int_eq(kill(gateway.pid, SIGTERM), 0);
+	expect(&one, "refused", conn, "\"role\":\"accepting\"");
+	expect(&one, "refused", conn, "\"role\":\"connecting\"");
+	expect_end(&one);
+	leave(&one);
+	peer_free(peer, ssl);
+	close(client);
+	close(listening);
+	ck_assert_int_eq(waitpid(gateway.pid, NULL, 0), gateway.pid);
+	(void)unlink(gateway.log);
+	(void)unlink(gateway.config);
+	ck_assert_int_eq(rmdir(gateway.folder), 0);
+	remove_folder();
+}
+END_TEST
+
 /* An OFFER in the clear; was it taken? */
 static bool is_taken(const struct gateway *gateway)
 {
@@ -407,6 +450,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_subscriber_hears_of_all_connections_through_reloads);
 	tcase_add_test(tests, a_secured_connection_is_told_with_its_facts);
 	tcase_add_test(tests, what_was_told_as_open_is_told_as_over);
+	tcase_add_test(tests, each_side_of_a_session_has_its_end);
 	tcase_add_test(tests, with_refuse_a_slow_subscriber_costs_one_connection);
 	tcase_add_test(tests, an_upgrade_takes_the_path_and_says_so);
 	tcase_add_test(tests, it_follows_the_process_to_another_user);
