@@ -43,7 +43,7 @@ CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller \
+UNIT_TESTS := metrics history base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller \
               iocontext exchange record relay dial dial_failover resolver target_memory connector target listener \
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
@@ -160,6 +160,8 @@ $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(L
 # Tests of the connecting side meet an accepting side in a thread.
 $(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover $(BUILD)/tests/unit_health: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o
 $(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
+
+$(BUILD)/tests/unit_metrics: $(O)/tests/unit/promtext.o
 
 # Certificates and handshakes in memory.
 $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential: $(O)/tests/unit/tlspair.o
