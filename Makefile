@@ -77,9 +77,10 @@ help:
 	@echo "V=1 shows commands; SANITIZE=address,undefined or SANITIZE=thread builds into a folder of its own"
 
 deps:
-	@tests/tools/deps
+	@tests/tools/deps test
 
-run: deps
+run:
+	@tests/tools/deps run
 	@$(MAKE) --no-print-directory all
 	@tests/tools/walk $(BUILD)
 
