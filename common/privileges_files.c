@@ -65,6 +65,8 @@ static int hand_over_socket(const char *path, bool with_group, const struct acco
 
 int privileges_hand_over_sockets(const struct config *config, const struct account *account, struct error *error)
 {
+	struct error ignored;
+
 	if (account->uid == 0)
 		return 0;
 	for (size_t i = 0; i < config->listener_count; i++) {
@@ -83,6 +85,9 @@ int privileges_hand_over_sockets(const struct config *config, const struct accou
 
 		if (strcmp(notifier->kind, "socket") == 0 && hand_over_socket(notifier->path, true, account, error) != 0)
 			return -1;
+		/* Open already; this is for the day when it is opened anew, so that what cannot be given is no error. */
+		if (strcmp(notifier->kind, "file") == 0 || strcmp(notifier->kind, "smf") == 0)
+			(void)!hand_over(notifier->path, "path", account, &ignored);
 	}
 	return 0;
 }

@@ -185,6 +185,15 @@ struct smf_file *smf_file_open(const char *path, mode_t mode, uint64_t *cut_byte
 	return NULL;
 }
 
+/* Nothing was renamed; and the right to open it may be gone since the start. */
+static bool is_still_there(const struct smf_file *file)
+{
+	struct stat named, opened;
+
+	return stat(file->path, &named) == 0 && fstat(file->fd, &opened) == 0 && named.st_dev == opened.st_dev &&
+	       named.st_ino == opened.st_ino;
+}
+
 int smf_file_reopen(struct smf_file *file, uint64_t *cut_bytes, struct error *error)
 {
 	off_t end;
@@ -193,6 +202,8 @@ int smf_file_reopen(struct smf_file *file, uint64_t *cut_bytes, struct error *er
 	*cut_bytes = 0;
 	if (smf_file_flush(file, error) != 0)
 		return -1;
+	if (is_still_there(file))
+		return 0;
 	fd = open_checked(file->path, file->mode, &end, cut_bytes, error);
 	if (fd < 0)
 		return -1;

@@ -18,8 +18,8 @@ struct account {
 	const char *why;
 };
 
-/* Give the unix sockets of `config` to the account, where no unix_owner is named. By root, before chroot. 0, or -1 with
- * `error`, as the next two. */
+/* Give the unix sockets of `config` to the account, where no unix_owner is named, and the files that notifiers have made. By
+ * root, before chroot. 0, or -1 with `error`, as the next two. */
 int privileges_hand_over_sockets(const struct config *config, const struct account *account,
                                  struct error *error) MUST_CHECK;
 

@@ -36,6 +36,42 @@ START_TEST(a_renamed_file)
 }
 END_TEST
 
+static const char as_nobody[] = "; no user of the test's\n[gateway]\nsysid = HOST1\nworkers = 1\nuser = 65534\n"
+                                "[listener l]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = only\n"
+                                "[service s]\naddress = builtin:echo\n"
+                                "[notifier z]\nkind = smf\npath = %s/records\n";
+
+/* The file is made by root, and opened anew by nobody; with or without a new name. */
+START_TEST(the_file_goes_with_the_user)
+{
+	struct gateway gateway;
+	char folder[] = "/tmp/cci-smf-XXXXXX", path[64], old[64];
+	struct stat status;
+
+	if (getuid() != 0)
+		return;
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	ck_assert_int_eq(chown(folder, 65534, 65534), 0);
+	(void)snprintf(path, sizeof(path), "%s/records", folder);
+	(void)snprintf(old, sizeof(old), "%s/old", folder);
+	gateway_start(&gateway, "ccissl", as_nobody, folder);
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_uint_eq(status.st_uid, 65534);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(rename(path, old), 0);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	for (int i = 0; i < 500 && access(path, F_OK) != 0; i++)
+		usleep(10000);
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_uint_eq(status.st_mode & 0777, 0600);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1101E", NULL, NULL), 0);
+	gateway_stop(&gateway);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(unlink(old), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 static const char with_path[] = "[gateway]\nsysid = HOST1\nworkers = 1\n"
                                 "[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
                                 "[service s]\naddress = builtin:echo\n" SMF_TLS_SECTION "[notifier z]\nkind = smf\npath = %s\n";
@@ -130,6 +166,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, a_renamed_file);
+	tcase_add_test(tests, the_file_goes_with_the_user);
 	tcase_add_test(tests, half_a_record_is_cut_off_and_said);
 	tcase_add_test(tests, what_is_no_smf_file_is_refused);
 	tcase_add_loop_test(tests, the_reader_knows_what_is_wrong, 0, sizeof(samples) / sizeof(samples[0]));
