@@ -123,6 +123,7 @@ install: all
 	ln -sf ccissl $(SHARE)/bash-completion/completions/ccisslgw
 	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini $(SHARE)/doc/ccissl
 	install -m 644 etc/plugin/* $(SHARE)/doc/ccissl/plugin
+	install -m 755 etc/smf-dump $(SHARE)/doc/ccissl
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -116,7 +116,8 @@ void smf_tls(uint8_t *section, const struct smf_origin *origin, const struct cci
 	bool is_server = event->role == CCI_ACCEPTING;
 	const struct cci_certificate *server = is_server ? event->own_certificate : event->peer_certificate;
 	const struct cci_certificate *client = is_server ? event->peer_certificate : event->own_certificate;
-	uint8_t id_size = event->tls_session_id_size <= 32 ? event->tls_session_id_size : 0;
+	/* TLS 1.3 negotiates none; what a library calls one there, nobody else has seen. */
+	uint8_t id_size = event->tls_session_id_size <= 32 && version_of(event) != 0x0304 ? event->tls_session_id_size : 0;
 	char suite[7] = "";
 
 	memset(section, 0, SMF_TLS_SIZE);

@@ -317,11 +317,13 @@ START_TEST(roles_and_certificates)
 	ck_assert_mem_eq(tls + 116, "\x00\x00\x01\x00", 4);
 	ck_assert_mem_eq(tls + 120, "\x00\x00\x00\x04\x00\x07", 6);
 	odd.serial = "not hex";
+	event.tls_version_number = 0x0304;
 	odd.key_bits = 1 << 20;
 	tls = tls_of(&event);
 	ck_assert_uint_eq(tls[79], 0);
 	ck_assert_uint_eq(tls[80], 0);
 	ck_assert_mem_eq(tls + 118, "\x00\x00", 2);
+	ck_assert_mem_eq(tls, "\x03\x04\x02\x02\x01\x00\x00\x00\x00\x00", 10);
 }
 END_TEST
 
