@@ -30,13 +30,15 @@ static int judge_file(const char *path, const struct stat *found, struct error *
 	if (!S_ISREG(found->st_mode))
 		return error_set(error, "%s is not a regular file: name the shared object itself", path);
 	if (!is_trusted(found->st_uid))
-		return error_set(error, "%s belongs to user %u, who could change what runs in this process: give it to root (chown root)",
-		                 path, (unsigned)found->st_uid);
+		return error_set(
+		    error, "%s belongs to user %u, who could change what runs in this process: give it to root (chown root)",
+		    path, (unsigned)found->st_uid);
 	if ((found->st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		return error_set(error,
-		                 "%s has mode %04o: others than its owner could change what runs in this process: take that away "
-		                 "(chmod go-w)",
-		                 path, (unsigned)(found->st_mode & ALLPERMS));
+		return error_set(
+		    error,
+		    "%s has mode %04o: others than its owner could change what runs in this process: take that away "
+		    "(chmod go-w)",
+		    path, (unsigned)(found->st_mode & ALLPERMS));
 	return 0;
 }
 
@@ -53,8 +55,8 @@ static int judge_folder(const char *folder, struct error *error)
 		                 "alone writes",
 		                 folder, (unsigned)found.st_uid);
 	if ((found.st_mode & S_IWOTH) != 0 && (found.st_mode & S_ISVTX) == 0)
-		return error_set(error, "everybody may write in its folder %s: keep plug-ins where root alone writes (chmod o-w)",
-		                 folder);
+		return error_set(
+		    error, "everybody may write in its folder %s: keep plug-ins where root alone writes (chmod o-w)", folder);
 	return 0;
 }
 
@@ -91,11 +93,12 @@ static int judge_path(const char *path, char *real, struct error *error)
 static int judge_kind(const char *path, const struct cci_notifier_kind *kind, struct error *error)
 {
 	if (kind->size < offsetof(struct cci_notifier_kind, kind))
-		return error_set(error, "%s: size in " CCI_NOTIFIER_SYMBOL " is %u: set it to sizeof(struct cci_notifier_kind)", path,
-		                 (unsigned)kind->size);
+		return error_set(error, "%s: size in " CCI_NOTIFIER_SYMBOL " is %u: set it to sizeof(struct cci_notifier_kind)",
+		                 path, (unsigned)kind->size);
 	if (kind->version < CCI_NOTIFIER_VERSION)
-		return error_set(error, "%s was built against version %u of cci/notifier.h, and this gateway has version %d: build it anew",
-		                 path, (unsigned)kind->version, CCI_NOTIFIER_VERSION);
+		return error_set(
+		    error, "%s was built against version %u of cci/notifier.h, and this gateway has version %d: build it anew",
+		    path, (unsigned)kind->version, CCI_NOTIFIER_VERSION);
 	if (kind->version > CCI_NOTIFIER_VERSION)
 		return error_set(error,
 		                 "%s was built against version %u of cci/notifier.h, and this gateway has version %d: build it "
@@ -107,8 +110,11 @@ static int judge_kind(const char *path, const struct cci_notifier_kind *kind, st
 		                 "sizeof(struct cci_notifier_kind)",
 		                 path, (unsigned)kind->size, CCI_NOTIFIER_VERSION, (unsigned)CCI_NOTIFIER_KIND_SIZE_2);
 	if (kind->open == NULL || kind->notify == NULL || kind->close == NULL)
-		return error_set(error, "%s: %s in " CCI_NOTIFIER_SYMBOL " is NULL: open, notify and close have to be there", path,
-		                 kind->open == NULL ? "open" : kind->notify == NULL ? "notify" : "close");
+		return error_set(error, "%s: %s in " CCI_NOTIFIER_SYMBOL " is NULL: open, notify and close have to be there",
+		                 path,
+		                 kind->open == NULL     ? "open"
+		                 : kind->notify == NULL ? "notify"
+		                                        : "close");
 	return 0;
 }
 
@@ -118,8 +124,8 @@ static int look_up(struct plugin *plugin, const char *path, struct error *error)
 
 	if (kind == NULL)
 		return error_set(error,
-		                 "%s does not export " CCI_NOTIFIER_SYMBOL ": it has to define const struct cci_notifier_kind "
-		                 CCI_NOTIFIER_SYMBOL,
+		                 "%s does not export " CCI_NOTIFIER_SYMBOL
+		                 ": it has to define const struct cci_notifier_kind " CCI_NOTIFIER_SYMBOL,
 		                 path);
 	if (judge_kind(path, kind, error) != 0)
 		return -1;
@@ -259,7 +265,8 @@ int notifier_plugin_check(const struct config *config, config_report *report, vo
 			continue;
 		}
 		error_prefix(&error, "[notifier %s] path", section->place.name);
-		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);
+		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"),
+		       error.text);
 		result = -1;
 	}
 	return result;

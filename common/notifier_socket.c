@@ -229,8 +229,8 @@ static int open_socket(const struct cci_notifier_options *options, void **state,
 		free(instance);
 		return -1;
 	}
-	*instance = (struct instance){
-	    .place = place, .before = place->newest, .queue_bytes = options->queue_bytes, .mode = mode};
+	*instance =
+	    (struct instance){.place = place, .before = place->newest, .queue_bytes = options->queue_bytes, .mode = mode};
 	(void)snprintf(instance->name, sizeof(instance->name), "%s", options->name);
 	place->newest = instance;
 	use_settings(instance);
@@ -304,7 +304,8 @@ int notifier_socket_check(const struct config *config, config_report *report, vo
 		if (judged == 0)
 			continue;
 		error_prefix(&error, "[notifier %s] path", section->place.name);
-		report(context, judged < 0, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);
+		report(context, judged < 0, config->file, config_line_of(config, "notifier", section->place.name, "path"),
+		       error.text);
 		result = judged < 0 ? -1 : result;
 	}
 	return result;

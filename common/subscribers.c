@@ -19,7 +19,8 @@ static void wake(struct subscribers *subscribers)
 }
 
 /* It waited already when it was passed by: then it holds nothing back any more. */
-static bool is_too_slow(const struct subscribers *subscribers, const struct subscriber *subscriber, const struct line *line)
+static bool is_too_slow(const struct subscribers *subscribers, const struct subscriber *subscriber,
+                        const struct line *line)
 {
 	uint64_t waiting = subscribers->end - subscriber->taken;
 

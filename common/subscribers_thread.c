@@ -50,7 +50,8 @@ size_t subscribers_farewell_note(char *note, pid_t successor)
 	return make_note(note, "handed-over", ",\"pid\":%ld", (long)successor);
 }
 
-static void say(struct subscribers *subscribers, enum message message, const struct subscriber *subscriber, const char *detail)
+static void say(struct subscribers *subscribers, enum message message, const struct subscriber *subscriber,
+                const char *detail)
 {
 	char name[sizeof(subscribers->name)];
 	struct logline line;
@@ -261,7 +262,8 @@ static void fill(struct subscribers *subscribers, struct wait *wait)
 	polled[0] = (struct pollfd){.fd = subscribers->wake, .events = POLLIN};
 	wait->count = 2;
 	wait->busy = false;
-	polled[1] = (struct pollfd){.fd = now_ms() >= subscribers->accept_after_ms ? subscribers->fd : -1, .events = POLLIN};
+	polled[1] =
+	    (struct pollfd){.fd = now_ms() >= subscribers->accept_after_ms ? subscribers->fd : -1, .events = POLLIN};
 	subscribers_lock(subscribers);
 	for (size_t i = 0; i < SUBSCRIBERS_MOST; i++) {
 		struct subscriber *subscriber = &subscribers->at[i];

@@ -97,11 +97,12 @@ int unixsocket_fault(const char *path, const char *what, struct error *error)
 		return error_set(error, "unix:%s is in use by another program: stop it, or listen elsewhere", path);
 	case ENOENT:
 	case ENOTDIR:
-		return error_set(error, "unix:%s: its directory is missing: create it (RuntimeDirectory= of a unit does)", path);
+		return error_set(error, "unix:%s: its directory is missing: create it (RuntimeDirectory= of a unit does)",
+		                 path);
 	case EACCES:
 	case EROFS:
-		return error_set(error, "unix:%s cannot be created: %s: the user of this process must be able to write there", path,
-		                 strerrordesc_np(number));
+		return error_set(error, "unix:%s cannot be created: %s: the user of this process must be able to write there",
+		                 path, strerrordesc_np(number));
 	case EMFILE:
 	case ENFILE:
 		return error_set(error, "unix:%s: %s: raise the limit of open files (LimitNOFILE=, ulimit -n)", path, what);

@@ -11,8 +11,8 @@
 
 extern const struct cci_notifier_kind notifier_plugin_kind;
 
-/* Can every plug-in of `config` be loaded? Loads it, looks at what it exports and unloads it; opens nothing, though what the
- * object does when it is loaded (constructors) is done. Reports each that cannot, at its line. 0, or -1. */
+/* Can every plug-in of `config` be loaded? Loads it, looks at what it exports and unloads it; opens nothing, though
+ * what the object does when it is loaded (constructors) is done. Reports each that cannot, at its line. 0, or -1. */
 int notifier_plugin_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The notifier kind `socket`: a unix stream socket. Who connects gets the connections that are open, a line that ends this
- * list, then events as they happen: JSON, one line each (docs/notifiers.md).
+ * The notifier kind `socket`: a unix stream socket. Who connects gets the connections that are open, a line that ends
+ * this list, then events as they happen: JSON, one line each (docs/notifiers.md).
  *
  * Instances with the same path are one: a reload that changes other settings leaves the socket, its subscribers and the
  * list as they are. The settings of the instance that was opened last hold.
@@ -16,15 +16,16 @@
 
 extern const struct cci_notifier_kind notifier_socket_kind;
 
-/* What of the paths of `config` could not be listened at: reports it at their lines, a missing directory as a warning. 0, or -1
- * when there was an error. Opens nothing. */
+/* What of the paths of `config` could not be listened at: reports it at their lines, a missing directory as a warning.
+ * 0, or -1 when there was an error. Opens nothing. */
 int notifier_socket_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
 
 /* This process serves from now on: where the one that started it (an upgrade) listened until now, take the place. What
  * cannot be taken is logged. Main thread only, as the next. */
 void notifier_socket_take_over(void);
 
-/* Another process (its id) serves from now on: tell the subscribers. They are told of our connections until these end. */
+/* Another process (its id) serves from now on: tell the subscribers. They are told of our connections until these end.
+ */
 void notifier_socket_hand_over(pid_t successor);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * One who listens at a unix socket: what is on its way to it, in whole lines. For subscribers.c alone, whose thread calls
- * all of it.
+ * One who listens at a unix socket: what is on its way to it, in whole lines. For subscribers.c alone, whose thread
+ * calls all of it.
  */
 #ifndef SUBSCRIBER_H
 #define SUBSCRIBER_H
@@ -26,23 +26,23 @@ enum subscriber_stage {
 struct subscriber {
 	/* Under the lock of its owner. */
 	bool used, slow;
-	struct line *next;              /* the first that waits for it; NULL: none */
-	uint64_t taken, taken_number;   /* up to here */
-	uint64_t missed;                /* lines that waited when it was found to be slow */
+	struct line *next;            /* the first that waits for it; NULL: none */
+	uint64_t taken, taken_number; /* up to here */
+	uint64_t missed;              /* lines that waited when it was found to be slow */
 	/* The thread's. */
 	int fd;
 	uid_t uid;
 	pid_t pid;
-	bool late;                      /* it came when this process had handed over already */
-	bool deaf;                      /* it sends no more */
-	bool failed;                    /* it has gone, or there is no memory for it */
+	bool late;   /* it came when this process had handed over already */
+	bool deaf;   /* it sends no more */
+	bool failed; /* it has gone, or there is no memory for it */
 	enum subscriber_stage stage;
-	enum subscriber_stage carries;  /* where what is on its way belongs */
-	struct line **list;             /* owned, with `listed` to `list_count` of its lines */
+	enum subscriber_stage carries; /* where what is on its way belongs */
+	struct line **list;            /* owned, with `listed` to `list_count` of its lines */
 	size_t listed, list_count;
-	char *bytes;                    /* taken for it, and sent up to `at` */
+	char *bytes; /* taken for it, and sent up to `at` */
 	size_t capacity, filled, at;
-	uint64_t deadline_ms;           /* for the last line */
+	uint64_t deadline_ms; /* for the last line */
 };
 
 /* Take over the descriptor of an accepted connection, and find out who it is. */

@@ -1,7 +1,8 @@
 /*
- * Those who listen at a unix stream socket: each first gets what is kept at that moment, then each line as it comes, without
- * gap or duplicate. One thread of its own takes the lines to them, so that nobody who puts a line ever waits for one; who is
- * too slow is dropped, and told so by the last line it gets. Knows lines of JSON, and not what they are about.
+ * Those who listen at a unix stream socket: each first gets what is kept at that moment, then each line as it comes,
+ * without gap or duplicate. One thread of its own takes the lines to them, so that nobody who puts a line ever waits
+ * for one; who is too slow is dropped, and told so by the last line it gets. Knows lines of JSON, and not what they are
+ * about.
  */
 #ifndef SUBSCRIBERS_H
 #define SUBSCRIBERS_H
@@ -24,8 +25,8 @@ struct subscribers_options {
 	int fd;               /* listening, non-blocking; owned from success on */
 	const char *name;     /* of the notifier, for the log; a copy is made */
 	uint64_t limit_bytes; /* how much may wait for one of them */
-	/* The line for the list of a line that is kept: one line without a line feed, to be freed; NULL without memory: it is
-	 * left out. Called by the thread. */
+	/* The line for the list of a line that is kept: one line without a line feed, to be freed; NULL without memory: it
+	 * is left out. Called by the thread. */
 	char *(*opened)(const char *bytes, size_t size, size_t *opened_size);
 };
 
@@ -51,8 +52,8 @@ enum put_result {
 	PUT_NO_LINE /* nothing was done: there are subscribers, and `line` is NULL. Not with LINE_KEEPS */
 };
 
-/* Pass a line on; `key` is its key. `line` may be NULL with LINE_PASSES and LINE_ENDS, for a caller who makes lines only
- * for those who read them; the caller's reference stays its own. Any thread; never waits for a subscriber. */
+/* Pass a line on; `key` is its key. `line` may be NULL with LINE_PASSES and LINE_ENDS, for a caller who makes lines
+ * only for those who read them; the caller's reference stays its own. Any thread; never waits for a subscriber. */
 enum put_result subscribers_put(struct subscribers *subscribers, const struct line_key *key, struct line *line,
                                 enum line_effect effect);
 

@@ -26,12 +26,12 @@ struct subscribers {
 	uint64_t end, number;      /* bytes and lines put so far */
 	uint64_t written, dropped;
 	bool woken, ending;
-	pid_t successor;           /* 0: none */
+	pid_t successor; /* 0: none */
 	char error[128];
 	struct subscriber at[SUBSCRIBERS_MOST]; /* as far as it is not the thread's */
 	/* The thread's. */
 	struct complaint complaint;
-	uint64_t accept_after_ms;  /* there was no descriptor for another one */
+	uint64_t accept_after_ms; /* there was no descriptor for another one */
 };
 
 static inline void subscribers_lock(struct subscribers *subscribers)

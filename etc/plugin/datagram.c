@@ -1,7 +1,7 @@
 /*
- * A notifier plug-in for ccissl and ccisslgw: each event becomes one datagram to a unix socket, in key=value words, for a
- * program that only has to bind it. It shows all that a plug-in has to care for: never to wait, the three errors, escaping,
- * counting what is lost, and saying how it stands. Needs nothing but the installed header:
+ * A notifier plug-in for ccissl and ccisslgw: each event becomes one datagram to a unix socket, in key=value words, for
+ * a program that only has to bind it. It shows all that a plug-in has to care for: never to wait, the three errors,
+ * escaping, counting what is lost, and saying how it stands. Needs nothing but the installed header:
  *
  *     cc -std=c11 -O2 -Wall -Wextra -shared -fPIC -o datagram.so datagram.c
  *     install -o root -m 644 datagram.so /usr/local/lib/ccissl/
@@ -53,7 +53,8 @@ static void put(struct words *words, const char *format, ...)
 		words->used += (size_t)length < room ? (size_t)length : room - 1;
 }
 
-/* ` key="value"`. Values may be a stranger's: nothing but printable ASCII without quotes and backslashes stays as it is. */
+/* ` key="value"`. Values may be a stranger's: nothing but printable ASCII without quotes and backslashes stays as it
+ * is. */
 static void put_text(struct words *words, const char *key, const char *value)
 {
 	if (value == NULL || value[0] == '\0')
@@ -69,8 +70,8 @@ static void put_text(struct words *words, const char *key, const char *value)
 
 static const char *word_of(int type)
 {
-	static const char *const words[] = {"", "handshake-starting", "handshake-done", "handshake-failed",
-	                                    "unsecured", "refused", "closed"};
+	static const char *const words[] = {
+	    "", "handshake-starting", "handshake-done", "handshake-failed", "unsecured", "refused", "closed"};
 
 	return type > 0 && (size_t)type < sizeof(words) / sizeof(words[0]) ? words[type] : "unknown";
 }
@@ -165,12 +166,12 @@ static void status_observer(void *state, struct cci_notifier_status *status)
 }
 
 const struct cci_notifier_kind cci_notifier_plugin = {
-	.size = sizeof(struct cci_notifier_kind),
-	.version = CCI_NOTIFIER_VERSION,
-	.kind = "datagram",
-	.wants = CCI_WANTS_EVENTS,
-	.open = open_observer,
-	.notify = notify_observer,
-	.close = close_observer,
-	.status = status_observer,
+    .size = sizeof(struct cci_notifier_kind),
+    .version = CCI_NOTIFIER_VERSION,
+    .kind = "datagram",
+    .wants = CCI_WANTS_EVENTS,
+    .open = open_observer,
+    .notify = notify_observer,
+    .close = close_observer,
+    .status = status_observer,
 };

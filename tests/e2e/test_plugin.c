@@ -16,9 +16,9 @@
 #include "gateway.h"
 #include "peer.h"
 
-#define CONFIG \
-	"[gateway]\nsysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n" \
-	"unsecured_connections = allow\n[service s]\naddress = builtin:echo\n" \
+#define CONFIG                                                                                         \
+	"[gateway]\nsysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"        \
+	"unsecured_connections = allow\n[service s]\naddress = builtin:echo\n"                             \
 	"[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n" \
 	"[notifier n]\nkind = plugin\npath = %s\nargument = %s\n%s"
 
@@ -45,11 +45,12 @@ static void build_example(void)
 	(void)snprintf(observer_path, sizeof(observer_path), "%s/observer.sock", folder);
 	(void)umask(022);
 	ck_assert_int_eq(run("make -s install DESTDIR=%s/root PREFIX=/usr >%s/make.log 2>&1", folder, folder), 0);
-	ck_assert_int_eq(run("cd %s && cp root/usr/share/doc/ccissl/plugin/datagram.c . && mkdir include && "
-	                     "cp -r root/usr/include/cci include/ && ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC "
-	                     "-Iinclude -o datagram.so datagram.c",
-	                     folder),
-	                 0);
+	ck_assert_int_eq(
+	    run("cd %s && cp root/usr/share/doc/ccissl/plugin/datagram.c . && mkdir include && "
+	        "cp -r root/usr/include/cci include/ && ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC "
+	        "-Iinclude -o datagram.so datagram.c",
+	        folder),
+	    0);
 }
 
 static void clean(void)
@@ -142,10 +143,11 @@ START_TEST(what_cannot_be_loaded_is_found_before)
 	(void)snprintf(object, sizeof(object), "%s/old.so", folder);
 	gateway_rewrite(&gateway, CONFIG, object, observer_path, "");
 	ck_assert_int_ne(run("%s/ccissl -c %s --check >%s/out 2>&1", gateway_build(), gateway.config, folder), 0);
-	ck_assert_int_eq(run("grep -q 'config.ini:[0-9]*: .*\\[notifier n\\] path: .*/old.so was built against version 1 of "
-	                     "cci/notifier.h, and this gateway has version 2: build it anew' %s/out",
-	                     folder),
-	                 0);
+	ck_assert_int_eq(
+	    run("grep -q 'config.ini:[0-9]*: .*\\[notifier n\\] path: .*/old.so was built against version 1 of "
+	        "cci/notifier.h, and this gateway has version 2: build it anew' %s/out",
+	        folder),
+	    0);
 	/* A reload leaves the one that works. */
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1007E", "was built against version 1 of", NULL), 1);

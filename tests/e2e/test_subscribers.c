@@ -1,4 +1,5 @@
-/* Scenarios of kind = socket: who subscribes hears what the real programs do, through reloads, upgrades and other users. */
+/* Scenarios of kind = socket: who subscribes hears what the real programs do, through reloads, upgrades and other
+ * users. */
 #include <check.h>
 #include <dirent.h>
 #include <signal.h>
@@ -17,9 +18,9 @@
 #include "peer.h"
 
 #define CERTS "build/test-certs/"
-#define REST \
-	"sysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n" \
-	"unsecured_connections = allow\n[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\n" \
+#define REST                                                                                           \
+	"sysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                   \
+	"unsecured_connections = allow\n[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\n"    \
 	"[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n" \
 	"[notifier watch]\nkind = socket\npath = %s\nqueue = %s\n%s"
 #define CONFIG "[gateway]\n" REST
@@ -359,7 +360,8 @@ START_TEST(an_upgrade_takes_the_path_and_says_so)
 	expect_end(&of_old);
 	for (int i = 0; i < 1500 && waitpid(old, &status, WNOHANG) != old; i++)
 		usleep(10000);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the old process ended with status %x", (unsigned)status);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the old process ended with status %x",
+	              (unsigned)status);
 	ck_assert_int_eq(access(path, F_OK), 0);
 	part(&new_one);
 	expect(&of_new, "closed", "NEW1", "");

@@ -154,8 +154,8 @@ static inline uint64_t connection_of(const struct listener *listener)
 	uint64_t value = 0;
 
 	ck_assert_msg(hex != NULL, "no conn in %s", listener->line);
-	ck_assert_int_eq(text_from_hex((char[17]){hex[0], hex[1], hex[2], hex[3], hex[4], hex[5], hex[6], hex[7], hex[8], hex[9],
-	                                          hex[10], hex[11], hex[12], hex[13], hex[14], hex[15], '\0'},
+	ck_assert_int_eq(text_from_hex((char[17]){hex[0], hex[1], hex[2], hex[3], hex[4], hex[5], hex[6], hex[7], hex[8],
+	                                          hex[9], hex[10], hex[11], hex[12], hex[13], hex[14], hex[15], '\0'},
 	                               (uint8_t *)&value, sizeof(value)),
 	                 sizeof(value));
 	return value;

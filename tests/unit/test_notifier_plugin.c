@@ -26,11 +26,14 @@ static const char source[] =
     "int open_it(const struct cci_notifier_options *o, void **s, char *e, size_t n) {\n"
     "	if (o->argument == NULL) return -1;\n"
     "	if (o->argument[0] != '/') { memset(e, 'x', n); return -1; }\n"
-    "	*s = trace = fopen(o->argument, \"a\"); fprintf(trace, \"open %s %u\\n\", o->name, (unsigned)o->interval_ms); return 0; }\n"
-    "int notify_it(void *s, const struct cci_event *v) { fprintf(s, \"event %d\\n\", v->type); return v->type == CCI_REFUSED ? 4 : 0; }\n"
+    "	*s = trace = fopen(o->argument, \"a\"); fprintf(trace, \"open %s %u\\n\", o->name, (unsigned)o->interval_ms); "
+    "return 0; }\n"
+    "int notify_it(void *s, const struct cci_event *v) { fprintf(s, \"event %d\\n\", v->type); return v->type == "
+    "CCI_REFUSED ? 4 : 0; }\n"
     "void close_it(void *s) { fprintf(s, \"close\\n\"); fclose(s); }\n"
     "void reopen_it(void *s) { fprintf(s, \"reopen\\n\"); }\n"
-    "void status_it(void *s, struct cci_notifier_status *t) { (void)s; t->written = 7; memset(t->error, 'e', sizeof(t->error)); }\n"
+    "void status_it(void *s, struct cci_notifier_status *t) { (void)s; t->written = 7; memset(t->error, 'e', "
+    "sizeof(t->error)); }\n"
     "uint32_t wants_it(void *s) { (void)s; return CCI_WANTS(CCI_RECORD) | CCI_WANTS(CCI_UNSECURED); }\n"
     "struct bigger { struct cci_notifier_kind kind; void (*later)(void); };\n"
     "#ifdef BIGGER\n#define WHOLE const struct bigger NAME = {\n#define END , 0};\n"
@@ -78,12 +81,12 @@ static void clean(void)
 static struct notifiers *open_with(const char *argument, const struct notifiers *before)
 {
 	static const struct cci_notifier_kind *const kinds[] = {&notifier_plugin_kind, NULL};
-	struct config_notifier section = {.place = {(char *)(uintptr_t)"n", 3},
-	                                  .kind = (char *)(uintptr_t)"plugin",
+	struct config_notifier section = {.place = {(char *)(uintptr_t) "n", 3},
+	                                  .kind = (char *)(uintptr_t) "plugin",
 	                                  .path = object,
 	                                  .argument = (char *)(uintptr_t)argument,
 	                                  .interval_ms = 17};
-	struct config config = {.file = (char *)(uintptr_t)"f", .notifiers = &section, .notifier_count = 1};
+	struct config config = {.file = (char *)(uintptr_t) "f", .notifiers = &section, .notifier_count = 1};
 	struct error error = {.text = ""};
 	struct notifiers *notifiers =
 	    notifiers_new(&config, &(const struct notifier_source){.kinds = kinds, .before = before}, &error);
@@ -104,9 +107,13 @@ struct refused {
 };
 
 static const struct refused refuseds[] = {
-    {"-DVERSION=1", NULL, {"was built against version 1 of cci/notifier.h, and this gateway has version 2: build it anew"}},
+    {"-DVERSION=1",
+     NULL,
+     {"was built against version 1 of cci/notifier.h, and this gateway has version 2: build it anew"}},
     {"-DVERSION=1 -DSIZE=48", NULL, {"was built against version 1 of"}},
-    {"-DVERSION=3", NULL, {"against version 3 of cci/notifier.h, and this gateway has version 2", "or upgrade the gateway"}},
+    {"-DVERSION=3",
+     NULL,
+     {"against version 3 of cci/notifier.h, and this gateway has version 2", "or upgrade the gateway"}},
     {"-DSIZE=7", NULL, {"size in cci_notifier_plugin is 7: set it to sizeof(struct cci_notifier_kind)"}},
     {"-DSIZE=47", NULL, {"size in cci_notifier_plugin is 47, and version 2 has at least 48 bytes"}},
     {"-DNAME=other", NULL, {"p.so does not export cci_notifier_plugin: it has to define"}},
@@ -224,7 +231,8 @@ START_TEST(what_is_taken_is_called_for_what_it_wants)
 	ck_assert_uint_lt(strnlen(state.status.error, sizeof(state.status.error)), sizeof(state.status.error));
 	notifiers_free(next);
 	notifiers_reap();
-	(void)snprintf(expected, sizeof(expected), "open n 17\n%s%sclose\n", taken->events, taken->reopens ? "reopen\n" : "");
+	(void)snprintf(expected, sizeof(expected), "open n 17\n%s%sclose\n", taken->events,
+	               taken->reopens ? "reopen\n" : "");
 	expect_trace(trace, expected);
 	clean();
 }
@@ -240,8 +248,8 @@ static void note_finding(void *context, bool is_error, const char *file, unsigne
 START_TEST(the_check_finds_it_before)
 {
 	struct config_notifier section = {
-	    .place = {(char *)(uintptr_t)"n", 3}, .kind = (char *)(uintptr_t)"plugin", .path = object};
-	struct config config = {.file = (char *)(uintptr_t)"f", .notifiers = &section, .notifier_count = 1};
+	    .place = {(char *)(uintptr_t) "n", 3}, .kind = (char *)(uintptr_t) "plugin", .path = object};
+	struct config config = {.file = (char *)(uintptr_t) "f", .notifiers = &section, .notifier_count = 1};
 
 	build("");
 	ck_assert_int_eq(notifier_plugin_check(&config, note_finding, NULL), 0);

@@ -233,13 +233,13 @@ END_TEST
 START_TEST(with_refuse_what_a_subscriber_was_not_told_of_does_not_start)
 {
 	static const struct cci_notifier_kind *const kinds[] = {&notifier_socket_kind, NULL};
-	struct config_notifier section = {.place = {(char *)(uintptr_t)"n", 3},
-	                                  .kind = (char *)(uintptr_t)"socket",
+	struct config_notifier section = {.place = {(char *)(uintptr_t) "n", 3},
+	                                  .kind = (char *)(uintptr_t) "socket",
 	                                  .path = path,
 	                                  .queue_bytes = 4096,
 	                                  .mode = 0600,
 	                                  .on_error = ON_ERROR_REFUSE};
-	struct config config = {.file = (char *)(uintptr_t)"f", .notifiers = &section, .notifier_count = 1};
+	struct config config = {.file = (char *)(uintptr_t) "f", .notifiers = &section, .notifier_count = 1};
 	const struct cci_event event = {
 	    .size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_HANDSHAKE_STARTING, .fd = -1};
 	struct notifiers *notifiers;

@@ -61,8 +61,9 @@ static void note_finding(void *context, bool is_error, const char *file, unsigne
 START_TEST(the_check_says_what_is_wrong_with_a_path)
 {
 	char missing[96], longer[200];
-	struct config_notifier section = {.place = {(char *)(uintptr_t)"n", 3}, .kind = (char *)(uintptr_t)"socket", .path = path};
-	struct config config = {.file = (char *)(uintptr_t)"f", .notifiers = &section, .notifier_count = 1};
+	struct config_notifier section = {
+	    .place = {(char *)(uintptr_t) "n", 3}, .kind = (char *)(uintptr_t) "socket", .path = path};
+	struct config config = {.file = (char *)(uintptr_t) "f", .notifiers = &section, .notifier_count = 1};
 	void *state;
 	int fd;
 
