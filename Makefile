@@ -38,12 +38,12 @@ COMMON += snapshot dial session session_stages session_target health dial_offer 
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
           listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
           service inspect inspect_config control control_verbs control_print control_command daemon_service
-COMMON += http http_page http_reply http_status http_metrics
+COMMON += http http_page http_reply http_status http_metrics http_events
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := metrics history base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller \
+UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller \
               iocontext exchange record relay dial dial_failover resolver target_memory connector target listener \
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
@@ -55,6 +55,8 @@ E2E_TESTS := exchange rules tls life faults command ratchet peers balance certif
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin
+UNIT_TESTS += metrics history
+E2E_TESTS += http
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
@@ -121,7 +123,8 @@ install: all
 	for page in docs/man/*.[1-9]; do install -m 644 $$page $(SHARE)/man/man$${page##*.} || exit; done
 	install -m 644 etc/completion/ccissl.bash $(SHARE)/bash-completion/completions/ccissl
 	ln -sf ccissl $(SHARE)/bash-completion/completions/ccisslgw
-	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini $(SHARE)/doc/ccissl
+	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini etc/prometheus/ccissl.rules.yml \
+	    $(SHARE)/doc/ccissl
 	install -m 644 etc/plugin/* $(SHARE)/doc/ccissl/plugin
 	install -m 755 etc/smf-dump $(SHARE)/doc/ccissl
 
@@ -171,6 +174,7 @@ $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/un
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
+$(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)

@@ -96,15 +96,33 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	run_door(poll->data);
 }
 
+static unsigned count_connections(const struct http_door *door)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(door->mhd, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info != NULL ? info->num_connections : 0;
+}
+
 static void run_door(struct http_door *door)
 {
 	MHD_UNSIGNED_LONG_LONG wait_ms;
+	unsigned before = count_connections(door);
 
 	(void)MHD_run(door->mhd);
-	if (MHD_get_timeout(door->mhd, &wait_ms) == MHD_YES)
+	/* One that was at its limit listens again only when it is run once more. */
+	if (count_connections(door) < before)
+		(void)uv_timer_start(&door->timer, on_timer, 0, 0);
+	else if (MHD_get_timeout(door->mhd, &wait_ms) == MHD_YES)
 		(void)uv_timer_start(&door->timer, on_timer, wait_ms, 0);
 	else
 		(void)uv_timer_stop(&door->timer);
+}
+
+/* libmicrohttpd's descriptor does not tell of connections that were resumed. */
+void http_run_soon(const struct http *http)
+{
+	for (struct http_door *door = http->doors; door != NULL; door = door->next)
+		(void)uv_timer_start(&door->timer, on_timer, 0, 0);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -213,7 +231,11 @@ struct http *http_new(struct daemon *daemon, struct error *error)
 		return NULL;
 	}
 	http->daemon = daemon;
-	return http;
+	http->events = http_events_new(http, error);
+	if (http->events != NULL)
+		return http;
+	http_free(http);
+	return NULL;
 }
 
 int http_prepare(struct http *http, const struct config *config, const struct listener_set *inherited,
@@ -285,6 +307,8 @@ void http_use(struct http *http)
 		old->next = *list;
 		*list = old;
 	}
+	if (gone != NULL)
+		http_events_end(http);
 	close_doors(gone, false);
 }
 
@@ -319,6 +343,7 @@ void http_tick(struct http *http)
 	if (http->doors == NULL)
 		return;
 	end_slow(http);
+	http_events_tick(http);
 	http_watch_workers(http);
 }
 
@@ -326,6 +351,7 @@ void http_close(struct http *http, bool keep_files)
 {
 	if (http == NULL)
 		return;
+	http_events_end(http);
 	close_doors(http->prepared, keep_files);
 	close_doors(http->doors, keep_files);
 	http->doors = http->prepared = NULL;
@@ -336,6 +362,7 @@ void http_free(struct http *http)
 	if (http == NULL)
 		return;
 	free(http->listeners.at);
+	http_events_free(http->events);
 	history_free(http->history);
 	free(http);
 }

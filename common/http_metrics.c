@@ -219,6 +219,7 @@ static void put_http(const struct http *http, FILE *stream)
 	metrics_family(stream, "cci_http_requests_total", "counter", "Requests answered here, by class of the status.");
 	for (size_t i = 2; i < sizeof(classes) / sizeof(classes[0]); i++)
 		metrics_number(stream, "cci_http_requests_total", &(struct metrics_label){"code", classes[i]}, 1, http->requests[i]);
+	metrics_one(stream, "cci_http_listeners", "gauge", "Who listens to /events now.", http_events_count(http));
 }
 
 /* Under a chroot there may be no /proc. */

@@ -179,6 +179,13 @@ static struct MHD_Response *response_of(const struct http_reply *reply)
 	return response;
 }
 
+static enum MHD_Result listen_to_events(struct http_client *client)
+{
+	client->streaming = true;
+	client->http->requests[2]++;
+	return http_events_answer(client->http, client->connection);
+}
+
 /* Called twice for each request: when its headers are there, and when all of it is. An answer the first time ends the connection,
  * which is right for those who did wrong. */
 enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, const char *path, const char *method,
@@ -200,8 +207,13 @@ enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, co
 		return MHD_YES;
 	client->answering = true;
 	client->since_s = http_now_s(client->http);
-	if (!first)
+	if (!first && strcmp(path, "/events") == 0) {
+		if (http_events_count(client->http) < HTTP_LISTENERS)
+			return listen_to_events(client);
+		say(&reply, MHD_HTTP_SERVICE_UNAVAILABLE, "too many listen already\n");
+	} else if (!first) {
 		find(client->http, path, &reply);
+	}
 	client->http->requests[reply.status / 100 % 6]++;
 	return http_send(connection, reply.status, reply.type, response_of(&reply));
 }

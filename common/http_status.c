@@ -8,7 +8,7 @@
 #include "record.h"
 
 #define CONNECTIONS_MOST 500
-#define SILENT_MS 5000 /* a worker that has not come by for so long does not answer */
+#define SILENT_MS 3000 /* a worker that has not come by for so long does not answer */
 
 static void put_words(struct http_reply *reply, unsigned status, const char *format, ...) PRINTF_LIKE(3, 4);
 

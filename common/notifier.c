@@ -290,9 +290,21 @@ void notifiers_state(const struct notifiers *notifiers, size_t number, struct no
 		instance->kind->status(instance->state, &state->status);
 }
 
+static struct notifiers_tap *tap;
+
+void notifiers_set_tap(struct notifiers_tap *new_tap)
+{
+	tap = new_tap;
+}
+
+static bool tap_wants(unsigned type)
+{
+	return tap != NULL && (CCI_WANTS_EVENTS & CCI_WANTS(type)) != 0 && atomic_load_explicit(&tap->listening, memory_order_relaxed);
+}
+
 bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type)
 {
-	return notifiers != NULL && (notifiers->wants & CCI_WANTS((unsigned)type)) != 0;
+	return notifiers != NULL && ((notifiers->wants & CCI_WANTS((unsigned)type)) != 0 || tap_wants((unsigned)type));
 }
 
 static uint64_t now_ms(void)
@@ -328,6 +340,8 @@ enum reason notifiers_tell(struct notifiers *notifiers, const struct cci_event *
 {
 	enum reason reason = REASON_NONE;
 
+	if (notifiers != NULL && tap_wants((unsigned)event->type))
+		tap->tell(tap->owner, event);
 	for (size_t i = 0; notifiers != NULL && i < notifiers->count; i++) {
 		struct instance *instance = notifiers->at[i].instance;
 		int result;

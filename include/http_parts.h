@@ -71,6 +71,23 @@ enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, co
 enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, const char *type,
                           struct MHD_Response *response);
 
+/* http_events.c: those who listen to events. `new` takes note of all events from now on while somebody listens; NULL with
+ * `error`. free comes when the loop is closed; NULL does nothing. */
+#define HTTP_LISTENERS 8
+struct http_events *http_events_new(struct http *http, struct error *error) MUST_CHECK;
+void http_events_free(struct http_events *events);
+
+/* One more, on this connection. */
+enum MHD_Result http_events_answer(struct http *http, struct MHD_Connection *connection);
+
+unsigned http_events_count(const struct http *http);
+
+/* A second has passed. */
+void http_events_tick(struct http *http);
+
+/* End all: they come again by themselves. To be called before a connection's MHD_Daemon is stopped. */
+void http_events_end(struct http *http);
+
 /* http_status.c, http_metrics.c: fill in the reply; on failure it stays as it is (500). */
 void http_status(struct http *http, struct http_reply *reply);
 void http_health(struct http *http, struct http_reply *reply);
@@ -79,6 +96,9 @@ void http_metrics(struct http *http, struct http_reply *reply);
 
 /* http_status.c: ask the workers whether they are alive. */
 void http_watch_workers(struct http *http);
+
+/* Let all daemons go on, in the loop's next turn. */
+void http_run_soon(const struct http *http);
 
 /* Seconds of a clock that does not jump. */
 uint64_t http_now_s(const struct http *http);

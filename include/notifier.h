@@ -6,6 +6,7 @@
 #ifndef NOTIFIER_H
 #define NOTIFIER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,7 +53,7 @@ size_t notifiers_count(const struct notifiers *notifiers);
 /* Of number `number`, from 0. Main thread only. */
 void notifiers_state(const struct notifiers *notifiers, size_t number, struct notifier_state *state);
 
-/* Does any of them take events of this type (one need not even be built)? */
+/* Does any of them, or the tap, take events of this type (one need not even be built)? */
 bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type);
 
 /* Does each [notifier] name one of the kinds? Reports each that does not, at its line. 0, or -1; opens nothing. */
@@ -62,6 +63,17 @@ int notifiers_check(const struct config *config, const struct cci_notifier_kind 
 /* Tell all. REASON_NONE, or REASON_NOTIFIER_REFUSED where one with on_error = refuse did not take it; failures are
  * logged (MESSAGE_NOTIFIER_ERROR), with words. */
 enum reason notifiers_tell(struct notifiers *notifiers, const struct cci_event *event) MUST_CHECK;
+
+/* A listener of the program itself to all events but the record, beside the configured ones: nothing depends on it. It is told
+ * while `listening`, from any thread, and must not block. */
+struct notifiers_tap {
+	atomic_bool listening;
+	void (*tell)(void *owner, const struct cci_event *event);
+	void *owner;
+};
+
+/* The one there is, borrowed; NULL: none. While no other thread tells. */
+void notifiers_set_tap(struct notifiers_tap *tap);
 
 /* The common check that every kind begins with: size, version, then the descriptor's type (where it has one). Returns
  * enum cci_notifier_result; the three errors are distinct. */
