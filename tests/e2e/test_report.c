@@ -166,11 +166,12 @@ END_TEST
 #define CERTS "build/test-certs/"
 
 static const char recording[] =
-    "[gateway]\nsysid = HEAD\n"
+    "[gateway]\nsysid = HEAD\nworkers = 1\n"
     "[listener hosts]\naddress = 127.0.0.1:0\nunsecured_connections = allow\naudit_policy = never\nratchet = yes\n"
     "[service ECHO]\naddress = builtin:echo\n"
     "[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\n"
-    "[notifier records]\nkind = file\npath = %s/events\n";
+    "[notifier records]\nkind = file\npath = %s/events\n"
+    "[control]\nsocket = %s/control\n";
 
 /* One connection from `source`, to its end. */
 static void session(int port, const char *source, const char *sysid, int security, const char *target)
@@ -207,13 +208,27 @@ static void wait_for_records(const char *name, int records)
 	ck_assert_int_eq(found, records);
 }
 
+/* What the gateway has in memory is what its files say. */
+static void compare_with_memory(const char *program)
+{
+	static const char script[] =
+	    "ctl --socket control --json report >memory.json && jq -S . memory.json >memory.1 &&"
+	    "P report --json events.1 events >files.json && jq -S . files.json >files.1 && diff memory.1 files.1 >&2 &&"
+	    "P ctl --socket control report >memory.2 && P report events.1 events >files.2 && diff memory.2 files.2 >&2";
+	char line[2 * PATH_MAX], build[PATH_MAX];
+
+	ck_assert_ptr_nonnull(realpath(gateway_build(), build));
+	(void)snprintf(line, sizeof(line), "P() { '%s/%s' \"$@\"; }; cd %s && P %s", build, program, folder, script);
+	ck_assert_int_eq(system(line), 0);
+}
+
 START_TEST(what_a_gateway_has_written_is_what_has_come)
 {
 	struct gateway gateway;
 	char from[160], to[160];
 
 	make_folder();
-	gateway_start(&gateway, programs[_i], recording, folder);
+	gateway_start(&gateway, programs[_i], recording, folder, folder);
 	session(gateway.ports[0], "127.1.1.9", "BR1", 0, "ECHO");
 	session(gateway.ports[0], "127.1.2.9", "BR2", 2, "ECHO");
 	session(gateway.ports[0], "127.1.2.9", "br2", 0, "ECHO"); /* held: refused */
@@ -228,6 +243,7 @@ START_TEST(what_a_gateway_has_written_is_what_has_come)
 		usleep(10000);
 	session(gateway.ports[0], "127.1.4.9", "BR4", 1, "ECHO");
 	wait_for_records("events", 1);
+	compare_with_memory(programs[_i]);
 	gateway_stop(&gateway);
 	ck_assert_int_eq(command(programs[_i], "", "events events.1"), 0);
 	ck_assert_int_eq(strncmp(out,
