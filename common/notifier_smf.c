@@ -361,6 +361,24 @@ static void status_smf(void *state, struct cci_notifier_status *status)
 		(void)snprintf(status->error, sizeof(status->error), "%llu connections or sessions had no room in the tables", over);
 }
 
+int notifier_smf_check(const struct config *config, config_report *report, void *context)
+{
+	struct error error;
+	int result = 0;
+
+	for (size_t i = 0; i < config->notifier_count; i++) {
+		const struct config_notifier *section = &config->notifiers[i];
+
+		if (section->kind == NULL || strcmp(section->kind, "smf") != 0 || section->path == NULL ||
+		    smf_file_check(section->path, &error) == 0)
+			continue;
+		(void)error_prefix(&error, "[notifier %s] path", section->place.name);
+		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);
+		result = -1;
+	}
+	return result;
+}
+
 const struct cci_notifier_kind notifier_smf_kind = {
     .size = sizeof(struct cci_notifier_kind),
     .version = CCI_NOTIFIER_VERSION,

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "notifier.h"
 #include "notifier_plugin.h"
+#include "notifier_smf.h"
 #include "notifier_socket.h"
 #include "privileges.h"
 #include "ratchet_command.h"
@@ -108,6 +109,7 @@ int daemon_check(enum program program, const char *file)
 	fine = config != NULL && listener_unix_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifiers_check(config, daemon_notifier_kinds, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_socket_check(config, print_finding, NULL) == 0 && fine;
+	fine = config != NULL && notifier_smf_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_plugin_check(config, print_finding, NULL) == 0 && fine;
 	config_free(config);
 	if (fine)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -97,24 +98,32 @@ static int walk_records(struct walk *walk)
 	return 0;
 }
 
-/* From *end on, which is the end of a record, to the end of the file, which becomes one and *end. */
-static int walk_file(int fd, const char *path, off_t *end, uint64_t *cut_bytes, struct error *error)
+/* From *end on, which is the end of a record, to the last one of the file, which becomes *end; *size is the file's. */
+static int find_end(int fd, const char *path, off_t *end, off_t *size, struct error *error)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
-	off_t size, at;
 	int result;
 
 	if (walk == NULL)
 		return error_set(error, "not enough memory to look through %s", path);
 	walk->fd = fd;
-	walk->size = size = lseek(fd, 0, SEEK_END);
-	walk->at = *end <= size ? *end : 0;
+	walk->size = *size = lseek(fd, 0, SEEK_END);
+	walk->at = *end <= *size ? *end : 0;
 	result = walk_records(walk);
-	at = walk->at;
+	*end = walk->at;
 	free(walk);
-	if (result != 0)
-		return error_set(error, "%s: what stands at byte %lld is no SMF record: move the file away, a new one is made",
-		                 path, (long long)at);
+	return result == 0 ? 0
+	                   : error_set(error, "%s: what stands at byte %lld is no SMF record: move the file away, a new one is made",
+	                               path, (long long)*end);
+}
+
+/* And what stands behind it is cut off. */
+static int walk_file(int fd, const char *path, off_t *end, uint64_t *cut_bytes, struct error *error)
+{
+	off_t at = *end, size;
+
+	if (find_end(fd, path, &at, &size, error) != 0)
+		return -1;
 	*cut_bytes = (uint64_t)(size - at);
 	if (at < size && ftruncate(fd, at) != 0)
 		return error_set(error, "%s ends with half a record that cannot be cut off: %s", path, strerrordesc_np(errno));
@@ -144,6 +153,36 @@ static int open_path(const char *path, mode_t mode, struct error *error)
 		return fd;
 	close(fd);
 	return error_set(error, "%s is not a regular file", path);
+}
+
+static int check_folder(const char *path, struct error *error)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[4096];
+
+	(void)snprintf(folder, sizeof(folder), "%.*s", slash != NULL && slash > path ? (int)(slash - path) : 1,
+	               slash != NULL ? path : ".");
+	if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
+		return 0;
+	return error_set(error, "%s cannot be made: %s: %s", path, folder, strerrordesc_np(errno));
+}
+
+int smf_file_check(const char *path, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), result;
+	struct stat status;
+	off_t end = 0, size;
+
+	if (fd < 0 && errno == ENOENT)
+		return check_folder(path, error);
+	if (fd < 0)
+		return error_set(error, "%s: %s", path, strerrordesc_np(errno));
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		result = find_end(fd, path, &end, &size, error);
+	else
+		result = error_set(error, "%s is not a regular file", path);
+	close(fd);
+	return result;
 }
 
 static int open_checked(const char *path, mode_t mode, off_t *end, uint64_t *cut_bytes, struct error *error)

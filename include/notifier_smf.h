@@ -3,6 +3,11 @@
 #define NOTIFIER_SMF_H
 
 #include "cci/notifier.h"
+#include "compiler.h"
+#include "config.h"
+
+/* Could the files of this kind be opened? Reports each that could not, at its line. 0, or -1; changes nothing. */
+int notifier_smf_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
 
 extern const struct cci_notifier_kind notifier_smf_kind;
 

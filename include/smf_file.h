@@ -20,6 +20,9 @@ struct smf_file;
  * `path` is copied. */
 struct smf_file *smf_file_open(const char *path, mode_t mode, uint64_t *cut_bytes, struct error *error) MUST_CHECK;
 
+/* Could it be opened, as far as one can tell without changing anything? 0, or -1 with `error`. */
+int smf_file_check(const char *path, struct error *error) MUST_CHECK;
+
 /* Take whole records, and write when many have come. 0; or -1 with `error`: these records were not taken, none of them. */
 int smf_file_put(struct smf_file *file, const uint8_t *records, size_t size, struct error *error) MUST_CHECK;
 

@@ -85,6 +85,53 @@ static void put_file(const char *path, const void *bytes, size_t size)
 	ck_assert_int_eq(fclose(file), 0);
 }
 
+static const char refusing[] = "[gateway]\nsysid = HOST1\nworkers = 1\n"
+                               "[listener l]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = allow\n"
+                               "[service s]\naddress = builtin:echo\n" SMF_TLS_SECTION SMF_SECTION "on_error = refuse\n";
+
+/* Does a connection in the clear get through? */
+static bool gets_through(const struct gateway *gateway)
+{
+	uint8_t offer[4096], answer[4096];
+	int fd = peer_connect(gateway->ports[0]), got;
+	char back[5];
+	bool echoed;
+
+	got = peer_exchange(fd, NULL, offer, peer_offer(offer, 1, 0, "PC1", NULL), answer);
+	echoed = got > 0 && peer_type(answer) == 2 && peer_write(fd, NULL, "hello", 5) && peer_read(fd, NULL, back, 5);
+	close(fd);
+	return echoed;
+}
+
+/* Somebody writes a text into the file, and takes it away again. */
+START_TEST(what_cannot_be_recorded_is_refused)
+{
+	struct gateway gateway;
+	char path[128];
+	FILE *file;
+
+	gateway_start(&gateway, "ccissl", refusing, "15m");
+	smf_expect(&gateway, 1, "event=enabled");
+	ck_assert(gets_through(&gateway));
+	smf_expect(&gateway, 1, "event=short");
+	(void)snprintf(path, sizeof(path), "%s/records", gateway.folder);
+	file = fopen(path, "ab");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs("this is no record", file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+	for (int i = 0; i < 100 && gets_through(&gateway); i++)
+		usleep(50000);
+	ck_assert(!gets_through(&gateway));
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1101E", "is no SMF record: move the file away", NULL), 1);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI3026E", NULL, NULL), 1);
+	ck_assert_int_eq(truncate(path, 344 + 276), 0);
+	for (int i = 0; i < 100 && !gets_through(&gateway); i++)
+		usleep(50000);
+	ck_assert(gets_through(&gateway));
+	smf_stop(&gateway, NULL);
+}
+END_TEST
+
 START_TEST(half_a_record_is_cut_off_and_said)
 {
 	static const uint8_t whole[444] = {0x01, 0xbc, 0, 0, 0, 119};
@@ -118,14 +165,17 @@ START_TEST(what_is_no_smf_file_is_refused)
 	gateway_rewrite(&gateway, with_path, path);
 	ck_assert_int_eq(unlink(path), 0);
 	put_file(path, "a text file\n", 12);
-	out = popen(command, "r");
-	ck_assert_ptr_nonnull(out);
-	used = fread(output, 1, sizeof(output) - 1, out);
-	output[used] = '\0';
-	ck_assert_int_ne(pclose(out), 0);
-	ck_assert_msg(strstr(output, "[notifier z] cannot be opened") != NULL &&
-	                  strstr(output, "byte 0 is no SMF record: move the file away") != NULL,
-	              "%s", output);
+	for (int check = 0; check < 2; check++) {
+		out = popen(command, "r");
+		ck_assert_ptr_nonnull(out);
+		used = fread(output, 1, sizeof(output) - 1, out);
+		output[used] = '\0';
+		ck_assert_int_ne(pclose(out), 0);
+		ck_assert_msg(strstr(output, check ? ": [notifier z] path: " : "[notifier z] cannot be opened") != NULL &&
+		                  strstr(output, "byte 0 is no SMF record: move the file away") != NULL,
+		              "%s", output);
+		(void)snprintf(command, sizeof(command), "%s/ccissl -c %s.ini --check 2>&1", gateway_build(), path);
+	}
 	gateway_stop(&gateway);
 	ck_assert_int_eq(unlink(path), 0);
 	(void)strcat(path, ".ini");
@@ -167,6 +217,7 @@ Suite *module_suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, a_renamed_file);
 	tcase_add_test(tests, the_file_goes_with_the_user);
+	tcase_add_test(tests, what_cannot_be_recorded_is_refused);
 	tcase_add_test(tests, half_a_record_is_cut_off_and_said);
 	tcase_add_test(tests, what_is_no_smf_file_is_refused);
 	tcase_add_loop_test(tests, the_reader_knows_what_is_wrong, 0, sizeof(samples) / sizeof(samples[0]));

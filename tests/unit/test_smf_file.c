@@ -120,6 +120,8 @@ START_TEST(half_a_record_is_cut_off)
 		append(make(276, 1), 276);
 		append(make(444, 2), 444);
 		append(make(276, 3), left);
+		ck_assert_int_eq(smf_file_check(path, &error), 0);
+		ck_assert_int_eq(size_of(path), (off_t)(720 + left));
 		file = open_file();
 		ck_assert_msg(file != NULL, "%zu: %s", left, error.text);
 		ck_assert_uint_eq(cut_bytes, left);
@@ -142,6 +144,8 @@ static const struct {
 START_TEST(what_is_no_record_is_left_alone)
 {
 	append(strangers[_i].bytes, strangers[_i].size);
+	ck_assert_int_eq(smf_file_check(path, &error), -1);
+	ck_assert_ptr_nonnull(strstr(error.text, "byte 0 is no SMF record: move the file away"));
 	ck_assert_ptr_null(open_file());
 	ck_assert_ptr_nonnull(strstr(error.text, "byte 0 is no SMF record: move the file away"));
 	ck_assert_int_eq(size_of(path), (off_t)strangers[_i].size);
@@ -163,8 +167,11 @@ START_TEST(what_is_no_file_is_refused)
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	ck_assert_ptr_null(open_file());
 	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(smf_file_check(path, &error), 0);
 	(void)strcat(path, "/none/there");
 	ck_assert_ptr_null(open_file());
+	ck_assert_int_eq(smf_file_check(path, &error), -1);
+	ck_assert_ptr_nonnull(strstr(error.text, "/none: No such file or directory"));
 }
 END_TEST
 
