@@ -4,6 +4,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -175,6 +177,19 @@ static void say_loaded(const struct plugin *plugin, const struct cci_notifier_op
 	log_end(&line);
 }
 
+/* Threads that it starts are to leave signals to the main thread. */
+static int open_instance(struct plugin *plugin, const struct cci_notifier_options *options, char *words, size_t size)
+{
+	sigset_t all, before;
+	int result;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	result = plugin->kind.open(options, &plugin->state, words, size);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return result;
+}
+
 static int open_plugin(const struct cci_notifier_options *options, void **state, char *words, size_t size)
 {
 	struct error error;
@@ -184,7 +199,7 @@ static int open_plugin(const struct cci_notifier_options *options, void **state,
 		(void)snprintf(words, size, "%s", error.text);
 		return -1;
 	}
-	if (plugin->kind.open(options, &plugin->state, words, size) != 0) {
+	if (open_instance(plugin, options, words, size) != 0) {
 		words[size - 1] = '\0';
 		if (words[0] == '\0')
 			(void)snprintf(words, size, "%s does not open, and does not say why", options->path);

@@ -1,4 +1,5 @@
 /* Plug-ins, built when the test runs: those that are taken, and why each other one is not. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ static char folder[64], object[96], words[512];
 
 /* What a plug-in of this test is made of; each variant defines some of it otherwise. */
 static const char source[] =
-    "#include <cci/notifier.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
+    "#include <cci/notifier.h>\n#include <stdio.h>\n#include <signal.h>\n#include <stdlib.h>\n#include <string.h>\n"
     "#ifndef SIZE\n#define SIZE sizeof(struct cci_notifier_kind)\n#endif\n"
     "#ifndef VERSION\n#define VERSION CCI_NOTIFIER_VERSION\n#endif\n"
     "#ifndef NAME\n#define NAME cci_notifier_plugin\n#endif\n"
@@ -26,7 +27,9 @@ static const char source[] =
     "int open_it(const struct cci_notifier_options *o, void **s, char *e, size_t n) {\n"
     "	if (o->argument == NULL) return -1;\n"
     "	if (o->argument[0] != '/') { memset(e, 'x', n); return -1; }\n"
-    "	*s = trace = fopen(o->argument, \"a\"); fprintf(trace, \"open %s %u\\n\", o->name, (unsigned)o->interval_ms); "
+    "	sigset_t m; sigprocmask(SIG_SETMASK, NULL, &m);\n"
+    "	*s = trace = fopen(o->argument, \"a\"); if (!sigismember(&m, SIGTERM)) fprintf(trace, \"signals \"); "
+    "fprintf(trace, \"open %s %u\\n\", o->name, (unsigned)o->interval_ms); "
     "return 0; }\n"
     "int notify_it(void *s, const struct cci_event *v) { fprintf(s, \"event %d\\n\", v->type); return v->type == "
     "CCI_REFUSED ? 4 : 0; }\n"
@@ -69,7 +72,7 @@ static void build(const char *defines)
 	ck_assert_int_eq(fclose(stream), 0);
 	(void)snprintf(object, sizeof(object), "%s/p.so", folder);
 	(void)umask(022);
-	run("${CC:-cc} -std=c11 -Iinclude -shared -fPIC %s -o %s %s", defines, object, file);
+	run("${CC:-cc} -std=c11 -D_GNU_SOURCE -Iinclude -shared -fPIC %s -o %s %s", defines, object, file);
 }
 
 static void clean(void)
@@ -210,11 +213,14 @@ START_TEST(what_is_taken_is_called_for_what_it_wants)
 	struct notifier_state state;
 	struct notifiers *notifiers, *next;
 	char trace[96], expected[256];
+	sigset_t mask;
 
 	build(taken->defines);
 	(void)snprintf(trace, sizeof(trace), "%s/trace", folder);
 	notifiers = open_with(trace, NULL);
 	ck_assert_msg(notifiers != NULL, "%s", words);
+	(void)sigprocmask(SIG_SETMASK, NULL, &mask);
+	ck_assert_int_eq(sigismember(&mask, SIGTERM), 0);
 	ck_assert_int_eq(notifiers_want(notifiers, CCI_RECORD), strstr(taken->events, "event 7") != NULL);
 	ck_assert_int_eq(tell(notifiers, CCI_HANDSHAKE_DONE), 0);
 	ck_assert_int_eq(tell(notifiers, CCI_RECORD), 0);
