@@ -37,8 +37,9 @@ COMMON += snapshot dial session session_stages session_target health dial_offer 
           session_deadlines session_view session_account
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
           listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
-          service inspect inspect_config control control_verbs control_print control_command daemon_service
+          service inspect inspect_config daemon_service
 COMMON += http http_page http_reply http_status http_metrics http_events
+COMMON += control control_client control_verbs control_print control_command
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +13,9 @@
 
 #include "control.h"
 #include "control_print.h"
-#include "ratchet_file.h"
 
 #define EXIT_USAGE 2
+#define SILENCE_S 120 /* an answer that does not come */
 
 struct request {
 	const char *name; /* of the program */
@@ -75,12 +74,15 @@ static int print_usage(const struct request *request)
 
 static int say_unreachable(const struct request *request, const char *path)
 {
+	int number = errno;
 	char words[512];
-	const char *remedy = errno == EACCES || errno == EPERM
-	                         ? "ask as root or as the user it belongs to"
-	                         : "is the gateway running, with this socket in [control]?";
 
-	(void)snprintf(words, sizeof(words), "%s cannot be asked: %s; %s", path, strerrordesc_np(errno), remedy);
+	if (number == ENOENT || number == ECONNREFUSED)
+		(void)snprintf(words, sizeof(words), "nobody listens at %s: start the gateway, or let it load [control] socket (SIGHUP)", path);
+	else if (number == EACCES || number == EPERM)
+		(void)snprintf(words, sizeof(words), "%s may not be asked by this user: ask as root, or as the user whom the gateway runs as", path);
+	else
+		(void)snprintf(words, sizeof(words), "%s cannot be asked: %s", path, strerrordesc_np(number));
 	return failed(request, words);
 }
 
@@ -132,9 +134,23 @@ static int print_answer(const struct request *request, const json_t *answer)
 
 		return result == 0 && fputc('\n', stdout) != EOF && fflush(stdout) == 0 ? 0 : -1;
 	}
-	return request->verb->print != NULL && !json_is_object(json_object_get(answer, "text")) && !json_is_string(json_object_get(answer, "text"))
+	return request->verb->print != NULL && !json_is_string(json_object_get(answer, "text"))
 	           ? request->verb->print(answer, stdout)
 	           : control_print_text(answer, stdout);
+}
+
+/* What was found comes first, as in the log. */
+static int say_error(const struct request *request, const json_t *whole)
+{
+	const json_t *error = json_object_get(whole, "error");
+
+	if (error == NULL)
+		return failed(request, "the gateway's answer was cut off or cannot be understood: it may have ended");
+	control_print_texts(json_object_get(whole, "findings"), stderr);
+	(void)fprintf(stderr, "%s ctl: ", request->name);
+	control_print_escaped(error, stderr);
+	(void)fputc('\n', stderr);
+	return EXIT_FAILURE;
 }
 
 /* One line. 0, or the exit status. */
@@ -142,13 +158,12 @@ static int take_line(const struct request *request, const char *line)
 {
 	json_t *whole = json_loads(line, 0, NULL);
 	json_t *answer = json_object_get(whole, "answer");
-	const char *error = json_string_value(json_object_get(whole, "error"));
 	int status = EXIT_SUCCESS;
 
 	if (answer != NULL && print_answer(request, answer) != 0)
 		status = failed(request, "standard output cannot be written");
 	else if (answer == NULL)
-		status = failed(request, error != NULL ? error : "the gateway's answer cannot be understood");
+		status = say_error(request, whole);
 	json_decref(whole);
 	return status;
 }
@@ -168,7 +183,9 @@ static int take_answers(const struct request *request, int fd)
 		lines++;
 		status = take_line(request, line);
 	}
-	if (lines == 0)
+	if (lines == 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		status = failed(request, "the gateway does not answer");
+	else if (lines == 0)
 		status = failed(request, "the gateway has closed without an answer");
 	free(line);
 	(void)fclose(stream);
@@ -181,6 +198,7 @@ static int ask(const struct request *request, const char *path)
 
 	if (fd < 0)
 		return say_unreachable(request, path);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = SILENCE_S}, sizeof(struct timeval));
 	if (send_request(fd, request) != 0) {
 		close(fd);
 		return failed(request, "the request cannot be sent: it is too long, or the gateway is gone");
@@ -249,9 +267,7 @@ int control_command(enum program program, config_report *report, int argc, char 
 {
 	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw", .program = program};
 	int status = parse(&request, argc, argv);
-	char buffer[PATH_MAX];
 	struct config *config;
-	const char *path;
 
 	if (status != 0)
 		return status;
@@ -262,11 +278,10 @@ int control_command(enum program program, config_report *report, int argc, char 
 	config = config_load(request.config, program, report, NULL);
 	if (config == NULL)
 		return EXIT_FAILURE;
-	path = ratchet_file_outside(config->control.socket, config->gateway.chroot, buffer);
-	if (path == NULL)
-		status = failed(&request, "no socket in [control]: set one, and reload the gateway");
+	if (config->control.socket == NULL)
+		status = failed(&request, "no socket in [control] of the configuration: set one, and let the gateway load it (SIGHUP)");
 	else
-		status = ask(&request, path);
+		status = ask(&request, config->control.socket);
 	config_free(config);
 	return status;
 }

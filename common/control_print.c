@@ -277,11 +277,46 @@ int control_print_peers(const json_t *answer, FILE *stream)
 
 int control_print_text(const json_t *answer, FILE *stream)
 {
-	const char *text = json_is_string(answer) ? json_string_value(answer) : json_string_value(json_object_get(answer, "text"));
-	int result = text != NULL ? fprintf(stream, "%s\n", text)
-	                          : json_dumpf(answer, stream, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+	const json_t *text = json_is_string(answer) ? answer : json_object_get(answer, "text");
 
-	if (text == NULL)
+	control_print_texts(json_object_get(answer, "findings"), stream);
+	if (json_is_string(text))
+		control_print_escaped(text, stream);
+	else if (json_dumpf(answer, stream, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
+		return -1;
+	(void)fputc('\n', stream);
+	return fflush(stream) == 0 ? 0 : -1;
+}
+
+void control_print_escaped(const json_t *text, FILE *stream)
+{
+	size_t size = json_string_length(text);
+	const char *words = json_string_value(text);
+
+	/* As text_put_escaped, however long; quotes stay, as none are put around it. */
+	for (size_t i = 0; words != NULL && i < size; i++)
+		if (words[i] >= ' ' && words[i] <= '~')
+			(void)fputc(words[i], stream);
+		else
+			(void)fprintf(stream, "\\x%02x", (unsigned char)words[i]);
+}
+
+void control_print_texts(const json_t *texts, FILE *stream)
+{
+	const json_t *text;
+	size_t i;
+
+	json_array_foreach(texts, i, text)
+	{
+		control_print_escaped(text, stream);
 		(void)fputc('\n', stream);
-	return result >= 0 && fflush(stream) == 0 ? 0 : -1;
+	}
+}
+
+int control_print_help(const json_t *answer, FILE *stream)
+{
+	static const struct column columns[] = {{"VERB", "verb", false}, {"WORDS", "words", false}, {"WHAT IT DOES", "help", false},
+	                                        {NULL, NULL, false}};
+
+	return print_table(answer, columns, stream);
 }

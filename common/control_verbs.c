@@ -1,8 +1,9 @@
 /* What the control socket can be asked. */
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
-#include "control.h"
+#include "control_parts.h"
 #include "control_print.h"
 #include "daemon_parts.h"
 #include "inspect.h"
@@ -21,14 +22,38 @@ static json_t *run_status(struct control_request *request)
 	return inspect_status(request->daemon);
 }
 
+/* The connections that a client is being told of. */
+struct walking {
+	struct network network; /* of the filter */
+	struct connection_walk *walk;
+};
+
+static json_t *next_connections(void *owner)
+{
+	return connection_walk_next(((struct walking *)owner)->walk);
+}
+
+static void free_walking(void *owner)
+{
+	connection_walk_free(((struct walking *)owner)->walk);
+	free(owner);
+}
+
+/* There may be very many: they are asked for as the client takes them. */
 static json_t *run_connections(struct control_request *request)
 {
+	struct walking *walking = calloc(1, sizeof(*walking));
 	struct connection_filter filter;
-	struct network network;
 
-	if (connection_filter_parse(request->count, request->words, &filter, &network, &request->error) != 0)
+	if (walking == NULL)
 		return NULL;
-	return inspect_connections(request->daemon, &filter);
+	if (connection_filter_parse(request->count, request->words, &filter, &walking->network, &request->error) == 0 &&
+	    (walking->walk = connection_walk_new(request->daemon, &filter)) != NULL) {
+		control_stream(request, &(struct control_source){next_connections, free_walking, walking});
+		return NULL;
+	}
+	free(walking);
+	return NULL;
 }
 
 static json_t *run_rules(struct control_request *request)
@@ -51,9 +76,55 @@ static json_t *run_notifiers(struct control_request *request)
 	return inspect_notifiers(request->daemon);
 }
 
+/* A report that is being made, by a thread of libuv's. */
+struct reporting {
+	uv_work_t work;
+	struct report *report;
+	struct control_reply *reply; /* NULL: nobody waits for it any more */
+	char *text;
+};
+
+static void make_report(uv_work_t *work)
+{
+	struct reporting *reporting = work->data;
+
+	reporting->text = json_line(report_json(reporting->report), NULL);
+}
+
+static void on_report(uv_work_t *work, int status)
+{
+	struct reporting *reporting = work->data;
+
+	(void)status;
+	if (reporting->reply == NULL) {
+		free(reporting->text);
+	} else {
+		if (control_send_text(reporting->reply, reporting->text) != 0)
+			control_fail(reporting->reply, "not enough memory");
+		control_finish(reporting->reply);
+	}
+	free(reporting);
+}
+
+static void nobody_waits(void *owner)
+{
+	((struct reporting *)owner)->reply = NULL;
+}
+
+/* It is long where many come, and takes time to sort. */
 static json_t *run_report(struct control_request *request)
 {
-	return inspect_report(request->daemon);
+	struct reporting *reporting = calloc(1, sizeof(*reporting));
+
+	if (reporting == NULL)
+		return NULL;
+	reporting->work.data = reporting;
+	reporting->report = request->daemon->shared.report;
+	if (uv_queue_work(&request->daemon->loop, &reporting->work, make_report, on_report) == 0)
+		reporting->reply = control_later(request, nobody_waits, reporting);
+	else
+		free(reporting);
+	return NULL;
 }
 
 static json_t *run_help(struct control_request *request)
@@ -111,7 +182,12 @@ static json_t *lift(struct control_request *request)
 	const char *name = request->count >= 2 ? request->words[1] : NULL;
 
 	if (strcmp(request->words[0], "lift") != 0 || name == NULL || (request->count == 3 && !peer)) {
-		(void)error_set(&request->error, "ratchet takes other words: ratchet, or ratchet lift NAME [--peer]");
+		(void)error_set(&request->error, "ratchet takes other words: ratchet list, or ratchet lift NAME [--peer]");
+		return NULL;
+	}
+	control_say_told(request, "ratchet");
+	if (!name_valid(name, strlen(name))) {
+		(void)error_set(&request->error, "%.64s is not a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -", name);
 		return NULL;
 	}
 	if (ratchet_keeper_lift(request->daemon->ratchet_keeper, peer ? RATCHET_PEER : RATCHET_CLIENT, name, &request->error) != 0)
@@ -119,9 +195,26 @@ static json_t *lift(struct control_request *request)
 	return done(request, "%s %s is lifted", peer ? "peer" : "client", name);
 }
 
+static json_t *next_names(void *owner)
+{
+	return ratchet_walk_next(owner);
+}
+
+static void free_names(void *owner)
+{
+	ratchet_walk_free(owner);
+}
+
 static json_t *run_ratchet(struct control_request *request)
 {
-	return request->count == 0 ? inspect_ratchet(request->daemon) : lift(request);
+	struct ratchet_walk *walk;
+
+	if (request->count > 1 || (request->count == 1 && strcmp(request->words[0], "list") != 0))
+		return lift(request);
+	walk = ratchet_walk_new(request->daemon);
+	if (walk != NULL)
+		control_stream(request, &(struct control_source){next_names, free_names, walk});
+	return NULL;
 }
 
 static json_t *run_reload(struct control_request *request)
@@ -173,7 +266,7 @@ const struct control_verb control_verbs[] = {
     LOOK("rules", "the rules in force, and how many connections count for them", run_rules, control_print_rules),
     LOOK("peers", "peers and services: addresses, health, connections", run_peers, control_print_peers),
     LOOK("certificates", "what is shown to peers, and for how long", run_certificates, control_print_certificates),
-    {.name = "ratchet", .words = "[lift NAME [--peer]]", .help = "names that were secured; let one come back in the clear",
+    {.name = "ratchet", .words = "[list | lift NAME [--peer]]", .help = "names that were secured; let one come back in the clear",
      .programs = BOTH, .most = 3, .run = run_ratchet, .print = control_print_ratchet},
     LOOK("report", "who is secured, who is not yet, and whom never would refuse", run_report, report_print),
     LOOK("notifiers", "how the notifiers stand", run_notifiers, control_print_notifiers),
@@ -184,7 +277,7 @@ const struct control_verb control_verbs[] = {
      .run = run_drain},
     {.name = "log-level", .words = "LEVEL", .help = "error, warning, info or debug, until the next reload", .programs = BOTH,
      .changes = true, .least = 1, .most = 1, .run = run_log_level},
-    LOOK("help", "what can be asked", run_help, NULL),
+    LOOK("help", "what can be asked", run_help, control_print_help),
 };
 const size_t control_verb_count = sizeof(control_verbs) / sizeof(control_verbs[0]);
 

@@ -33,7 +33,7 @@ static void on_done(void *context, pid_t pid)
 	listener_close(&daemon->listeners);
 	listener_close(&daemon->passed);
 	http_close(daemon->http, true);
-	control_close(daemon->control, true);
+	control_hand_over(daemon->control);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_retire(daemon->workers[i]);
 	notifier_socket_hand_over(pid);

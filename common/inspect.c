@@ -343,30 +343,61 @@ json_t *inspect_notifiers(struct daemon *daemon)
 
 #define DAY_S 86400u
 
-json_t *inspect_ratchet(struct daemon *daemon)
+/* The names as they were when the walk began. */
+struct ratchet_walk {
+	struct ratchet_entries entries;
+	size_t at;
+	uint64_t days;
+};
+
+struct ratchet_walk *ratchet_walk_new(struct daemon *daemon)
 {
 	struct ratchet *tables[] = {[RATCHET_CLIENT] = daemon->shared.ratchet, [RATCHET_PEER] = daemon->shared.peer_ratchet};
-	uint64_t days = daemon->snapshot->config->gateway.ratchet_days;
-	struct ratchet_entries entries = {0};
+	struct ratchet_walk *walk = calloc(1, sizeof(*walk));
 	struct ratchet_changes changes;
-	json_t *list = json_array();
-	int result = 0;
 
-	for (size_t kind = 0; kind < RATCHET_KINDS && result == 0; kind++)
-		result = ratchet_list(tables[kind], (enum ratchet_kind)kind, &entries, &changes);
-	for (size_t i = 0; i < entries.count; i++) {
-		const struct ratchet_entry *entry = &entries.at[i];
-		json_t *one = json_object();
+	if (walk == NULL)
+		return NULL;
+	walk->days = daemon->snapshot->config->gateway.ratchet_days;
+	for (size_t kind = 0; kind < RATCHET_KINDS; kind++)
+		if (ratchet_list(tables[kind], (enum ratchet_kind)kind, &walk->entries, &changes) != 0) {
+			ratchet_walk_free(walk);
+			return NULL;
+		}
+	return walk;
+}
 
-		json_put_text(one, "kind", entry->kind == RATCHET_PEER ? "peer" : "client");
-		json_put_text(one, "name", entry->name);
-		json_put_utc(one, "first", entry->first_s * 1000000);
-		json_put_utc(one, "last", entry->last_s * 1000000);
-		if (days != 0)
-			json_put_utc(one, "until", (entry->last_s + days * DAY_S) * 1000000);
-		(void)json_array_append_new(list, one);
-	}
-	free(entries.at);
+void ratchet_walk_free(struct ratchet_walk *walk)
+{
+	if (walk == NULL)
+		return;
+	free(walk->entries.at);
+	free(walk);
+}
+
+static json_t *name_json(const struct ratchet_entry *entry, uint64_t days)
+{
+	json_t *one = json_object();
+
+	json_put_text(one, "kind", entry->kind == RATCHET_PEER ? "peer" : "client");
+	json_put_text(one, "name", entry->name);
+	json_put_utc(one, "first", entry->first_s * 1000000);
+	json_put_utc(one, "last", entry->last_s * 1000000);
+	if (days != 0)
+		json_put_utc(one, "until", (entry->last_s + days * DAY_S) * 1000000);
+	return one;
+}
+
+json_t *ratchet_walk_next(struct ratchet_walk *walk)
+{
+	size_t end = walk->at + SLICE < walk->entries.count ? walk->at + SLICE : walk->entries.count;
+	json_t *list;
+
+	if (walk->at == end)
+		return NULL;
+	list = json_array();
+	for (; walk->at < end; walk->at++)
+		(void)json_array_append_new(list, name_json(&walk->entries.at[walk->at], walk->days));
 	return list;
 }
 

@@ -80,6 +80,8 @@ int privileges_hand_over_sockets(const struct config *config, const struct accou
 				return -1;
 		}
 	}
+	if (config->control.socket != NULL && hand_over_socket(config->control.socket, true, account, error) != 0)
+		return -1;
 	for (size_t i = 0; i < config->notifier_count; i++) {
 		const struct config_notifier *notifier = &config->notifiers[i];
 

@@ -26,9 +26,9 @@ struct control_reply;
 /* Requests are lines of at most so many bytes, line feed included, of at most so many words. */
 #define CONTROL_REQUEST_BYTES 4096
 #define CONTROL_WORDS 64
-#define CONTROL_CLIENTS 32
+#define CONTROL_CLIENTS 16             /* at once; more wait until one of these is done */
 #define CONTROL_DEADLINE_MS 5000       /* for a whole request */
-#define CONTROL_REPLY_DEADLINE_MS 60000 /* for an answer to be taken */
+#define CONTROL_REPLY_DEADLINE_MS 30000 /* for an answer, or a part of it, to be taken */
 
 /* A request at hand. */
 struct control_request {
@@ -40,7 +40,7 @@ struct control_request {
 	struct error error;  /* filled in where a verb fails */
 	json_t *findings;    /* an array of texts, to go with the error; owned; NULL: none */
 	struct control_reply *reply;
-	bool later;          /* control_later was called */
+	bool later;          /* control_later or control_stream was called */
 };
 
 /* What can be asked. The help of the command `ctl` comes from the same table. */
@@ -51,7 +51,7 @@ struct control_verb {
 	unsigned programs;     /* enum program, or'ed */
 	bool changes;          /* it changes something: who has asked is logged (CCI1080I) */
 	size_t least, most;    /* words */
-	/* The answer, owned by the caller. NULL with request->error; or without, after control_later. */
+	/* The answer, owned by the caller. NULL with request->error; or without, after control_later or control_stream. */
 	json_t *(*run)(struct control_request *request);
 	/* Print one answer for people. 0, or -1 where the stream fails. NULL: the text that it is, or has as "text". */
 	int (*print)(const json_t *answer, FILE *stream);
@@ -82,6 +82,12 @@ void control_forget(struct control *control);
 
 /* Its listening socket, for a process that takes over; borrowed until the next call of this module. */
 const struct listener_set *control_listeners(const struct control *control);
+
+/* A second has passed. NULL does nothing. */
+void control_tick(struct control *control);
+
+/* Another process has the socket now: no more requests are taken; those that were are answered. */
+void control_hand_over(struct control *control);
 
 /* End all connections and close; the file is removed unless `keep_files`: another process has it now. control_free follows,
  * once the loop is closed. NULL does nothing. */

@@ -54,7 +54,13 @@ bool inspect_end(struct daemon *daemon, const uint8_t *id) MUST_CHECK;
 json_t *inspect_rules(struct daemon *daemon) MUST_CHECK;
 json_t *inspect_peers(struct daemon *daemon) MUST_CHECK;        /* and services */
 json_t *inspect_certificates(struct daemon *daemon) MUST_CHECK;
-json_t *inspect_ratchet(struct daemon *daemon) MUST_CHECK;
+
+/* The names that are held now, a part at a time, as connection_walk. */
+struct ratchet_walk;
+struct ratchet_walk *ratchet_walk_new(struct daemon *daemon) MUST_CHECK;
+void ratchet_walk_free(struct ratchet_walk *walk);
+json_t *ratchet_walk_next(struct ratchet_walk *walk) MUST_CHECK;
+
 json_t *inspect_notifiers(struct daemon *daemon) MUST_CHECK;
 json_t *inspect_report(struct daemon *daemon) MUST_CHECK;
 
