@@ -6,8 +6,10 @@
 #include "http_parts.h"
 #include "inspect.h"
 #include "record.h"
+#include "report.h"
 
 #define CONNECTIONS_MOST 500
+#define REPORT_MOST 500 /* names, and entries: whoever invents them shall not fill the page */
 #define SILENT_MS 3000 /* a worker that has not come by for so long does not answer */
 
 static void put_words(struct http_reply *reply, unsigned status, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -87,7 +89,7 @@ void http_status(struct http *http, struct http_reply *reply)
 	json_t *whole = json_pack(
 	    "{s:o*,s:o*,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:I,s:o*}", "status", inspect_status(daemon), "connections",
 	    inspect_connections(daemon, &filter), "connections_total", (json_int_t)quota_count(daemon->shared.quota), "report",
-	    inspect_report(daemon), "certificates", inspect_certificates(daemon), "peers", inspect_peers(daemon), "notifiers",
+	    report_json_most(daemon->shared.report, REPORT_MOST), "certificates", inspect_certificates(daemon), "peers", inspect_peers(daemon), "notifiers",
 	    inspect_notifiers(daemon), "rules", inspect_rules(daemon), "ratcheted",
 	    (json_int_t)ratchet_count(daemon->shared.ratchet), "history",
 	    history_json(http->history, http_now_s(http), record_now_us()));

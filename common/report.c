@@ -357,10 +357,13 @@ int report_copy(struct report *report, struct report_list *list)
 	*list = (struct report_list){.at = NULL};
 	do {
 		report_list_free(list);
-		list->at = calloc(room + 1, sizeof(*list->at));
+		list->at = malloc((room + 1) * sizeof(*list->at));
 		list->texts = malloc(bytes + 1);
 		if (list->at == NULL || list->texts == NULL)
 			return -1;
+		/* The kernel gives the pages now, and not under the lock. */
+		memset(list->at, 0, (room + 1) * sizeof(*list->at));
+		memset(list->texts, 0, bytes + 1);
 		(void)pthread_mutex_lock(&report->lock);
 		done = report->count <= room && report->bytes <= bytes;
 		if (done)

@@ -28,16 +28,22 @@ static json_t *json_of_entry(const struct report_entry *entry)
 	return object;
 }
 
-static bool is_whole(const json_t *report, const struct report_list *list)
+static bool is_whole(const json_t *report, size_t entries)
 {
-	return json_array_size(json_object_get(report, "entries")) == list->count &&
+	return json_array_size(json_object_get(report, "entries")) == entries &&
 	       json_is_array(json_object_get(report, "names")) && json_is_object(json_object_get(report, "summary"));
 }
 
 json_t *report_json(struct report *report)
 {
+	return report_json_most(report, SIZE_MAX);
+}
+
+json_t *report_json_most(struct report *report, size_t most)
+{
 	struct report_list list;
 	json_t *object, *entries;
+	size_t count;
 
 	if (report_copy(report, &list) != 0) {
 		report_list_free(&list);
@@ -49,11 +55,13 @@ json_t *report_json(struct report *report)
 	json_put_utc(object, "until", list.until_us);
 	json_put_number(object, "sessions", list.sessions);
 	json_put_number(object, "forgotten", list.forgotten);
-	report_put_names(object, &list);
-	for (size_t i = 0; i < list.count; i++)
+	json_put_number(object, "entries_total", list.count);
+	report_put_names(object, &list, most);
+	count = list.count < most ? list.count : most;
+	for (size_t i = 0; i < count; i++)
 		(void)json_array_append_new(entries, json_of_entry(&list.at[i]));
 	(void)json_object_set_new(object, "entries", entries);
-	if (!is_whole(object, &list)) {
+	if (!is_whole(object, count)) {
 		json_decref(object);
 		object = NULL;
 	}

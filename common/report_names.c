@@ -344,7 +344,7 @@ static size_t gather(const struct report_entry **sorted, size_t count, struct na
 	return found;
 }
 
-void report_put_names(json_t *report, const struct report_list *list)
+void report_put_names(json_t *report, const struct report_list *list, size_t most)
 {
 	const struct report_entry **sorted = calloc(list->count + 1, sizeof(const struct report_entry *));
 	struct name *names = calloc(list->count + 1, sizeof(*names));
@@ -358,7 +358,7 @@ void report_put_names(json_t *report, const struct report_list *list)
 		qsort(sorted, count, sizeof(*sorted), compare_entries);
 		count = gather(sorted, count, names);
 		qsort(names, count, sizeof(*names), compare_names);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count && i < most; i++)
 			(void)json_array_append_new(array, json_of_name(&names[i]));
 		(void)json_object_set_new(report, "summary", summary_of(names, count));
 		(void)json_object_set_new(report, "names", array);

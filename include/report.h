@@ -67,10 +67,14 @@ enum report_line {
  * are not known are passed over. */
 enum report_line report_add_line(struct report *report, const char *line, size_t size, struct error *error) MUST_CHECK;
 
-/* The whole as JSON (docs/report.md gives the members): {"since","until","sessions","forgotten","summary":{...,"text"},
+/* The whole as JSON (docs/report.md gives the members): {"since","until","sessions","forgotten","entries_total","summary":{...,"text"},
  * "names":[...],"entries":[...]}. To be released by the caller. NULL without memory. Any thread; report_add waits while the
  * entries are copied. */
 json_t *report_json(struct report *report) MUST_CHECK;
+
+/* The same with at most so many of the names (those to act on first) and of the entries (those seen last), for whoever asks
+ * often; the summary is of all. */
+json_t *report_json_most(struct report *report, size_t most) MUST_CHECK;
 
 /* The same JSON as tables for people, first line the summary, the names, and then (not with _names) the entries; or as CSV (RFC 4180; the entries), in which no cell is taken for
  * a formula. Only printable ASCII is written. 0, or -1 where the stream fails. */

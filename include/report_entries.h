@@ -62,7 +62,7 @@ struct report_list {
 int report_copy(struct report *report, struct report_list *list) MUST_CHECK;
 void report_list_free(struct report_list *list);
 
-/* report_names.c: "names" and "summary" of the report, of which `list` has the entries. */
-void report_put_names(json_t *report, const struct report_list *list);
+/* report_names.c: "names" (at most so many) and "summary" of the report, of which `list` has the entries. */
+void report_put_names(json_t *report, const struct report_list *list, size_t most);
 
 #endif

@@ -357,6 +357,26 @@ static void say_time(const char *what, const struct timespec *began)
 	             ((double)(now.tv_sec - began->tv_sec) * 1e9 + (double)(now.tv_nsec - began->tv_nsec)) / 100000);
 }
 
+START_TEST(who_asks_often_gets_the_first)
+{
+	struct report *report = report_new(100);
+	json_t *json;
+
+	add(report, clear("A", "none", 1), "10.0.0.1");
+	add(report, secured("B", 2), "10.0.0.1");
+	add(report, secured("C", 3), "10.0.0.1");
+	json = report_json_most(report, 1);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "names")), 1);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "entries")), 1);
+	ck_assert_str_eq(text_of(json_array_get(json_object_get(json, "names"), 0), "name"), "A");
+	ck_assert_str_eq(text_of(json_array_get(json_object_get(json, "entries"), 0), "sysid"), "C");
+	ck_assert_uint_eq(number_of(json, "entries_total"), 3);
+	ck_assert_str_eq(summary_of(json), "3 names: 2 secured, 1 clear that cannot; never would refuse 1 today");
+	json_decref(json);
+	report_free(report);
+}
+END_TEST
+
 START_TEST(invented_names_cost_bounded_memory)
 {
 	struct report *report = report_new(1000);
@@ -438,6 +458,7 @@ Suite *module_suite(void)
 	tcase_add_test(table, what_a_policy_on_trial_would_have_refused);
 	tcase_add_test(table, who_never_said_who_he_is_does_not_count);
 	tcase_add_test(table, the_oldest_leaves);
+	tcase_add_test(table, who_asks_often_gets_the_first);
 	tcase_add_test(table, invented_names_cost_bounded_memory);
 	tcase_add_test(table, all_threads_add_while_one_looks);
 	suite_add_tcase(suite, table);
