@@ -318,7 +318,7 @@ START_TEST(roles_and_certificates)
 	ck_assert_mem_eq(tls + 120, "\x00\x00\x00\x04\x00\x07", 6);
 	odd.serial = "not hex";
 	event.tls_version_number = 0x0304;
-	odd.key_bits = 1 << 20;
+	odd.key_bits = (1 << 20) + 5;
 	tls = tls_of(&event);
 	ck_assert_uint_eq(tls[79], 0);
 	ck_assert_uint_eq(tls[80], 0);

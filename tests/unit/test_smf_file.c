@@ -138,6 +138,7 @@ static const struct {
 	size_t size;
 } strangers[] = {
     {"hello, this is a text\n", 22}, {"a", 1}, {"\0\0\0\0\0\0", 6}, {"\x01\x14\0\0\0\x50 of another type", 20},
+    {"\x01\x14\0\x01\0\x77 of another segment", 26},
     {"\0\x17\0\0\0\x77 too short to be one    ", 28},
 };
 
@@ -256,6 +257,10 @@ START_TEST(two_writers_do_not_harm_each_other)
 	ck_assert_int_eq(smf_file_put(b, make(276, 1), 276, &error), 0);
 	ck_assert_int_eq(smf_file_flush(b, &error), 0);
 	ck_assert_int_eq(records(path), 1);
+	append(make(444, 3), 100);
+	ck_assert_int_eq(smf_file_put(b, make(276, 1), 276, &error), 0);
+	ck_assert_int_eq(smf_file_flush(b, &error), 0);
+	ck_assert_int_eq(records(path), 2);
 	smf_file_close(a);
 	smf_file_close(b);
 }

@@ -176,7 +176,7 @@ START_TEST(what_lasts_has_an_initiation_after_ten_seconds)
 	failing = true;
 	smf_table_turn(table, START + 10 * SECOND);
 	failing = false;
-	smf_table_turn(table, START + 11 * SECOND);
+	smf_table_turn(table, START + 10 * SECOND);
 	ck_assert_str_eq(news(), "ii*");
 	smf_table_turn(table, START + 12 * SECOND);
 	ck_assert_str_eq(news(), "");
@@ -309,6 +309,7 @@ START_TEST(nothing_happened_is_no_record)
 	ck_assert_str_eq(news(), "s");
 	smf_table_turn(table, START + 1800 * SECOND);
 	ck_assert_uint_eq(number(written + 140, 8), 800 * SECOND << 12);
+	ck_assert_uint_eq(totals(0, AT_END).short_ones, 1);
 	ck_assert_str_eq(news(), "S");
 	smf_table_turn(table, START + 2700 * SECOND);
 	smf_table_turn(table, START + 3600 * SECOND);
