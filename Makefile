@@ -49,7 +49,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
 UNIT_TESTS += smf smf_table smf_file
-UNIT_TESTS += report report_print report_line jsontext record_json outlet
+UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += eventring
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
