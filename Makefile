@@ -57,7 +57,7 @@ E2E_TESTS := exchange rules tls life faults command ratchet peers balance certif
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin
 UNIT_TESTS += metrics history
-E2E_TESTS += http
+E2E_TESTS += http http_life http_events
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
@@ -175,7 +175,7 @@ $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/un
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
-$(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
+$(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_life $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)

@@ -9,6 +9,7 @@
 
 #define RING_BYTES (256 * 1024)
 #define LINES_BYTES (64 * 1024) /* taken from the ring at once; no line is longer */
+#define SEND_BYTES (64 * 1024)
 #define HEARTBEAT_S 15
 #define LINGER_S 60 /* events are kept for so long after the last listener, who may only be about to come again */
 
@@ -197,6 +198,16 @@ static struct http_stream *new_stream(struct http_events *events, struct MHD_Con
 	return stream;
 }
 
+/* Who is slow misses lines soon, and takes little of the kernel's memory. */
+static void keep_small(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	int size = SEND_BYTES;
+
+	if (info != NULL)
+		(void)setsockopt(info->connect_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 enum MHD_Result http_events_answer(struct http *http, struct MHD_Connection *connection)
 {
 	struct http_events *events = http->events;
@@ -208,6 +219,7 @@ enum MHD_Result http_events_answer(struct http *http, struct MHD_Connection *con
 	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * 1024, on_read, stream, on_gone);
 	if (response == NULL)
 		on_gone(stream);
+	keep_small(connection);
 	events->heard_s = http_now_s(http);
 	atomic_store_explicit(&events->tap.listening, true, memory_order_relaxed);
 	return http_send(connection, MHD_HTTP_OK, "text/event-stream; charset=utf-8", response);
@@ -218,11 +230,33 @@ unsigned http_events_count(const struct http *http)
 	return http->events->count;
 }
 
+/* Who is suspended is not watched: has it gone? */
+static bool is_gone(const struct http_stream *stream)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(stream->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	char byte;
+
+	return info != NULL && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void end_gone(struct http_events *events)
+{
+	bool any = false;
+
+	for (struct http_stream *stream = events->streams; stream != NULL; stream = stream->next) {
+		stream->ending |= stream->suspended && is_gone(stream);
+		any |= stream->ending;
+	}
+	if (any)
+		resume_all(events);
+}
+
 void http_events_tick(struct http *http)
 {
 	struct http_events *events = http->events;
 	uint64_t now_s = http_now_s(http);
 
+	end_gone(events);
 	if (events->count > 0)
 		events->heard_s = now_s;
 	else if (now_s - events->heard_s > LINGER_S)
