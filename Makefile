@@ -48,7 +48,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               iocontext exchange record relay dial dial_failover resolver target_memory connector target listener \
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
-UNIT_TESTS += smf smf_table smf_file
+UNIT_TESTS += event_tls smf smf_table smf_file
 UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += eventring
@@ -170,7 +170,7 @@ $(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
 $(BUILD)/tests/unit_metrics: $(O)/tests/unit/promtext.o
 
 # Certificates and handshakes in memory.
-$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential: $(O)/tests/unit/tlspair.o
+$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o

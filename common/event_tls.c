@@ -69,7 +69,7 @@ static X509 *own_certificate(SSL *ssl)
 {
 	int nid = NID_undef;
 
-	if (!SSL_is_server(ssl) && (SSL_get_signature_nid(ssl, &nid) != 1 || nid == NID_undef))
+	if (!SSL_is_server(ssl) && (SSL_get_signature_type_nid(ssl, &nid) != 1 || nid == NID_undef))
 		return NULL;
 	return SSL_get_certificate(ssl);
 }
