@@ -317,7 +317,6 @@ void control_say_told(const struct control_request *request, const char *verb)
 	log_number(&line, "uid", request->uid);
 	log_number(&line, "pid", (uint64_t)request->pid);
 	log_end(&line);
-	log_flush();
 }
 
 static const struct control_verb *find(struct control_request *request, const char *name)
@@ -366,6 +365,7 @@ static void answer(struct control_reply *client, size_t size)
 	(void)uv_timer_stop(&client->timer);
 	learn_caller(client, &request);
 	said = obey(&request, words, split(client->request, words));
+	log_flush();
 	if (request.later)
 		return;
 	if (said == NULL)
