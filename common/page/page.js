@@ -10,7 +10,13 @@ const ROWS_MOST = 500;
 const SVG = "http://www.w3.org/2000/svg";
 const id = name => document.getElementById(name);
 
-let span = "hour";
+/* What the chart can show: of which samples, how many seconds of them, and how the axis is labelled. */
+const SPANS = {
+  minutes: { samples: "hour", size: 600, step: 2.5, unit: "min" },
+  hour: { samples: "hour", size: 3600, step: 15, unit: "min" },
+  day: { samples: "day", size: 86400, step: 6, unit: "h" },
+};
+let span = "minutes";
 let latest = null;
 let answered = 0;
 
@@ -132,7 +138,7 @@ function showTiles(data) {
   tile("handshakes", number(lastMinute(data.history, "handshakes")), "", "in the last minute");
   tile("refused", number(refused), refused > 0 ? "bad" : "", "in the last minute");
   tile("never", number(summary.never_refuses), summary.never_refuses > 0 ? "warn" : "good",
-       "of " + number(summary.names) + " names, as they came last");
+       "of " + number(summary.names) + (summary.names === 1 ? " name" : " names") + ", as they came last");
   if (!next) tile("expiry", "–", "", "no certificate");
   else tile("expiry", next.days_left + " d", next.days_left < 7 ? "bad" : next.days_left < 30 ? "warn" : "good",
             text(next.subject));
@@ -149,11 +155,16 @@ function shape(name, attributes, kind) {
 
 const path = points => points.map(([x, y], i) => (i ? "L" : "M") + x.toFixed(1) + " " + y.toFixed(1)).join("");
 
+/* The samples of the span that was chosen, seconds between two of them, and how many there can be. */
+function shown(history) {
+  const { step_s: step, samples, until } = history[SPANS[span].samples];
+  const most = Math.ceil(SPANS[span].size / step);
+  return { step, until, most, samples: samples.slice(-most) };
+}
+
 /* The secured ones stand at the bottom, the clear ones upon them. */
 function showChart(history) {
-  const { step_s: step, samples } = history[span];
-  const size = span === "hour" ? 3600 : 86400;
-  const most = Math.ceil(size / step);
+  const { samples, most } = shown(history);
   const top = Math.max(4, ...samples.map(s => s.secured + s.clear));
   const x = i => 1200 * (most - samples.length + i) / Math.max(1, most - 1);
   const y = n => 236 - 228 * n / top;
@@ -173,14 +184,13 @@ function showChart(history) {
   id("chart").replaceChildren(...made);
   id("peak").textContent = number(top) + " connections";
   id("axis").replaceChildren(...[4, 3, 2, 1, 0].map(part => element("span",
-    part === 0 ? "now" : "−" + (span === "hour" ? 15 * part + " min" : 6 * part + " h"))));
+    part === 0 ? "now" : "−" + SPANS[span].step * part + " " + SPANS[span].unit)));
 }
 
 function readChart(event) {
   const reading = id("reading");
   const box = id("chart").getBoundingClientRect();
-  const { step_s: step, samples, until } = latest.history[span];
-  const most = Math.ceil((span === "hour" ? 3600 : 86400) / step);
+  const { step, samples, most, until } = shown(latest.history);
   const back = Math.round((1 - (event.clientX - box.left) / box.width) * (most - 1));
   const sample = samples[samples.length - 1 - back];
   const cursor = id("chart").querySelector(".cursor");
@@ -243,7 +253,7 @@ function showConnections(data, now) {
     cell(row, "", "", [c.tls_start, c.tls_alpn, c.confirmed ? "confirmed" : ""].filter(Boolean).join(", "))
       .replaceChildren(tag(words, kind));
     cell(row, c.rule ? c.rule : "the listener", "", c.policy);
-    cell(row, c.to ? c.to + (c.to_secured ? " (TLS)" : "") : "");
+    cell(row, c.to_name ? c.to_name + (c.to_secured ? " (TLS)" : "") : "", "", c.to);
     cell(row, bytes(c.up), "num");
     cell(row, bytes(c.down), "num");
     cell(row, lasting(since(c.started, now)), "num", c.started);
