@@ -26,7 +26,7 @@ COMMON += keyhash jsontext eventring
 COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
-          ratchet_file proxyheader proxyheader_write
+          ratchet_file proxyheader proxyheader_write params_text trace
 COMMON += report report_json report_names report_print report_line session_report report_command record_json
 COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier_smf
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
@@ -34,7 +34,7 @@ COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
 COMMON += event_json outlet notifier_file
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
-          session_deadlines session_view session_account
+          session_deadlines session_view session_account session_trace
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
           listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
           service inspect inspect_config daemon_service

@@ -171,6 +171,7 @@ static void on_confirm(void *owner, enum reason reason)
 		altered(dial, "the verifiers differ");
 		return;
 	}
+	TRACE(dial->options.leg->trace, TRACE_BACK, "confirmed", "the clear exchange was not altered");
 	dial->options.leg->confirmed = true;
 	agreed(dial);
 }
@@ -241,6 +242,7 @@ static void start_tls(struct dial *dial, enum tls_start start)
 	               ? tls_client_new(dial->options.tls, dial->options.peer_number, dial->result.address, start)
 	               : NULL;
 
+	TRACE(dial->options.leg->trace, TRACE_BACK, "handshake starts", "%s", dial->direct ? "TLS from the first byte" : "after a clear exchange");
 	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->timeouts.handshake_ms);
 	if (ssl == NULL) {
 		fail(dial, REASON_INTERNAL, "no TLS for this peer");
@@ -310,6 +312,7 @@ static bool try_next(struct dial *dial, enum reason reason, const char *detail)
 		return false;
 	dial->failed = failed;
 	dial->failed_reason = reason;
+	TRACE(leg->trace, TRACE_BACK, "next address", "%s: %s", reason_word(reason), detail);
 	next = target_options(dial);
 	if (!start_target(dial, &next))
 		return false;
@@ -370,6 +373,8 @@ static void send_offer(struct dial *dial)
 
 	dial_offer_fill(&dial->options, &offer);
 	dial->exchange = exchange_new(dial->channel, on_answer, dial);
+	if (dial->exchange != NULL)
+		exchange_trace(dial->exchange, dial->options.leg->trace, TRACE_BACK);
 	reason = dial->exchange != NULL ? exchange_send(dial->exchange, &offer) : REASON_NO_MEMORY;
 	if (reason == REASON_RESET && try_next(dial, reason, channel_error(dial->channel)))
 		return;
@@ -382,6 +387,15 @@ static void send_offer(struct dial *dial)
 }
 
 /* --- connecting --- */
+
+static void trace_connected(const struct dial *dial)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	TRACE(dial->options.leg->trace, TRACE_BACK, "connected", "address %zu, %s, after %llu us", dial->result.address,
+	      address_format(&dial->options.peer->address.at[dial->result.address], text),
+	      (unsigned long long)dial->result.connect_us);
+}
 
 static void on_target(void *owner, enum reason reason, struct channel *channel, size_t address, const char *detail)
 {
@@ -403,6 +417,7 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 	dial->refuse_text[0] = '\0';
 	dial->channel = channel;
 	leg_attach(dial->options.leg, channel, NULL);
+	trace_connected(dial);
 	if (dial->direct) {
 		dial->options.leg->direct = true;
 		start_tls(dial, TLS_START_DIRECT);

@@ -19,6 +19,8 @@ struct exchange {
 	exchange_done *done;
 	void *owner;
 	bool receiving, detect_tls, is_tls;
+	const struct trace_subject *subject; /* borrowed; NULL: nobody */
+	enum trace_side side;
 	size_t used, length;
 	const char *detail;
 	struct piece offer, accept;
@@ -84,11 +86,28 @@ static bool remember(struct exchange *exchange, enum params_type type, const uin
 	return piece->bytes != NULL;
 }
 
+static void show(const struct exchange *exchange, const struct trace_message *message)
+{
+	trace_message(exchange->subject, exchange->side, message);
+}
+
+/* What came, `known` where it could be decoded. */
+static void show_received(const struct exchange *exchange, bool known)
+{
+	struct trace_message message = {.bytes = exchange->buffer, .size = exchange->used, .fault = exchange->detail};
+
+	if (!trace_any())
+		return;
+	message.message = known ? &exchange->message : NULL;
+	show(exchange, &message);
+}
+
 static void whole_message(struct exchange *exchange)
 {
 	enum params_result result =
 	    params_decode(exchange->buffer, exchange->length, &exchange->message, &exchange->detail);
 
+	show_received(exchange, result == PARAMS_OK);
 	if (result != PARAMS_OK) {
 		finish(exchange, reason_of_result(result));
 		return;
@@ -126,6 +145,7 @@ static bool take_bytes(struct exchange *exchange)
 		else {
 			if (exchange->used > 6)
 				exchange->message.cpu = exchange->buffer[6] == PARAMS_EBCDIC ? PARAMS_EBCDIC : PARAMS_UTF8;
+			show_received(exchange, false);
 			finish(exchange, reason_of_result(result));
 			return false;
 		}
@@ -202,6 +222,12 @@ void exchange_free(struct exchange *exchange)
 	free(exchange);
 }
 
+void exchange_trace(struct exchange *exchange, const struct trace_subject *subject, enum trace_side side)
+{
+	exchange->subject = subject;
+	exchange->side = side;
+}
+
 void exchange_expect(struct exchange *exchange, exchange_done *done)
 {
 	exchange->done = done;
@@ -257,6 +283,8 @@ enum reason exchange_send(struct exchange *exchange, const struct params *messag
 		return REASON_INTERNAL;
 	if (!remember(exchange, message->type, bytes, size))
 		return REASON_NO_MEMORY;
+	if (trace_any())
+		show(exchange, &(struct trace_message){.sent = true, .bytes = bytes, .size = size, .message = message});
 	status = channel_write(exchange->channel, bytes, size);
 	return status == CHANNEL_OK ? REASON_NONE : reason_of(status);
 }

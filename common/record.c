@@ -107,8 +107,41 @@ static void fill_end(struct cci_event *event, const struct leg *leg, const struc
 	event->record = news->record;
 }
 
-enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
-                     const struct leg_news *news)
+enum trace_side leg_side(const struct leg *leg)
+{
+	return leg->role == CCI_ACCEPTING ? TRACE_FRONT : TRACE_BACK;
+}
+
+static void trace_facts(const struct leg *leg, const struct tls_facts *facts)
+{
+	trace_say(leg->trace, leg_side(leg), "handshake done",
+	          "TLS %s %s group=%s alpn=%s %s certificate: %s%s%s", facts->version, facts->suite, facts->group,
+	          facts->alpn[0] != '\0' ? facts->alpn : "none", facts->resumed ? "resumed" : "full",
+	          facts->has_peer ? facts->subject : "none shown", facts->has_peer ? ", verified: " : "",
+	          facts->has_peer ? facts->verify : "");
+}
+
+/* What the notifiers are about to be told, and what came of telling them. */
+static void trace_told(const struct leg *leg, enum cci_event_type type, const struct leg_news *news, enum reason reason)
+{
+	static const char *const words[] = {
+	    [CCI_HANDSHAKE_STARTING] = "handshake starts after clear bytes", [CCI_HANDSHAKE_DONE] = "handshake done",
+	    [CCI_HANDSHAKE_FAILED] = "handshake failed",                     [CCI_UNSECURED] = "goes on unsecured",
+	    [CCI_REFUSED] = "refused",                                       [CCI_CLOSED] = "closed",
+	    [CCI_RECORD] = "the record",
+	};
+
+	if (type == CCI_HANDSHAKE_DONE && news->facts != NULL)
+		trace_facts(leg, news->facts);
+	if (type == CCI_HANDSHAKE_FAILED)
+		trace_say(leg->trace, leg_side(leg), "handshake failed", "%s: %s", reason_word(news->reason),
+		          news->detail != NULL ? news->detail : "");
+	trace_say(leg->trace, leg_side(leg), "notifiers told", "%s%s", words[type],
+	          reason != REASON_NONE ? "; one refused it" : "");
+}
+
+static enum reason tell_notifiers(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
+                                  const struct leg_news *news)
 {
 	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = (int32_t)type};
 	struct event_tls texts;
@@ -134,6 +167,16 @@ enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cc
 	fill_more(&event, leg, &texts);
 	fill_end(&event, leg, news);
 	return notifiers_tell(notifiers, &event);
+}
+
+enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
+                     const struct leg_news *news)
+{
+	enum reason reason = tell_notifiers(leg, notifiers, type, news);
+
+	if (trace_any())
+		trace_told(leg, type, news, reason);
+	return reason;
 }
 
 const char *connection_text(const uint8_t *connection, char *buffer)

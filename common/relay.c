@@ -33,6 +33,7 @@ struct relay {
 	relay_done *done;
 	void *owner;
 	struct ready start, finish;
+	const struct trace_subject *subject; /* borrowed; NULL: nobody */
 	bool finished;
 	enum reason reason;
 	bool at_front;
@@ -89,11 +90,23 @@ static void finish_if_ended(struct relay *relay)
 		finish(relay, REASON_ENDED, NULL);
 }
 
+static const char *way(const struct flow *flow)
+{
+	return flow == &flow->relay->up ? "from the client" : "to the client";
+}
+
+static enum trace_side side_of(const struct flow *flow)
+{
+	return flow == &flow->relay->up ? TRACE_FRONT : TRACE_BACK;
+}
+
 static void end_flow(struct flow *flow)
 {
 	enum channel_status status = channel_end(flow->to);
 
 	flow->ended = true;
+	TRACE(flow->relay->subject, side_of(flow), "half-close", "%s, after %llu bytes", way(flow),
+	      (unsigned long long)flow->bytes);
 	channel_want_read(flow->from, false);
 	if (status != CHANNEL_OK)
 		fail(flow->relay, status, flow->to);
@@ -108,6 +121,8 @@ static void note_movement(struct flow *flow)
 
 static void count(struct flow *flow, size_t bytes)
 {
+	if (flow->bytes == 0)
+		TRACE(flow->relay->subject, side_of(flow), "first bytes", "%zu %s", bytes, way(flow));
 	flow->bytes += bytes;
 	note_movement(flow);
 }
@@ -348,6 +363,11 @@ static uint64_t last_movement(const struct flow *flow)
 	uint64_t flushed_ms = channel_flushed_ms(flow->to);
 
 	return flushed_ms > flow->moved_ms ? flushed_ms : flow->moved_ms;
+}
+
+void relay_trace(struct relay *relay, const struct trace_subject *subject)
+{
+	relay->subject = subject;
 }
 
 void relay_counts(const struct relay *relay, struct relay_count *counts)

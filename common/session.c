@@ -193,6 +193,11 @@ static void init_record(struct session *session, const union socket_address *rem
 	record->front.listener = session->listener->place.name;
 	record->front.policy = unsecured_word((enum unsecured)session->listener->unsecured);
 	leg_attach(&record->front, session->front, remote);
+	session->trace = (struct trace_subject){.connection = record->connection,
+	                                        .source = &record->front.remote,
+	                                        .sysid = record->front.sysid,
+	                                        .began_ns = session->began_ns};
+	record->front.trace = record->back.trace = &session->trace;
 }
 
 int session_start(struct session_host *host, struct snapshot *snapshot, size_t listener, int fd,
@@ -219,6 +224,7 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 	link_session(session);
 	init_record(session, remote);
 	metrics_begin(host->metrics);
+	session_trace_accepted(session);
 	session_begin(session);
 	return 0;
 }

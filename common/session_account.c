@@ -135,4 +135,5 @@ void session_account(struct session *session)
 		tell_end(session, &record->back, record->down, record->up);
 	if (!is_noise(record->reason))
 		tell_record(session);
+	session_trace_end(session);
 }

@@ -42,8 +42,10 @@ static void on_header(void *owner, enum reason reason, const struct proxy_header
 		session_end(session, REASON_NO_MEMORY, "no memory for an address");
 	else if (!change_source(session, &session->record.front.remote))
 		session_end(session, REASON_BUSY, "");
-	else
+	else {
+		session_trace_accepted(session);
 		session_first_stage(session);
+	}
 }
 
 void session_begin(struct session *session)

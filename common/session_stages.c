@@ -35,11 +35,14 @@ static void start_relay(struct session *session)
 	session->offer = NULL;
 	session_enter(session, STAGE_RELAY, 0);
 	session_keep_alive(session);
+	session_trace_relay(session);
 	session->relay = relay_start(session->front, session->back, limit, &session->verdict, on_relay, session);
 	if (session->relay == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the relay");
-	else
+	else {
+		relay_trace(session->relay, &session->trace);
 		session_watch_relay(session);
+	}
 }
 
 /* --- the answer --- */
@@ -138,6 +141,7 @@ static void note_decision(struct session *session)
 	record->never = outcome_word(decision->never_outcome);
 	record->never_reason = decision->never_reason;
 	count_decision(session);
+	session_trace_decision(session);
 	if (decision->audit == UNSECURED_INHERIT)
 		return;
 	record->audit = unsecured_word(decision->audit);
@@ -180,6 +184,7 @@ static void on_confirm(void *owner, enum reason reason)
 		session_refuse(session, REASON_ALTERED, "the verifiers differ");
 		return;
 	}
+	TRACE(&session->trace, TRACE_FRONT, "confirmed", "the clear exchange was not altered");
 	session->record.front.confirmed = true;
 	metrics_confirmed(session->host->metrics, METRICS_ACCEPTING);
 	secured(session);
@@ -219,6 +224,7 @@ static void start_inside_offer(struct session *session)
 		session_end(session, REASON_NO_MEMORY, "no memory for the exchange");
 		return;
 	}
+	exchange_trace(session->exchange, &session->trace, TRACE_FRONT);
 	session_enter(session, STAGE_INSIDE_OFFER, session_timeouts(session).exchange_ms);
 	exchange_receive(session->exchange, false);
 }
@@ -288,6 +294,8 @@ static void start_tls(struct session *session, enum tls_start start)
 		session_end(session, tls != NULL ? REASON_NO_MEMORY : REASON_DIRECT_NOT_PERMITTED, "no TLS here");
 		return;
 	}
+	TRACE(&session->trace, TRACE_FRONT, "handshake starts", "%s",
+	      start == TLS_START_DIRECT ? "TLS from the first byte" : "after a clear exchange");
 	session_enter(session, STAGE_HANDSHAKE, session_timeouts(session).handshake_ms);
 	session->handshake = handshake_start(session->front, ssl, &expectation, on_handshake, session);
 	if (session->handshake == NULL)
@@ -452,6 +460,7 @@ void session_first_stage(struct session *session)
 		session_end(session, REASON_NO_MEMORY, "no memory for the exchange");
 		return;
 	}
+	exchange_trace(session->exchange, &session->trace, TRACE_FRONT);
 	session_enter(session, STAGE_OFFER, session_timeouts(session).exchange_ms);
 	exchange_receive(session->exchange, true);
 }

@@ -34,6 +34,7 @@ static void on_target(void *owner, enum reason reason, struct channel *channel, 
 		return;
 	}
 	session->back = channel;
+	TRACE(&session->trace, TRACE_BACK, "connected", "to the service, address %zu", address);
 	target_place_take(&session->place, service_memory(session), address);
 	session->record.back.listener = session->service->place.name;
 	if (channel != NULL)
@@ -157,6 +158,7 @@ enum reason session_choose_target(struct session *session)
 	session->service = route.service;
 	session->peer = route.peer;
 	record->service_kind = destination_word(route.destination);
+	session_trace_target(session, reason);
 	if (route.destination == TO_SERVICE)
 		record->service = route.service->place.name;
 	if (route.destination != TO_PEER)

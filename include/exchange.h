@@ -14,6 +14,7 @@
 #include "compiler.h"
 #include "params.h"
 #include "reason.h"
+#include "trace.h"
 
 struct exchange;
 
@@ -23,6 +24,9 @@ typedef void exchange_done(void *owner, enum reason reason);
 
 /* On `channel` (borrowed; its watcher while a receive runs). NULL without memory. */
 struct exchange *exchange_new(struct channel *channel, exchange_done *done, void *owner) MUST_CHECK;
+
+/* Messages are shown to those who trace `subject` (borrowed; may be NULL). Without this call to nobody. */
+void exchange_trace(struct exchange *exchange, const struct trace_subject *subject, enum trace_side side);
 
 /* Cancels what runs; wipes. NULL does nothing. */
 void exchange_free(struct exchange *exchange);

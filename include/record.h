@@ -16,6 +16,7 @@
 #include "params.h"
 #include "reason.h"
 #include "tlsverdict.h"
+#include "trace.h"
 
 #define CONNECTION_TEXT_SIZE (2 * PARAMS_CONNECTION_SIZE + 1)
 
@@ -39,7 +40,11 @@ struct leg {
 	uint64_t started_us;         /* of the session; UTC since 1970 */
 	uint64_t exchange_us, handshake_us; /* how long these stages took */
 	uint64_t secured_at_us;             /* UTC since 1970; 0: never */
+	const struct trace_subject *trace;  /* borrowed, for traces of the session; NULL: nobody can trace it */
 };
+
+/* Which side of the session it is. */
+enum trace_side leg_side(const struct leg *leg);
 
 /* Zero and set what every leg has. */
 void leg_init(struct leg *leg, enum cci_role role, const char *gateway, const uint8_t *connection);

@@ -13,6 +13,7 @@
 #include "compiler.h"
 #include "reason.h"
 #include "tlsverdict.h"
+#include "trace.h"
 
 struct relay;
 
@@ -34,6 +35,9 @@ struct relay *relay_start(struct channel *front, struct channel *back, uint64_t 
                           const struct verdict *verdict, relay_done *done, void *owner) MUST_CHECK;
 
 void relay_counts(const struct relay *relay, struct relay_count *count);
+
+/* First bytes and half-closes are shown to those who trace `subject` (borrowed). */
+void relay_trace(struct relay *relay, const struct trace_subject *subject);
 
 /* Stop; also frees after `done` was called. NULL does nothing. */
 void relay_free(struct relay *relay);

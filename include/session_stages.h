@@ -68,6 +68,7 @@ struct session {
 		uint64_t moved_ms; /* loop time at which that number was seen to have changed */
 	} queues[2];           /* session_deadlines.c: towards the back, and towards the front */
 	uint64_t stage_began_ns, began_ns, connect_began_ns;
+	struct trace_subject trace;
 	struct record record;
 };
 
@@ -120,6 +121,15 @@ void session_keep_alive(struct session *session);
 /* session_account.c: the client was given this answer (`code`: that of a REFUSE), or the session is `security` now: count it. */
 void session_answered(struct session *session, enum metrics_answer answer, uint16_t code);
 void session_is(struct session *session, enum metrics_security security);
+
+/* session_trace.c: traces learn what has happened: accepted or PROXY header read; decided; target chosen; agreed. */
+void session_trace_accepted(const struct session *session);
+void session_trace_decision(const struct session *session);
+void session_trace_target(const struct session *session, enum reason reason);
+void session_trace_relay(const struct session *session);
+
+/* session_trace.c: both counts, and the last line. */
+void session_trace_end(const struct session *session);
 
 /* session_account.c: the session has ended, and its channels and stages are still there: write the record, tell the
  * notifiers, count. Once a session. */

@@ -1,0 +1,321 @@
+/* Who traces what, and the lines they get. */
+#include "trace.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "jsontext.h"
+#include "log.h"
+#include "params_text.h"
+
+#define RING_BYTES (256 * 1024)
+#define TEXT_SIZE 6144  /* a message in words, every byte escaped */
+#define HEX_BYTES 512   /* of a message, shown */
+
+struct trace {
+	struct trace_target target;
+	struct eventring *ring; /* NULL: to the log */
+	uint64_t lines;
+	bool over;
+};
+
+atomic_uint trace_count;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct trace *traces[TRACES_MOST];
+
+/* --- lines --- */
+
+struct line {
+	const struct trace_subject *subject;
+	enum trace_side side;
+	const char *stage, *text, *hex; /* hex NULL: none */
+};
+
+static const char *side_word(enum trace_side side)
+{
+	return side == TRACE_FRONT ? "front" : "back";
+}
+
+static uint64_t age_us(const struct trace_subject *subject)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec - subject->began_ns) / 1000;
+}
+
+static bool is_of(const struct trace *trace, const struct trace_subject *subject)
+{
+	const struct trace_target *target = &trace->target;
+
+	if (trace->over)
+		return false;
+	if (target->kind == TRACE_ID)
+		return memcmp(target->id, subject->connection, sizeof(target->id)) == 0;
+	if (target->kind == TRACE_SOURCE)
+		return network_contains(&target->source, subject->source);
+	return subject->sysid[0] != '\0' && name_match(target->words + strlen("sysid="), subject->sysid);
+}
+
+static char *json_of(const struct line *line, uint64_t us, size_t *size)
+{
+	json_t *object = json_object();
+
+	json_put_number(object, "us", us);
+	json_put_hex(object, "connection", line->subject->connection, PARAMS_CONNECTION_SIZE);
+	json_put_text(object, "side", side_word(line->side));
+	json_put_text(object, "stage", line->stage);
+	json_put_text(object, "text", line->text);
+	json_put_text(object, "hex", line->hex);
+	return json_line(object, size);
+}
+
+static void to_log(const struct line *line, uint64_t us)
+{
+	char id[2 * PARAMS_CONNECTION_SIZE + 1];
+	struct logline log;
+	struct text text;
+
+	text_init(&text, id, sizeof(id));
+	text_put_hex(&text, line->subject->connection, PARAMS_CONNECTION_SIZE);
+	log_begin(&log, MESSAGE_TRACE, id);
+	log_number(&log, "us", us);
+	log_text(&log, "side", side_word(line->side));
+	log_text(&log, "stage", line->stage);
+	log_text(&log, "text", line->text);
+	log_text(&log, "hex", line->hex);
+	log_end(&log);
+}
+
+/* To all who asked for it; made once. The log takes one line, however many match. */
+static void tell(const struct line *line)
+{
+	uint64_t us = age_us(line->subject);
+	char *json = NULL;
+	size_t size = 0;
+	bool logged = false;
+
+	(void)pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < TRACES_MOST; i++) {
+		struct trace *trace = traces[i];
+
+		if (trace == NULL || !is_of(trace, line->subject))
+			continue;
+		trace->lines++;
+		if (trace->ring == NULL) {
+			logged = true;
+			continue;
+		}
+		if (json == NULL)
+			json = json_of(line, us, &size);
+		if (json != NULL)
+			eventring_add(trace->ring, json, size);
+	}
+	(void)pthread_mutex_unlock(&lock);
+	if (logged)
+		to_log(line, us);
+	free(json);
+}
+
+void trace_say(const struct trace_subject *subject, enum trace_side side, const char *stage, const char *format, ...)
+{
+	struct line line = {.subject = subject, .side = side, .stage = stage};
+	char words[1024];
+	va_list arguments;
+
+	if (subject == NULL)
+		return;
+	va_start(arguments, format);
+	(void)vsnprintf(words, sizeof(words), format, arguments);
+	va_end(arguments);
+	line.text = words;
+	tell(&line);
+}
+
+void trace_message(const struct trace_subject *subject, enum trace_side side, const struct trace_message *message)
+{
+	struct line line = {.subject = subject, .side = side, .stage = message->sent ? "sent" : "received"};
+	char words[TEXT_SIZE], hex[2 * HEX_BYTES + 64];
+	struct text text, bytes;
+
+	if (subject == NULL)
+		return;
+	text_init(&text, words, sizeof(words));
+	if (message->message != NULL)
+		params_text(message->message, &text);
+	else
+		text_printf(&text, "%zu bytes that are no message: %s", message->size,
+		            message->fault != NULL ? message->fault : "");
+	text_init(&bytes, hex, sizeof(hex));
+	params_text_bytes(message->bytes, message->size, HEX_BYTES, &bytes);
+	line.text = words;
+	line.hex = hex;
+	tell(&line);
+}
+
+/* --- who asks --- */
+
+/* Under the lock. */
+static int enter(struct trace *trace, struct error *error)
+{
+	for (size_t i = 0; i < TRACES_MOST; i++) {
+		if (traces[i] != NULL)
+			continue;
+		traces[i] = trace;
+		(void)atomic_fetch_add_explicit(&trace_count, 1, memory_order_relaxed);
+		return 0;
+	}
+	return error_set(error, "there are %d traces already: end one of them", TRACES_MOST);
+}
+
+/* Under the lock. */
+static void leave(const struct trace *trace)
+{
+	for (size_t i = 0; i < TRACES_MOST; i++) {
+		if (traces[i] != trace)
+			continue;
+		traces[i] = NULL;
+		(void)atomic_fetch_sub_explicit(&trace_count, 1, memory_order_relaxed);
+	}
+}
+
+void trace_end(const struct trace_subject *subject, const char *reason, const char *detail)
+{
+	bool more = detail != NULL && detail[0] != '\0';
+
+	if (subject == NULL)
+		return;
+	trace_say(subject, TRACE_FRONT, "ended", "%s%s%s", reason, more ? ": " : "", more ? detail : "");
+	(void)pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < TRACES_MOST; i++) {
+		struct trace *trace = traces[i];
+
+		if (trace == NULL || trace->target.kind != TRACE_ID || !is_of(trace, subject))
+			continue;
+		trace->over = true;
+		if (trace->ring == NULL) {
+			leave(trace);
+			free(trace);
+		}
+	}
+	(void)pthread_mutex_unlock(&lock);
+}
+
+static struct trace *make(const struct trace_target *target, struct error *error)
+{
+	struct trace *trace = calloc(1, sizeof(*trace));
+
+	if (trace == NULL)
+		(void)error_set(error, "not enough memory");
+	else
+		trace->target = *target;
+	return trace;
+}
+
+struct trace *trace_open(const struct trace_target *target, void (*woken)(void *owner), void *owner, struct error *error)
+{
+	struct trace *trace = make(target, error);
+	int result = -1;
+
+	if (trace == NULL)
+		return NULL;
+	trace->ring = eventring_new(RING_BYTES, woken, owner);
+	(void)pthread_mutex_lock(&lock);
+	if (trace->ring == NULL)
+		(void)error_set(error, "not enough memory");
+	else
+		result = enter(trace, error);
+	(void)pthread_mutex_unlock(&lock);
+	if (result == 0)
+		return trace;
+	eventring_free(trace->ring);
+	free(trace);
+	return NULL;
+}
+
+void trace_close(struct trace *trace)
+{
+	if (trace == NULL)
+		return;
+	(void)pthread_mutex_lock(&lock);
+	leave(trace);
+	(void)pthread_mutex_unlock(&lock);
+	eventring_free(trace->ring);
+	free(trace);
+}
+
+struct eventring *trace_ring(struct trace *trace)
+{
+	return trace->ring;
+}
+
+bool trace_over(struct trace *trace)
+{
+	bool over;
+
+	(void)pthread_mutex_lock(&lock);
+	over = trace->over;
+	(void)pthread_mutex_unlock(&lock);
+	return over;
+}
+
+/* Under the lock. */
+static struct trace *logged(const char *words)
+{
+	for (size_t i = 0; i < TRACES_MOST; i++)
+		if (traces[i] != NULL && traces[i]->ring == NULL && strcmp(traces[i]->target.words, words) == 0)
+			return traces[i];
+	return NULL;
+}
+
+int trace_log_on(const struct trace_target *target, struct error *error)
+{
+	struct trace *trace = make(target, error);
+	int result = 0;
+
+	if (trace == NULL)
+		return -1;
+	(void)pthread_mutex_lock(&lock);
+	if (logged(target->words) == NULL && (result = enter(trace, error)) == 0)
+		trace = NULL;
+	(void)pthread_mutex_unlock(&lock);
+	free(trace);
+	return result;
+}
+
+bool trace_log_off(const char *words)
+{
+	struct trace *trace;
+
+	(void)pthread_mutex_lock(&lock);
+	trace = logged(words);
+	if (trace != NULL)
+		leave(trace);
+	(void)pthread_mutex_unlock(&lock);
+	free(trace);
+	return trace != NULL;
+}
+
+json_t *trace_list(void)
+{
+	json_t *list = json_array();
+
+	(void)pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < TRACES_MOST; i++) {
+		json_t *one;
+
+		if (traces[i] == NULL)
+			continue;
+		one = json_object();
+		json_put_text(one, "trace", traces[i]->target.words);
+		json_put_text(one, "to", traces[i]->ring == NULL ? "log" : "reader");
+		json_put_number(one, "lines", traces[i]->lines);
+		(void)json_array_append_new(list, one);
+	}
+	(void)pthread_mutex_unlock(&lock);
+	return list;
+}
