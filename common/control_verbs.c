@@ -5,6 +5,7 @@
 
 #include "control_parts.h"
 #include "control_print.h"
+#include "control_trace.h"
 #include "daemon_parts.h"
 #include "inspect.h"
 #include "jsontext.h"
@@ -277,6 +278,8 @@ const struct control_verb control_verbs[] = {
      .run = run_drain},
     {.name = "log-level", .words = "LEVEL", .help = "error, warning, info or debug, until the next reload", .programs = BOTH,
      .changes = true, .least = 1, .most = 1, .run = run_log_level},
+    {.name = "trace", .words = "[ID|NETWORK|sysid=NAME [on|off]]", .help = "follow connections; on: into the log; alone: what is traced",
+     .programs = BOTH, .changes = true, .most = 3, .run = control_trace_run, .print = control_trace_print},
     LOOK("help", "what can be asked", run_help, control_print_help),
 };
 const size_t control_verb_count = sizeof(control_verbs) / sizeof(control_verbs[0]);

@@ -48,8 +48,11 @@ void session_trace_target(const struct session *session, enum reason reason)
 
 void session_trace_relay(const struct session *session)
 {
-	TRACE(&session->trace, TRACE_FRONT, "relay starts", "%s to the client, %s onward",
-	      session->record.front.secured ? "secured" : "clear", session->record.back.secured ? "secured" : "clear");
+	const struct record *record = &session->record;
+	const char *onward = record->back.secured ? "secured" : "clear";
+
+	TRACE(&session->trace, TRACE_FRONT, "relay starts", "%s to the client, %s", record->front.secured ? "secured" : "clear",
+	      session->back == NULL ? "back to it" : onward);
 }
 
 void session_trace_end(const struct session *session)

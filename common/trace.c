@@ -18,6 +18,8 @@
 struct trace {
 	struct trace_target target;
 	struct eventring *ring; /* NULL: to the log */
+	void (*woken)(void *owner); /* of the ring; also when it is over */
+	void *owner;
 	uint64_t lines;
 	bool over;
 };
@@ -69,7 +71,7 @@ static char *json_of(const struct line *line, uint64_t us, size_t *size)
 	json_put_hex(object, "connection", line->subject->connection, PARAMS_CONNECTION_SIZE);
 	json_put_text(object, "side", side_word(line->side));
 	json_put_text(object, "stage", line->stage);
-	json_put_text(object, "text", line->text);
+	json_put_text(object, "detail", line->text);
 	json_put_text(object, "hex", line->hex);
 	return json_line(object, size);
 }
@@ -86,7 +88,7 @@ static void to_log(const struct line *line, uint64_t us)
 	log_number(&log, "us", us);
 	log_text(&log, "side", side_word(line->side));
 	log_text(&log, "stage", line->stage);
-	log_text(&log, "text", line->text);
+	log_text(&log, "detail", line->text);
 	log_text(&log, "hex", line->hex);
 	log_end(&log);
 }
@@ -197,6 +199,9 @@ void trace_end(const struct trace_subject *subject, const char *reason, const ch
 		if (trace == NULL || trace->target.kind != TRACE_ID || !is_of(trace, subject))
 			continue;
 		trace->over = true;
+		/* The reader may have taken the last line already. */
+		if (trace->ring != NULL && trace->woken != NULL)
+			trace->woken(trace->owner);
 		if (trace->ring == NULL) {
 			leave(trace);
 			free(trace);
@@ -224,6 +229,8 @@ struct trace *trace_open(const struct trace_target *target, void (*woken)(void *
 	if (trace == NULL)
 		return NULL;
 	trace->ring = eventring_new(RING_BYTES, woken, owner);
+	trace->woken = woken;
+	trace->owner = owner;
 	(void)pthread_mutex_lock(&lock);
 	if (trace->ring == NULL)
 		(void)error_set(error, "not enough memory");
