@@ -263,14 +263,25 @@ static void status_socket(void *state, struct cci_notifier_status *status)
 	subscribers_status(((struct instance *)state)->place->subscribers, status);
 }
 
-void notifier_socket_take_over(void)
+static void take_place(struct place *place)
 {
 	struct error error;
 
+	if (serves && move_in(place, &error) != 0)
+		log_say(MESSAGE_SOCKET_NOT_TAKEN, "%s", error.text);
+}
+
+/* What could not be taken over may be possible by now. */
+static void reopen_socket(void *state)
+{
+	take_place(((struct instance *)state)->place);
+}
+
+void notifier_socket_take_over(void)
+{
 	serves = true;
 	for (struct place *place = places; place != NULL; place = place->next)
-		if (move_in(place, &error) != 0)
-			log_say(MESSAGE_SOCKET_NOT_TAKEN, "%s", error.text);
+		take_place(place);
 }
 
 void notifier_socket_hand_over(pid_t successor)
@@ -286,6 +297,7 @@ const struct cci_notifier_kind notifier_socket_kind = {
     .open = open_socket,
     .notify = notify_socket,
     .close = close_socket,
+    .reopen = reopen_socket,
     .status = status_socket,
 };
 

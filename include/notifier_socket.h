@@ -21,7 +21,7 @@ extern const struct cci_notifier_kind notifier_socket_kind;
 int notifier_socket_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
 
 /* This process serves from now on: where the one that started it (an upgrade) listened until now, take the place. What
- * cannot be taken is logged. Main thread only, as the next. */
+ * cannot be taken is logged, and tried again at each SIGHUP. Main thread only, as the next. */
 void notifier_socket_take_over(void);
 
 /* Another process (its id) serves from now on: tell the subscribers. They are told of our connections until these end.

@@ -181,6 +181,9 @@ static void succeed(int from, int to)
 	notifier_socket_take_over();
 	(void)!write(to, "t", 1);
 	await(from);
+	notifier_socket_kind.reopen(state);
+	(void)!write(to, "r", 1);
+	await(from);
 	close_it(state);
 	_exit(0);
 }
@@ -222,12 +225,48 @@ START_TEST(the_path_goes_to_the_new_process_when_it_serves)
 	close_it(state);
 	ck_assert_uint_ne(mode_of(), 0);
 	ck_assert_ptr_null(next(&of_old));
-	ck_assert_int_eq(write(down[1], "e", 1), 1);
+	ck_assert_int_eq(write(down[1], "re", 2), 2);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	ck_assert_uint_eq(mode_of(), 0);
 	leave(&of_old);
 	leave(&of_new);
 	leave(&late);
+	remove_folder();
+}
+END_TEST
+
+START_TEST(what_cannot_be_taken_over_is_tried_again)
+{
+	struct listener listener;
+	int down[2], up[2];
+	void *state;
+	pid_t pid;
+
+	make_folder();
+	ck_assert_int_eq(pipe(down), 0);
+	ck_assert_int_eq(pipe(up), 0);
+	pid = fork();
+	if (pid == 0)
+		succeed(down[0], up[1]);
+	state = open_it(1 << 20);
+	ck_assert_int_eq(write(down[1], "o", 1), 1);
+	await(up[0]);
+	/* Something is in its way. */
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(write(down[1], "t", 1), 1);
+	await(up[0]);
+	ck_assert_uint_eq(mode_of() & S_IFMT, S_IFDIR);
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(write(down[1], "r", 1), 1);
+	await(up[0]);
+	ck_assert(subscribe(&listener));
+	expect(&listener, "open");
+	ck_assert_uint_eq(connection_of(&listener), 42);
+	close_it(state);
+	ck_assert_int_eq(write(down[1], "e", 1), 1);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	leave(&listener);
 	remove_folder();
 }
 END_TEST
@@ -292,6 +331,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_path_in_use_is_an_error);
 	tcase_add_test(tests, other_settings_are_the_same_socket);
 	tcase_add_test(tests, the_path_goes_to_the_new_process_when_it_serves);
+	tcase_add_test(tests, what_cannot_be_taken_over_is_tried_again);
 	tcase_add_test(tests, who_comes_too_late_is_told_where_to_go);
 	tcase_add_test(tests, the_path_stays_where_the_new_process_fails);
 	suite_add_tcase(suite, tests);
