@@ -201,18 +201,27 @@ static void forget_oldest(struct report *report)
 	free_entry(entry);
 }
 
-/* The entry with this key, a new one if need be; NULL without memory. */
-static struct entry *find_or_add(struct report *report, const char *key, size_t size, uint64_t hash)
+/* The entry with this key, which is the newest then; or NULL. */
+static struct entry *find(struct report *report, const char *key, size_t size, uint64_t hash)
 {
-	struct entry **bucket = bucket_of(report, hash), *entry = *bucket;
+	struct entry *entry = *bucket_of(report, hash);
 
 	while (entry != NULL && (entry->hash != hash || entry->size != size || memcmp(entry->key, key, size) != 0))
 		entry = entry->next_same;
 	if (entry != NULL) {
 		unlink_age(report, entry);
 		link_newest(report, entry);
-		return entry;
 	}
+	return entry;
+}
+
+/* The same, a new one if need be; NULL without memory. */
+static struct entry *find_or_add(struct report *report, const char *key, size_t size, uint64_t hash)
+{
+	struct entry **bucket = bucket_of(report, hash), *entry = find(report, key, size, hash);
+
+	if (entry != NULL)
+		return entry;
 	entry = calloc(1, sizeof(*entry) + size);
 	if (entry == NULL)
 		return NULL;
@@ -252,6 +261,16 @@ static void note_time(uint64_t time_us, uint64_t *first_us, uint64_t *last_us)
 		*last_us = time_us;
 }
 
+/* It was counted when it was agreed; its entry may have been forgotten meanwhile. */
+static void count_end(struct entry *entry, const struct report_session *session)
+{
+	struct report_counts *counts = &entry->counts;
+
+	counts->bytes_up += session->bytes_up;
+	counts->bytes_down += session->bytes_down;
+	counts->open -= counts->open > 0;
+}
+
 static void count(struct report *report, struct entry *entry, const struct report_session *session)
 {
 	struct report_counts *counts = &entry->counts;
@@ -264,6 +283,7 @@ static void count(struct report *report, struct entry *entry, const struct repor
 		counts->ratcheted = session->ratcheted;
 	note_time(session->started_us, &counts->first_us, &counts->last_us);
 	counts->sessions++;
+	counts->open += session->moment == REPORT_AGREED;
 	counts->bytes_up += session->bytes_up;
 	counts->bytes_down += session->bytes_down;
 	counts->resumed += session->resumed;
@@ -293,13 +313,19 @@ void report_add(struct report *report, const struct report_session *session)
 	size = make_key(session, key);
 	hash = keyhash(report->secret, key, size);
 	(void)pthread_mutex_lock(&report->lock);
-	report->sessions++;
-	note_time(session->started_us, &report->since_us, &report->until_us);
-	entry = find_or_add(report, key, size, hash);
-	if (entry != NULL)
-		count(report, entry, session);
-	else
-		report->forgotten++;
+	if (session->moment == REPORT_ENDED) {
+		entry = find(report, key, size, hash);
+		if (entry != NULL)
+			count_end(entry, session);
+	} else {
+		report->sessions++;
+		note_time(session->started_us, &report->since_us, &report->until_us);
+		entry = find_or_add(report, key, size, hash);
+		if (entry != NULL)
+			count(report, entry, session);
+		else
+			report->forgotten++;
+	}
 	(void)pthread_mutex_unlock(&report->lock);
 }
 

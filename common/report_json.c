@@ -16,6 +16,7 @@ static json_t *json_of_entry(const struct report_entry *entry)
 	for (size_t i = 0; i < REPORT_KEY_COUNT; i++)
 		json_put_text(object, members[i], entry->keys[i][0] != '\0' ? entry->keys[i] : NULL);
 	json_put_number(object, "sessions", counts->sessions);
+	json_put_number(object, "open", counts->open);
 	json_put_number(object, "bytes_up", counts->bytes_up);
 	json_put_number(object, "bytes_down", counts->bytes_down);
 	json_put_number(object, "resumed", counts->resumed);

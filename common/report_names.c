@@ -40,7 +40,7 @@ static const char *const abilities[] = {"unknown", "none", "offered", "done"};
 
 /* Sessions of one sort, and when the last of them was. */
 struct tally {
-	uint64_t sessions, last_us;
+	uint64_t sessions, open, last_us;
 };
 
 struct name {
@@ -60,6 +60,7 @@ struct name {
 static void tally(struct tally *tally, const struct report_counts *counts)
 {
 	tally->sessions += counts->sessions;
+	tally->open += counts->open;
 	if (counts->last_us > tally->last_us)
 		tally->last_us = counts->last_us;
 }
@@ -244,7 +245,9 @@ static json_t *json_of_name(const struct name *name)
 	json_put_text(object, "tls", abilities[name->ability]);
 	json_put_bool(object, "ratcheted", name->last->counts.ratcheted);
 	put_tally(object, "secured", &name->secured);
+	json_put_number(object, "secured_open", name->secured.open);
 	put_tally(object, "clear", &name->clear);
+	json_put_number(object, "clear_open", name->clear.open);
 	put_tally(object, "refused", &name->refused);
 	put_tally(object, "failed", &name->failed);
 	put_tally(object, "never", &name->never);

@@ -122,7 +122,7 @@ void session_account(struct session *session)
 	record->relayed = session->agreed;
 	record->ratcheted = session->decision.ratchet && ratchet_holds(session->host->ratchet, record->front.sysid);
 	record_write(record);
-	session_report(session);
+	session_report(session, session->agreed ? REPORT_ENDED : REPORT_WHOLE);
 	count(session);
 	if (is_noise(record->reason))
 		noise_count(session->host->noise, &record->front.remote, record->reason,

@@ -15,7 +15,7 @@ static void take_security(const struct leg *leg, const struct tls_facts *facts, 
 		said->peer_subject = facts->subject;
 }
 
-void session_report(const struct session *session)
+void session_report(const struct session *session, enum report_moment moment)
 {
 	const struct record *record = &session->record;
 	const struct leg *leg = &record->front;
@@ -33,12 +33,13 @@ void session_report(const struct session *session)
 	    .audit_outcome = record->audit_outcome,
 	    .never_outcome = record->never,
 	    .reason = reason_word(record->reason),
-	    .relayed = record->relayed,
-	    .ratcheted = record->ratcheted,
+	    .relayed = session->agreed,
+	    .ratcheted = session->decision.ratchet && ratchet_holds(session->host->ratchet, leg->sysid),
 	    .ping = strcmp(leg->target, PARAMS_PING) == 0,
 	    .bytes_up = record->up,
 	    .bytes_down = record->down,
 	    .started_us = record->started_us,
+	    .moment = moment,
 	};
 
 	if (session->host->report == NULL)

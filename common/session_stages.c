@@ -27,6 +27,7 @@ static void start_relay(struct session *session)
 	if (!session_send_proxy(session))
 		return;
 	session->agreed = true;
+	session_report(session, REPORT_AGREED);
 	if (!session->record.front.secured)
 		session_is(session, METRICS_CLEAR);
 	exchange_free(session->exchange);

@@ -19,7 +19,14 @@
 
 struct report;
 
-/* One session that has ended. Texts are borrowed for the time of the call and cut where too long; NULL or "": not known. What
+/* Where a session stands when the report is told of it. */
+enum report_moment {
+	REPORT_WHOLE,  /* it has ended, and the report has not heard of it */
+	REPORT_AGREED, /* it is agreed, and open: it counts from now on */
+	REPORT_ENDED,  /* it was told as agreed; now its bytes are known */
+};
+
+/* One session. Texts are borrowed for the time of the call and cut where too long; NULL or "": not known. What
  * a member means is what the closing record says under the same name (docs/operating.md). */
 struct report_session {
 	const char *listener, *sysid, *agent;
@@ -40,6 +47,7 @@ struct report_session {
 	bool ping;                 /* *PING, which the gateway has answered itself */
 	uint64_t bytes_up, bytes_down;
 	uint64_t started_us;       /* UTC since 1970 */
+	enum report_moment moment;
 };
 
 /* Holds at most `entries` (at least 1). NULL without memory. */
@@ -49,7 +57,7 @@ struct report *report_new(size_t entries) MUST_CHECK;
 void report_free(struct report *report);
 
 /*
- * Count a session. Not counted are pings, and who never said who he is: connections that ended before a whole OFFER, save
+ * Count a session. One that lives for days counts as soon as it is agreed. Not counted are pings, and who never said who he is: connections that ended before a whole OFFER, save
  * those that started TLS at once and those of a listener without an exchange. Any thread; one lock, held for the time of
  * one look-up; names are equal without regard to case. Without memory the session is counted as forgotten. NULL `report`
  * does nothing.

@@ -39,6 +39,7 @@ enum report_key {
 struct report_counts {
 	uint64_t sessions, bytes_up, bytes_down;
 	uint64_t resumed, confirmed;
+	uint64_t open;              /* sessions that have not ended */
 	uint64_t first_us, last_us; /* UTC since 1970: when its first session began, and its last */
 	bool ratcheted;             /* as its last session left it */
 };

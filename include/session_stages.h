@@ -135,8 +135,9 @@ void session_trace_end(const struct session *session);
  * notifiers, count. Once a session. */
 void session_account(struct session *session);
 
-/* session_report.c: tell the report, after the record is complete and before the channels are closed. */
-void session_report(const struct session *session);
+/* session_report.c: tell the report of the session as it stands, while its channels are open: when it is agreed, and (the record
+ * being complete) when it has ended. */
+void session_report(const struct session *session, enum report_moment moment);
 
 /* session.c: the one end. The first reason wins; writes the record, tells the notifiers, closes in the way that the
  * reason asks for, and frees when all is closed. */

@@ -219,8 +219,9 @@ function showMigration(report, now) {
     cell(row, CAN[name.tls] || text(name.tls));
     cell(row, number(name.secured), "num");
     cell(row, number(name.clear), "num");
-    cell(row, ago(name.last_secured, now), "", name.last_secured);
-    cell(row, ago(name.last_clear, now), "", name.last_clear);
+    cell(row, ago(name.secured_last, now), "", name.secured_last);
+    cell(row, ago(name.clear_last, now), "", name.clear_last);
+    cell(row, number(name.secured_open + name.clear_open), "num");
     cell(row, (name.clear_networks || []).join(", "));
     cell(row, name.never_refuses ? "yes" : "no", "num", number(name.never) + " times so far");
     cell(row, name.ratcheted ? "held" : "–");

@@ -323,6 +323,41 @@ START_TEST(who_never_said_who_he_is_does_not_count)
 }
 END_TEST
 
+/* Connections of hosts live for days: they count from the moment they are agreed, and once. */
+START_TEST(an_open_session_counts_already)
+{
+	struct report *report = report_new(2);
+	struct report_session session = secured("PC1", 1);
+	json_t *json;
+
+	session.moment = REPORT_AGREED;
+	add(report, session, "10.1.1.1");
+	json = report_json(report);
+	ck_assert_uint_eq(number_of(name_of(json, "PC1"), "secured"), 1);
+	ck_assert_uint_eq(number_of(name_of(json, "PC1"), "secured_open"), 1);
+	session.moment = REPORT_ENDED;
+	add(report, session, "10.1.1.1");
+	json_decref(json);
+	json = report_json(report);
+	ck_assert_uint_eq(number_of(json, "sessions"), 1);
+	ck_assert_uint_eq(number_of(name_of(json, "PC1"), "secured_open"), 0);
+	ck_assert_uint_eq(number_of(json_array_get(json_object_get(json, "entries"), 0), "bytes_up"), 20);
+	json_decref(json);
+	/* Its entry is forgotten before it ends: its end brings nothing back. */
+	session.moment = REPORT_AGREED;
+	add(report, session, "10.1.1.1");
+	add(report, clear("PC2", "none", 2), "10.1.1.1");
+	add(report, clear("PC3", "none", 3), "10.1.1.1");
+	session.moment = REPORT_ENDED;
+	add(report, session, "10.1.1.1");
+	json = report_json(report);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "names")), 2);
+	ck_assert_uint_eq(number_of(json, "forgotten"), 2);
+	json_decref(json);
+	report_free(report);
+}
+END_TEST
+
 START_TEST(the_oldest_leaves)
 {
 	struct report *report = report_new(3);
@@ -457,6 +492,7 @@ Suite *module_suite(void)
 	tcase_add_test(table, who_was_refused_and_came_back_is_secured);
 	tcase_add_test(table, what_a_policy_on_trial_would_have_refused);
 	tcase_add_test(table, who_never_said_who_he_is_does_not_count);
+	tcase_add_test(table, an_open_session_counts_already);
 	tcase_add_test(table, the_oldest_leaves);
 	tcase_add_test(table, who_asks_often_gets_the_first);
 	tcase_add_test(table, invented_names_cost_bounded_memory);
