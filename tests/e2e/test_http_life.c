@@ -121,7 +121,7 @@ START_TEST(numbers_move)
 	ck_assert(value("cci_expiry_timestamp_seconds{setting=\"[tls] certificate\"}") < 0); /* it has the file too */
 	/* What is refused: a message that is none, and a handshake that is none. */
 	fd = peer_connect(gateway.ports[0]);
-	ck_assert(peer_write(fd, NULL, "CCIP\x01\x01\x09", 16));
+	ck_assert(peer_write(fd, NULL, "CCIP\x01\x01\x09\0\0\x10\0\0\0\0\x10", 16));
 	ck_assert_int_gt(peer_receive(fd, NULL, refused), 0);
 	close(fd);
 	await_value("cci_refusals_total{reason=\"bad-message\"}", 1);
@@ -153,6 +153,42 @@ START_TEST(the_document_names_each_metric)
 		ck_assert_int_eq(sscanf(at, "\n| `%150[a-z_]`", name), 1);
 		(void)snprintf(line, sizeof(line), "# TYPE %s ", name);
 		ck_assert_msg(strstr(answer, line) != NULL, "docs/http.md has %s, which is none", name);
+	}
+	free(answer);
+}
+END_TEST
+
+/* promtool comes with Prometheus, which is too large to be installed for this alone. */
+START_TEST(promtool_finds_nothing_wrong)
+{
+	char *answer;
+	FILE *stream;
+
+	if (system("command -v promtool >/dev/null") != 0)
+		return;
+	answer = web_get(port, "/metrics");
+	stream = popen("promtool check metrics", "w");
+	ck_assert_ptr_nonnull(stream);
+	(void)fputs(web_body(answer), stream);
+	ck_assert_int_eq(pclose(stream), 0);
+	ck_assert_int_eq(system("promtool check rules etc/prometheus/ccissl.rules.yml >/dev/null"), 0);
+	free(answer);
+}
+END_TEST
+
+/* What the rules ask for is there. */
+START_TEST(the_rules_ask_for_what_there_is)
+{
+	char *answer = web_get(port, "/metrics"), rules[32768] = "", name[128], line[160];
+	FILE *stream = fopen("etc/prometheus/ccissl.rules.yml", "r");
+
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_uint_gt(fread(rules, 1, sizeof(rules) - 1, stream), 0);
+	(void)fclose(stream);
+	for (const char *at = rules; (at = strstr(at, "cci_")) != NULL; at += 4) {
+		ck_assert_int_eq(sscanf(at, "%120[a-z_]", name), 1);
+		(void)snprintf(line, sizeof(line), "# TYPE %s ", name);
+		ck_assert_msg(strstr(answer, line) != NULL, "no %s", name);
 	}
 	free(answer);
 }
@@ -343,6 +379,8 @@ Suite *module_suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, numbers_move);
 	tcase_add_test(tests, the_document_names_each_metric);
+	tcase_add_test(tests, promtool_finds_nothing_wrong);
+	tcase_add_test(tests, the_rules_ask_for_what_there_is);
 	tcase_add_test(tests, it_is_not_ready_while_it_drains);
 	tcase_add_test(tests, a_stuck_worker_is_no_health);
 	tcase_add_test(tests, a_reload_moves_it);
