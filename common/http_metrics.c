@@ -212,6 +212,17 @@ static void put_buffers(struct daemon *daemon, FILE *stream)
 	            atomic_load_explicit(&daemon->budget.met, memory_order_relaxed));
 }
 
+static void put_report(const struct daemon *daemon, FILE *stream)
+{
+	uint64_t entries, forgotten;
+
+	report_held(daemon->shared.report, &entries, &forgotten);
+	metrics_one(stream, "cci_report_entries", "gauge", "Combinations of name, source and security that the report holds.", entries);
+	metrics_one(stream, "cci_report_entries_limit", "gauge", "The most that it holds (report_entries of [control]).",
+	            daemon->snapshot->config->control.report_entries);
+	metrics_one(stream, "cci_report_forgotten_total", "counter", "Sessions that left the report with entries that had to.", forgotten);
+}
+
 static void put_http(const struct http *http, FILE *stream)
 {
 	static const char *const classes[] = {"", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -290,6 +301,7 @@ void http_metrics(struct http *http, struct http_reply *reply)
 	put_expiries(daemon, stream);
 	put_targets(daemon, stream);
 	put_ratchet(daemon, stream);
+	put_report(daemon, stream);
 	put_buffers(daemon, stream);
 	metrics_one(stream, "cci_log_lines_lost_total", "counter", "Log lines that could not be written.", log_lost());
 	put_http(http, stream);

@@ -61,6 +61,14 @@ static void free_entry(struct entry *entry)
 	free(entry);
 }
 
+void report_held(struct report *report, uint64_t *entries, uint64_t *forgotten)
+{
+	(void)pthread_mutex_lock(&report->lock);
+	*entries = report->count;
+	*forgotten = report->forgotten;
+	(void)pthread_mutex_unlock(&report->lock);
+}
+
 void report_free(struct report *report)
 {
 	struct entry *newer;

@@ -64,6 +64,9 @@ void report_free(struct report *report);
  */
 void report_add(struct report *report, const struct report_session *session);
 
+/* How many entries it holds now, and how many sessions left it with entries that had to. Any thread. */
+void report_held(struct report *report, uint64_t *entries, uint64_t *forgotten);
+
 /* What report_add_line made of a line. */
 enum report_line {
 	REPORT_LINE_TAKEN, /* a record; counted, if it is one that counts */
