@@ -14,6 +14,7 @@ static const char usage[] =
     "                             says so\n"
     "    ccissl ratchet --help    the names that were secured: list them, lift one\n"
     "    ccissl report --help     who is secured, and who still comes in the clear\n"
+    "    ccissl ctl --help        look at one that runs, and tell it what to do\n"
     "    ccissl --version\n"
     "    ccissl --help\n"
     "\n"

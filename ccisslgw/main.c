@@ -17,6 +17,7 @@ static const char usage[] =
     "    ccisslgw ping HOST:PORT    is a gateway there, and does it answer?\n"
     "    ccisslgw ratchet --help    the names that were secured: list them, lift one\n"
     "    ccisslgw report --help     who is secured, and who still comes in the clear\n"
+    "    ccisslgw ctl --help        look at one that runs, and tell it what to do\n"
     "    ccisslgw --version\n"
     "    ccisslgw --help            also: connect --help, ping --help\n"
     "\n"

@@ -15,6 +15,7 @@
 #include "control_print.h"
 
 #define EXIT_USAGE 2
+#define USAGE_WIDTH 23
 #define SILENCE_S 120 /* an answer that does not come */
 
 struct request {
@@ -47,26 +48,25 @@ static int failed(const struct request *request, const char *words)
 	return EXIT_FAILURE;
 }
 
+/* A line for each verb: the screen has 24. */
 static int print_usage(const struct request *request)
 {
-	(void)printf("Ask a gateway that runs, or tell it what to do.\n\n"
-	             "    %s ctl -c FILE [--json] VERB [WORDS...]\n"
-	             "        FILE is its configuration, which names the socket ([control] socket);\n"
-	             "        or --socket PATH. --json: the answer as it comes\n\n",
+	(void)printf("Ask a gateway that runs, or tell it what to do.\n"
+	             "\n"
+	             "    %s ctl -c FILE|--socket PATH [--json] VERB [WORD...]\n"
+	             "\n",
 	             request->name);
 	for (size_t i = 0; i < control_verb_count; i++) {
 		const struct control_verb *verb = &control_verbs[i];
-		char left[64];
+		char left[USAGE_WIDTH + 1];
 
 		if ((verb->programs & (unsigned)request->program) == 0)
 			continue;
-		(void)snprintf(left, sizeof(left), "%s %s", verb->name, verb->words);
-		if (strlen(left) > 20)
-			(void)printf("    %s\n    %-20s %s\n", left, "", verb->help);
-		else
-			(void)printf("    %-20s %s\n", left, verb->help);
+		if (snprintf(left, sizeof(left), "%s %s", verb->name, verb->words) > USAGE_WIDTH)
+			(void)snprintf(left, sizeof(left), "%s ...", verb->name);
+		(void)printf("    %-*s %s\n", USAGE_WIDTH, left, verb->help);
 	}
-	(void)printf("\nExit status: 0 done; 1 not done; 2 bad usage.\n");
+	(void)printf("FILE names the socket. Exit status: 0 done; 1 not done; 2 bad usage; ccissl(8).\n");
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

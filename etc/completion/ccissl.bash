@@ -15,8 +15,10 @@ _ccissl_explain() { # word before the equals sign, value so far
 	case $1 in
 	security) compgen -W 'none off on required direct' -- "$2" ;;
 	tls) compgen -W '1.2 1.3' -- "$2" ;;
-	ratcheted) compgen -W 'yes no' -- "$2" ;;
+	ratcheted | secured) compgen -W 'yes no' -- "$2" ;;
 	listener) compgen -W "$(_ccissl_names listener)" -- "$2" ;;
+	rule) compgen -W "$(_ccissl_names rule)" -- "$2" ;;
+	to) compgen -W "$(_ccissl_names 'service|peer')" -- "$2" ;;
 	target) compgen -W "*PING $(_ccissl_names 'service|peer')" -- "$2" ;;
 	source) compgen -W 'unix' -- "$2" ;;
 	identity) compgen -W 'DNS: URI: EMAIL: IP: CN:' -- "$2" ;;
@@ -50,6 +52,26 @@ _ccissl_report() { # word so far
 	if [[ $1 == -* ]]; then compgen -W '--names --json --csv --help' -- "$1"; else compgen -f -- "$1"; fi
 }
 
+# What ctl takes; the verbs are those of the program itself.
+_ccissl_ctl() { # word before, word so far
+	local options='-c --config --socket --json --help' so_far=" ${COMP_WORDS[*]:1:COMP_CWORD-1} " verbs verb
+	verbs=$("${COMP_WORDS[0]}" ctl --help 2>/dev/null | sed -nE 's/^    ([a-z-]+) .*/\1/p' | grep -vxE 'ccissl|ccisslgw')
+	for verb in $verbs; do [[ $so_far == *" $verb "* ]] && break; done
+	if [[ $2 == -* ]]; then
+		[[ $so_far != *' ratchet '* ]] || options+=' --peer'
+		[[ $so_far == *' -c '* || $so_far == *' --config '* ]] && options=${options/-c --config/}
+		compgen -W "$options" -- "$2"
+		return
+	fi
+	case $so_far in
+	*' connections '*) compgen -W 'id= sysid= source= listener= rule= to= secured= most=' -- "$2" ;;
+	*' ratchet '*) compgen -W 'list lift' -- "$2" ;;
+	*' log-level '*) compgen -W 'error warning info debug' -- "$2" ;;
+	*" ${verb:-?} "*) ;;
+	*) compgen -W "$verbs" -- "$2" ;;
+	esac
+}
+
 _ccissl_words() { # all there is behind the name of the program, and the word so far
 	local options='-c --config --check --dump --explain --version --help' so_far=" ${COMP_WORDS[*]:1:COMP_CWORD-1} "
 	if [[ $so_far == *' --explain '* && $1 != -* ]]; then
@@ -57,7 +79,7 @@ _ccissl_words() { # all there is behind the name of the program, and the word so
 	elif [[ $so_far == *' --check '* || $so_far == *' --dump '* || $so_far == *' --explain '* ]]; then
 		options='-c --config'
 	elif [[ $COMP_CWORD -eq 1 ]]; then
-		options+=' ratchet report'
+		options+=' ratchet report ctl'
 		[[ ${COMP_WORDS[0]##*/} != ccisslgw ]] || options+=' connect ping'
 	fi
 	[[ $so_far == *' -c '* || $so_far == *' --config '* ]] && options=${options/-c --config/}
@@ -73,11 +95,13 @@ _ccissl() {
 		found=$(_ccissl_explain "${COMP_WORDS[COMP_CWORD - 2]}" "$current")
 	elif [[ $current == *=* ]]; then
 		found=$(_ccissl_explain "${current%%=*}" "${current#*=}" | sed "s/^/${current%%=*}=/")
-	elif [[ $previous == -c || $previous == --config ]]; then
+	elif [[ $previous == -c || $previous == --config || $previous == --socket ]]; then
 		compopt -o filenames 2>/dev/null
 		found=$(compgen -f -- "$current")
 	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == ratchet ]]; then
 		found=$(_ccissl_ratchet "$current")
+	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == ctl ]]; then
+		found=$(_ccissl_ctl "$previous" "$current")
 	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == report ]]; then
 		[[ $current == -* ]] || compopt -o filenames 2>/dev/null
 		found=$(_ccissl_report "$current")
