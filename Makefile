@@ -39,7 +39,7 @@ COMMON += listener accept worker reload explain daemon daemon_reload daemon_rene
           listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
           service inspect inspect_config daemon_service
 COMMON += http http_page http_reply http_status http_metrics http_events
-COMMON += control control_client control_verbs control_trace control_print control_command
+COMMON += control control_client control_verbs control_trace control_peers control_print control_command
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 

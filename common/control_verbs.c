@@ -4,6 +4,7 @@
 #include <uv.h>
 
 #include "control_parts.h"
+#include "control_peers.h"
 #include "control_print.h"
 #include "control_trace.h"
 #include "daemon_parts.h"
@@ -278,6 +279,14 @@ const struct control_verb control_verbs[] = {
      .run = run_drain},
     {.name = "log-level", .words = "LEVEL", .help = "error, warning, info, debug; until a reload", .programs = BOTH,
      .changes = true, .least = 1, .most = 1, .run = run_log_level},
+    {.name = "connect", .words = "SYSID", .help = "let a peer be used again; ping it", .programs = PROGRAM_CCISSLGW, .changes = true,
+     .least = 1, .most = 1, .run = control_peers_connect},
+    {.name = "disconnect", .words = "SYSID", .help = "end its connections, make none until connect", .programs = PROGRAM_CCISSLGW, .changes = true,
+     .least = 1, .most = 1, .run = control_peers_disconnect},
+    {.name = "recycle", .words = "SYSID", .help = "disconnect, then connect", .programs = PROGRAM_CCISSLGW, .changes = true,
+     .least = 1, .most = 1, .run = control_peers_recycle},
+    {.name = "ping", .words = "SYSID", .help = "ask a peer for an answer", .programs = PROGRAM_CCISSLGW,
+     .least = 1, .most = 1, .run = control_peers_ping},
     {.name = "trace", .words = "[ID|NETWORK|sysid=NAME [on|off]]", .help = "follow connections, or let the log follow them",
      .programs = BOTH, .changes = true, .most = 3, .run = control_trace_run, .print = control_trace_print},
     LOOK("help", "what can be asked", run_help, control_print_help),

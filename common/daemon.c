@@ -341,6 +341,7 @@ static void stop_workers(struct daemon *daemon)
 		worker_stop(daemon->workers[i]);
 	}
 	free(daemon->workers);
+	daemon->workers = NULL;
 }
 
 static void free_daemon(struct daemon *daemon)

@@ -30,6 +30,9 @@ struct health {
 	struct snapshot *snapshot; /* one use */
 	unsigned worker;
 	struct ratchet *ratchet; /* borrowed */
+	health_done *done; /* of health_once; NULL: asks again and again */
+	void *owner;
+	uint64_t began_ns;
 	size_t count, open; /* of probes, and of their timers that are not closed */
 	struct probe probes[];
 };
@@ -98,7 +101,7 @@ static const char *without_address(const struct probe *probe, const char *detail
 	return strncmp(detail, text, length) == 0 && strncmp(detail + length, ": ", 2) == 0 ? detail + length + 2 : detail;
 }
 
-static void found(struct probe *probe, enum reason reason, const char *detail)
+static void note(struct probe *probe, enum reason reason, const char *detail)
 {
 	struct iocontext *io = probe->health->io;
 	struct target_finding finding = {reason, without_address(probe, detail), uv_now(iocontext_loop(io))};
@@ -108,6 +111,38 @@ static void found(struct probe *probe, enum reason reason, const char *detail)
 		log_peer(probe, &finding, change.lasted_ms);
 	close_ping(probe);
 	(void)uv_timer_start(&probe->timer, on_timer, next_ms(probe->peer), 0);
+}
+
+/* Gone with its answer. */
+static void answer_once(struct probe *probe, enum reason reason, const char *detail)
+{
+	struct health *health = probe->health;
+	char sysid[NAME_MAX_CHARS + 1], words[TARGET_DETAIL_SIZE];
+	struct health_answer answer = {.reason = reason,
+	                               .detail = words,
+	                               .sysid = sysid,
+	                               .secured = probe->leg.secured,
+	                               .confirmed = probe->leg.confirmed,
+	                               .exchange_us = probe->leg.exchange_us,
+	                               .handshake_us = probe->leg.handshake_us,
+	                               .total_us = (uv_hrtime() - health->began_ns) / 1000};
+
+	health_done *done = health->done;
+	void *owner = health->owner;
+
+	/* Both go with the dial. */
+	(void)snprintf(sysid, sizeof(sysid), "%s", probe->leg.sysid);
+	(void)snprintf(words, sizeof(words), "%s", detail);
+	health_stop(health);
+	done(owner, &answer);
+}
+
+static void found(struct probe *probe, enum reason reason, const char *detail)
+{
+	if (probe->health->done != NULL)
+		answer_once(probe, reason, detail);
+	else
+		note(probe, reason, detail);
 }
 
 /* --- one ping --- */
@@ -194,7 +229,9 @@ static void start_ping(struct probe *probe)
 		probe->dial = dial_start(&options, on_dial, probe);
 	}
 	/* That we have no memory says nothing of the peer. */
-	if (probe->dial == NULL)
+	if (probe->dial == NULL && probe->health->done != NULL)
+		answer_once(probe, REASON_NO_MEMORY, "");
+	else if (probe->dial == NULL)
 		(void)uv_timer_start(&probe->timer, on_timer, next_ms(probe->peer), 0);
 }
 
@@ -204,6 +241,8 @@ static void on_timer(uv_timer_t *timer)
 
 	if (probe->channel != NULL)
 		found(probe, REASON_EXCHANGE_TIMEOUT, "no answer to the ping in time");
+	else if (probe->health->done == NULL && target_memory_is_disconnected(memory_of(probe)))
+		(void)uv_timer_start(&probe->timer, on_timer, next_ms(probe->peer), 0);
 	else
 		start_ping(probe);
 }
@@ -258,6 +297,32 @@ struct health *health_start(struct iocontext *io, struct snapshot *snapshot, uns
 	for (size_t i = 0; i < snapshot->config->peer_count; i++)
 		if (snapshot->config->peers[i].health_interval_ms > 0)
 			open_probes(health, i);
+	return health;
+}
+
+struct health *health_once(const struct health_question *question, health_done *done, void *owner)
+{
+	struct health *health = calloc(1, sizeof(*health) + sizeof(health->probes[0]));
+	struct probe *probe;
+
+	if (health == NULL)
+		return NULL;
+	health->io = question->io;
+	health->snapshot = snapshot_use(question->snapshot, question->worker);
+	health->worker = question->worker;
+	health->ratchet = question->ratchet;
+	health->done = done;
+	health->owner = owner;
+	health->began_ns = uv_hrtime();
+	health->count = health->open = 1;
+	probe = &health->probes[0];
+	*probe = (struct probe){.health = health,
+	                        .peer = &question->snapshot->config->peers[question->peer_number],
+	                        .peer_number = question->peer_number,
+	                        .address = question->address};
+	(void)uv_timer_init(iocontext_loop(health->io), &probe->timer);
+	probe->timer.data = probe;
+	(void)uv_timer_start(&probe->timer, on_timer, 0, 0);
 	return health;
 }
 

@@ -121,7 +121,7 @@ static json_t *target_json(const char *kind, const char *name, struct target_mem
 
 	json_put_text(one, "kind", kind);
 	json_put_text(one, "name", name);
-	json_put_text(one, "state", state_of(memory, now_ms));
+	json_put_text(one, "state", target_memory_is_disconnected(memory) ? "disconnected" : state_of(memory, now_ms));
 	for (size_t i = 0; i < target_memory_count(memory); i++)
 		(void)json_array_append_new(addresses, address_json(memory, i, now_ms));
 	(void)json_object_set_new(one, "addresses", addresses);

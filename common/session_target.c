@@ -168,3 +168,22 @@ enum reason session_choose_target(struct session *session)
 		(void)snprintf(record->front.target, sizeof(record->front.target), "%s", route.target);
 	return reason;
 }
+
+size_t session_end_peer(struct session_host *host, const struct target_memory *memory)
+{
+	size_t count = 0;
+
+	for (struct session *next, *session = host->first; session != NULL; session = next) {
+		next = session->next;
+		if (session->ended || session->destination != TO_PEER || (session->dial == NULL && session->back == NULL) ||
+		    peer_memory(session) != memory)
+			continue;
+		count++;
+		session->record.reason_at_back = true;
+		if (session->agreed)
+			session_end(session, REASON_DISCONNECTED, "");
+		else
+			not_reached(session, REASON_DISCONNECTED, "");
+	}
+	return count;
+}

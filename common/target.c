@@ -180,6 +180,12 @@ static void run_start(struct ready *ready)
 	                                     .never = options->never,
 	                                     .now_ms = now_ms(target)};
 
+	if (target_memory_is_disconnected(options->memory)) {
+		(void)snprintf(target->detail, sizeof(target->detail), "disconnected by the operator");
+		target->at = options->first;
+		finish(target, REASON_PEER_DOWN, NULL);
+		return;
+	}
 	if (options->alone) {
 		target->order[0] = options->first;
 		target->tries = 1;

@@ -23,7 +23,7 @@ struct slot {
 struct target_memory {
 	atomic_uint references;
 	atomic_size_t turn;
-	atomic_bool all_down;
+	atomic_bool all_down, disconnected;
 	uint64_t all_down_since_ms; /* under the lock */
 	pthread_mutex_t lock;
 	char *name; /* owned */
@@ -272,6 +272,16 @@ void target_memory_forget_health(struct target_memory *memory)
 	}
 	atomic_store(&memory->all_down, false);
 	(void)pthread_mutex_unlock(&memory->lock);
+}
+
+bool target_memory_disconnect(struct target_memory *memory, bool disconnected)
+{
+	return atomic_exchange(&memory->disconnected, disconnected) != disconnected;
+}
+
+bool target_memory_is_disconnected(struct target_memory *memory)
+{
+	return memory != NULL && atomic_load(&memory->disconnected);
 }
 
 bool target_memory_all_down(struct target_memory *memory)

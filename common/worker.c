@@ -16,7 +16,7 @@
 #include "session.h"
 
 enum command { COMMAND_NONE, COMMAND_PREPARE, COMMAND_USE, COMMAND_FORGET, COMMAND_DRAIN, COMMAND_RETIRE, COMMAND_CUT, COMMAND_STOP,
-               COMMAND_VIEW, COMMAND_END };
+               COMMAND_VIEW, COMMAND_END, COMMAND_END_PEER, COMMAND_PING, COMMAND_PING_CANCEL };
 
 struct worker {
 	unsigned number;
@@ -27,6 +27,7 @@ struct worker {
 	struct iocontext *io;
 	struct session_host host;
 	struct accepting accepting;
+	struct health *ping;   /* asked by the operator; NULL: none */
 	struct health *health; /* of worker 0 alone; NULL: nobody is asked */
 	bool draining, drained, stopping;
 	atomic_uint asked, answered; /* is it alive? */
@@ -45,6 +46,9 @@ struct worker {
 		size_t count; /* room, and then how many there are */
 	} view;
 	const uint8_t *ended; /* COMMAND_END */
+	const struct target_memory *memory; /* COMMAND_END_PEER */
+	size_t count;                       /* and how many have ended */
+	struct worker_ping asked_ping;      /* COMMAND_PING */
 };
 
 static void say_drained(struct worker *worker)
@@ -66,6 +70,34 @@ static void stop_health(struct worker *worker)
 	worker->health = NULL;
 }
 
+static void stop_ping(struct worker *worker)
+{
+	health_stop(worker->ping);
+	worker->ping = NULL;
+}
+
+static void on_ping(void *owner, const struct health_answer *answer)
+{
+	struct worker *worker = owner;
+
+	worker->ping = NULL;
+	worker->asked_ping.done(worker->asked_ping.owner, answer);
+}
+
+static int start_ping(struct worker *worker)
+{
+	const struct worker_ping *ping = &worker->asked_ping;
+	struct health_question question = {.io = worker->io,
+	                                   .snapshot = ping->snapshot,
+	                                   .worker = worker->number,
+	                                   .ratchet = worker->shared.peer_ratchet,
+	                                   .peer_number = ping->peer_number,
+	                                   .address = ping->address};
+
+	worker->ping = health_once(&question, on_ping, worker);
+	return worker->ping != NULL ? 0 : -1;
+}
+
 /* One worker asks peers for their health; what it finds, all know. */
 static void use(struct worker *worker)
 {
@@ -80,6 +112,7 @@ static void drain(struct worker *worker)
 {
 	worker->draining = true;
 	stop_health(worker);
+	stop_ping(worker);
 	session_drain(&worker->host);
 	accept_use(&worker->accepting);
 	say_drained(worker);
@@ -130,6 +163,15 @@ static void obey(struct worker *worker, enum command command)
 		break;
 	case COMMAND_END:
 		worker->result = session_view_end(&worker->host, worker->ended, REASON_OPERATOR, "") ? 0 : -1;
+		break;
+	case COMMAND_END_PEER:
+		worker->count = session_end_peer(&worker->host, worker->memory);
+		break;
+	case COMMAND_PING:
+		worker->result = start_ping(worker);
+		break;
+	case COMMAND_PING_CANCEL:
+		stop_ping(worker);
 		break;
 	case COMMAND_STOP:
 		close_handles(worker);
@@ -312,6 +354,25 @@ bool worker_end_session(struct worker *worker, const uint8_t *id)
 	worker->ended = id;
 	give(worker, COMMAND_END);
 	return worker->result == 0;
+}
+
+size_t worker_end_peer(struct worker *worker, const struct target_memory *memory)
+{
+	worker->memory = memory;
+	give(worker, COMMAND_END_PEER);
+	return worker->count;
+}
+
+bool worker_ping(struct worker *worker, const struct worker_ping *ping)
+{
+	worker->asked_ping = *ping;
+	give(worker, COMMAND_PING);
+	return worker->result == 0;
+}
+
+void worker_ping_cancel(struct worker *worker)
+{
+	give(worker, COMMAND_PING_CANCEL);
 }
 
 bool worker_alive(struct worker *worker)

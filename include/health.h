@@ -22,6 +22,28 @@ struct health;
 struct health *health_start(struct iocontext *io, struct snapshot *snapshot, unsigned worker,
                             struct ratchet *ratchet) MUST_CHECK;
 
+/* What one ping has found. */
+struct health_answer {
+	enum reason reason; /* REASON_NONE: it came back right */
+	const char *detail; /* borrowed until the return */
+	const char *sysid;  /* what the peer calls itself; the same */
+	bool secured, confirmed;
+	uint64_t exchange_us, handshake_us, total_us; /* total: from the start to the echo */
+};
+typedef void health_done(void *owner, const struct health_answer *answer);
+
+/* Ask one address of peer number `peer_number` once, now, whether or not it is disconnected; what is found is remembered
+ * nowhere. `done` exactly once, never before the return; then it is gone. health_stop before that: never. NULL without
+ * memory. */
+struct health_question {
+	struct iocontext *io;
+	struct snapshot *snapshot;
+	unsigned worker;
+	struct ratchet *ratchet;
+	size_t peer_number, address;
+};
+struct health *health_once(const struct health_question *question, health_done *done, void *owner) MUST_CHECK;
+
 /* Ask no more; what runs is closed. The memory goes by itself, in later turns of the loop. What was found stays. NULL does
  * nothing. */
 void health_stop(struct health *health);

@@ -59,7 +59,7 @@
 	MESSAGE(SOCKET_NOT_TAKEN, "CCI1115E", LEVEL_ERROR, "the socket of a notifier could not be taken over from the process before", "Let the user of the process write in its directory, and send SIGHUP: it is tried again.") \
 	MESSAGE(TRACE, "CCI1130I", LEVEL_INFO, "trace of a connection", "None. Ends with the connection, or by ctl trace X off.") \
 	MESSAGE(PEER_DISCONNECTED, "CCI1131W", LEVEL_WARNING, "a peer is disconnected by the operator", "None. Nothing is sent there until ctl connect, a new process, or another address list.") \
-	MESSAGE(PEER_CONNECTED, "CCI1132I", LEVEL_INFO, "a peer may be connected to again, by the operator", "None. detail says what the ping at once has found.") \
+	MESSAGE(PEER_CONNECTED, "CCI1132I", LEVEL_INFO, "a peer may be connected to again, by the operator", "None. A ping at once tells the operator what it finds.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \
@@ -113,6 +113,7 @@
 	MESSAGE(END_IDLE_UP, "CCI3050I", LEVEL_INFO, "nothing came from the client for too long", "Raise idle_up if the client may be silent for longer.") \
 	MESSAGE(END_IDLE_DOWN, "CCI3051I", LEVEL_INFO, "nothing went to the client for too long", "Raise idle_down if the service or peer may be silent for longer.") \
 	MESSAGE(END_OPERATOR, "CCI3053I", LEVEL_INFO, "closed by the operator", "None. CCI1080I says who has asked for it.") \
+	MESSAGE(END_DISCONNECTED, "CCI3054I", LEVEL_INFO, "the operator has disconnected the peer", "None. CCI1131W says who has asked for it; ctl connect lets it be used again.") \
 	MESSAGE(END_LIFETIME, "CCI3052I", LEVEL_INFO, "the connection has lived as long as it may", "Raise lifetime if it should live for longer.")
 /* clang-format on */
 

@@ -58,6 +58,7 @@
 	REASON(OPERATOR, "operator", 0, END_OPERATOR)                                                                     \
 	REASON(PROXY_HEADER, "proxy-header", 0, END_PROXY_HEADER)                                                         \
 	REASON(PROXY_MISSING, "proxy-missing", 0, END_PROXY_MISSING)                                                      \
+	REASON(DISCONNECTED, "disconnected", 6, END_DISCONNECTED)                                                         \
 	REASON(PEER_DOWN, "peer-down", 6, END_PEER_DOWN)                                                                  \
 	REASON(INTERNAL, "internal", 0, END_INTERNAL)
 

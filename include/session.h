@@ -46,6 +46,9 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 /* From now on: no answer but REFUSE 9 to who has not been answered; the rest goes on. */
 void session_drain(struct session_host *host);
 
+/* End those that have, or make, a connection to the peer that `memory` is of, by REASON_DISCONNECTED. How many. */
+size_t session_end_peer(struct session_host *host, const struct target_memory *memory);
+
 /* End all with `reason`; their records are written. */
 void session_end_all(struct session_host *host, enum reason reason);
 

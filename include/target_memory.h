@@ -94,6 +94,11 @@ struct target_change target_memory_found(struct target_memory *memory, size_t ad
 /* Nobody asks any more: every address is unknown. */
 void target_memory_forget_health(struct target_memory *memory);
 
+/* The operator's word: nothing is dialled (REASON_PEER_DOWN) nor asked for its health while it is disconnected. True: that is
+ * a change. Lives as long as the memory: through reloads while name and addresses stay. */
+bool target_memory_disconnect(struct target_memory *memory, bool disconnected);
+bool target_memory_is_disconnected(struct target_memory *memory); /* false for NULL */
+
 /* Has health found all addresses down? Then nothing is worth an attempt. false for NULL. */
 bool target_memory_all_down(struct target_memory *memory);
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "compiler.h"
+#include "health.h"
 #include "listener.h"
 #include "metrics.h"
 #include "noise.h"
@@ -20,6 +21,13 @@
 #include "text.h"
 
 struct worker;
+
+struct worker_ping {
+	struct snapshot *snapshot; /* in force */
+	size_t peer_number, address;
+	health_done *done;
+	void *owner;
+};
 
 struct worker_shared {
 	struct quota *quota;
@@ -66,6 +74,14 @@ size_t worker_view(struct worker *worker, uint64_t before, struct session_view *
 
 /* End the session with this id (PARAMS_CONNECTION_SIZE bytes) by REASON_OPERATOR. False: there is none. */
 bool worker_end_session(struct worker *worker, const uint8_t *id) MUST_CHECK;
+
+/* End this worker's sessions to the peer that `memory` is of (session_end_peer). How many. */
+size_t worker_end_peer(struct worker *worker, const struct target_memory *memory);
+
+/* Ask an address of a peer once (health_once; `done` comes in the worker's thread). One at a time, which the
+ * caller sees to. False: no memory. worker_ping_cancel: `done` does not come any more, once it has returned. */
+bool worker_ping(struct worker *worker, const struct worker_ping *ping) MUST_CHECK;
+void worker_ping_cancel(struct worker *worker);
 
 /* Has the thread come by since this was asked last (true at first)? Asks it again; never waits. Main thread only. */
 bool worker_alive(struct worker *worker);
