@@ -73,6 +73,13 @@ void session_drain(struct session_host *host)
 	host->draining = true;
 }
 
+size_t session_end_peer(struct session_host *host, const struct target_memory *memory)
+{
+	(void)host;
+	(void)memory;
+	return 0;
+}
+
 void session_end_all(struct session_host *host, enum reason reason)
 {
 	ck_assert_int_eq(reason, REASON_DRAIN_EXPIRED);
