@@ -22,7 +22,7 @@ LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ld
 COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values \
           config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
           config_check_sight iobudget
-COMMON += keyhash jsontext eventring
+COMMON += keyhash jsontext linereader chain verify_command eventring
 COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
@@ -49,7 +49,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
 UNIT_TESTS += event_tls smf smf_table smf_file
-UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file
+UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file chain
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += eventring
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \

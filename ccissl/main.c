@@ -15,6 +15,7 @@ static const char usage[] =
     "    ccissl ratchet --help    the names that were secured: list them, lift one\n"
     "    ccissl report --help     who is secured, and who still comes in the clear\n"
     "    ccissl ctl --help        look at one that runs, and tell it what to do\n"
+    "    ccissl verify --help     is a chained file of events whole?\n"
     "    ccissl --version\n"
     "    ccissl --help\n"
     "\n"

@@ -18,6 +18,7 @@ static const char usage[] =
     "    ccisslgw ratchet --help    the names that were secured: list them, lift one\n"
     "    ccisslgw report --help     who is secured, and who still comes in the clear\n"
     "    ccisslgw ctl --help        look at one that runs, and tell it what to do\n"
+    "    ccisslgw verify --help     is a chained file of events whole?\n"
     "    ccisslgw --version\n"
     "    ccisslgw --help            also: connect --help, ping --help\n"
     "\n"

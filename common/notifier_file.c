@@ -6,16 +6,19 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "event_json.h"
 #include "log.h"
 #include "notifier.h"
 #include "outlet.h"
 
 #define CLOSE_MS 5000
+#define TAIL_MOST (512 * 1024) /* more than two lines */
 
 struct file {
 	struct outlet *outlet;
@@ -23,6 +26,9 @@ struct file {
 	mode_t mode;
 	int fd;
 	atomic_bool reopen; /* it was renamed */
+	bool chained;
+	struct chain chain; /* where it has come to, */
+	off_t end;          /* at this size of the file; another: somebody else has written */
 	bool said;          /* that there is no other */
 	bool torn;          /* a line was written in part, and could not be taken back */
 };
@@ -30,7 +36,7 @@ struct file {
 static int open_path(const char *path, mode_t mode, struct error *error)
 {
 	/* Whoever opens a FIFO would wait. */
-	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	struct stat status;
 	int fd = open(path, flags);
 
@@ -63,6 +69,7 @@ static int follow(struct file *file, struct error *error)
 	(void)close(file->fd);
 	file->fd = fd;
 	file->torn = false;
+	file->end = -1;
 	return 0;
 }
 
@@ -80,9 +87,8 @@ static void turn(void *owner)
 }
 
 /* A line is there whole or not at all: what a full disk has taken of it is taken back. */
-static int write_line(void *owner, const char *bytes, size_t size, struct error *error)
+static int append(struct file *file, const char *bytes, size_t size, struct error *error)
 {
-	struct file *file = owner;
 	char end[] = "\n";
 	struct iovec parts[3] = {{end, file->torn ? 1 : 0}, {(void *)(uintptr_t)bytes, size}, {end, 1}};
 	size_t wanted = parts[0].iov_len + size + 1;
@@ -98,6 +104,76 @@ static int write_line(void *owner, const char *bytes, size_t size, struct error 
 	if (done > 0 && (length < done || ftruncate(file->fd, length - done) != 0))
 		file->torn = true;
 	return error_set(error, "%s: %s", file->path, strerrordesc_np(why));
+}
+
+/* The last line of `text`; *length is how long it is. What no line feed ends is no line: *torn. */
+static const char *last_line(const char *text, size_t size, size_t *length, bool *torn)
+{
+	const char *end = memrchr(text, '\n', size), *before;
+
+	*torn = size > 0 && text[size - 1] != '\n';
+	*length = 0;
+	if (end == NULL)
+		return NULL;
+	before = memrchr(text, '\n', (size_t)(end - text));
+	*length = (size_t)(end - (before != NULL ? before + 1 : text));
+	return before != NULL ? before + 1 : text;
+}
+
+/* Where the chain has come to in the file, which others write too: a process that takes over from one. A new file goes on with
+ * the chain of the one before. */
+static int find_chain(struct file *file, off_t size, struct error *error)
+{
+	size_t most = size < TAIL_MOST ? (size_t)size : TAIL_MOST, length;
+	char *text = malloc(most + 1);
+	const char *line;
+	struct chain found;
+	ssize_t got = text != NULL ? pread(file->fd, text, most, size - (off_t)most) : -1;
+
+	if (got != (ssize_t)most) {
+		free(text);
+		return error_set(error, "%s: its end cannot be read", file->path);
+	}
+	line = last_line(text, most, &length, &file->torn);
+	if (line != NULL && chain_read(line, length, &found) == 0)
+		file->chain = found;
+	free(text);
+	return 0;
+}
+
+static int append_linked(struct file *file, const char *bytes, size_t size, struct error *error)
+{
+	off_t before = lseek(file->fd, 0, SEEK_END);
+	struct chain next;
+	size_t linked_size;
+	char *linked;
+	int result;
+
+	if (before != file->end && before > 0 && find_chain(file, before, error) != 0)
+		return -1;
+	if (chain_link(&file->chain, bytes, size, &linked, &linked_size, &next) != 0)
+		return error_set(error, "not enough memory");
+	result = append(file, linked, linked_size, error);
+	free(linked);
+	file->end = lseek(file->fd, 0, SEEK_END);
+	if (result == 0)
+		file->chain = next;
+	return result;
+}
+
+static int write_line(void *owner, const char *bytes, size_t size, struct error *error)
+{
+	struct file *file = owner;
+	int result;
+
+	if (!file->chained)
+		return append(file, bytes, size, error);
+	/* Another process that writes holds it for the time of a line. */
+	if (flock(file->fd, LOCK_EX) != 0)
+		return error_set(error, "%s cannot be locked: %s", file->path, strerrordesc_np(errno));
+	result = append_linked(file, bytes, size, error);
+	(void)flock(file->fd, LOCK_UN);
+	return result;
 }
 
 /* --- the kind --- */
@@ -121,12 +197,12 @@ static int open_file(const struct cci_notifier_options *options, void **state, c
 
 	if (file != NULL) {
 		file->fd = -1;
+		file->chained = options->chain != 0;
+		file->end = -1;
 		file->mode = (mode_t)options->mode;
 		file->path = strdup(options->path);
 	}
-	if (options->chain != 0)
-		(void)error_set(&why, "chain = yes is not there yet: leave it out");
-	else if (file != NULL && file->path != NULL && (file->fd = open_path(file->path, file->mode, &why)) >= 0)
+	if (file != NULL && file->path != NULL && (file->fd = open_path(file->path, file->mode, &why)) >= 0)
 		file->outlet = outlet_new(&outlet, &why);
 	if (file != NULL && file->outlet != NULL) {
 		*state = file;

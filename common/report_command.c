@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "linereader.h"
 #include "report.h"
 
 #define EXIT_USAGE 2
-#define ENTRIES 100000          /* memory stays bounded, however much is read */
-#define LINE_MOST (256 * 1024)  /* no record is that long */
+#define ENTRIES 100000 /* memory stays bounded, however much is read */
 
 static const char usage[] =
     "What has come: which names are secured, which come in the clear still, and\n"
@@ -62,27 +62,12 @@ static void note_broken(struct reading *reading, const char *why)
 		(void)snprintf(reading->first, sizeof(reading->first), "%s:%llu: %s", reading->file, reading->line, why);
 }
 
-/* One line into the buffer, without its end. False where nothing is left; *size may exceed LINE_MOST: then the rest of the
- * line was dropped. */
-static bool read_line(FILE *stream, char *buffer, size_t *size)
-{
-	int c;
-
-	*size = 0;
-	while ((c = getc_unlocked(stream)) != EOF && c != '\n') {
-		if (*size < LINE_MOST)
-			buffer[*size] = (char)c;
-		(*size)++;
-	}
-	return c != EOF || *size > 0;
-}
-
 static void read_stream(struct report *report, struct reading *reading, FILE *stream)
 {
 	struct error error;
 	size_t size;
 
-	for (reading->line = 1; read_line(stream, reading->buffer, &size); reading->line++) {
+	for (reading->line = 1; line_read(stream, reading->buffer, &size); reading->line++) {
 		if (size > LINE_MOST)
 			note_broken(reading, "longer than any record");
 		else if (report_add_line(report, reading->buffer, size, &error) == REPORT_LINE_BROKEN)

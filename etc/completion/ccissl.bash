@@ -47,9 +47,11 @@ _ccissl_ratchet() { # word so far
 	compgen -W "$options" -- "$1"
 }
 
-# What report takes, of both programs; and files.
+# What report and verify take, of both programs; and files.
 _ccissl_report() { # word so far
-	if [[ $1 == -* ]]; then compgen -W '--names --json --csv --help' -- "$1"; else compgen -f -- "$1"; fi
+	local options='--names --json --csv --help'
+	[[ ${COMP_WORDS[1]} == report ]] || options='--json --help'
+	if [[ $1 == -* ]]; then compgen -W "$options" -- "$1"; else compgen -f -- "$1"; fi
 }
 
 # What ctl takes; the verbs are those of the program itself.
@@ -79,7 +81,7 @@ _ccissl_words() { # all there is behind the name of the program, and the word so
 	elif [[ $so_far == *' --check '* || $so_far == *' --dump '* || $so_far == *' --explain '* ]]; then
 		options='-c --config'
 	elif [[ $COMP_CWORD -eq 1 ]]; then
-		options+=' ratchet report ctl'
+		options+=' ratchet report verify ctl'
 		[[ ${COMP_WORDS[0]##*/} != ccisslgw ]] || options+=' connect ping'
 	fi
 	[[ $so_far == *' -c '* || $so_far == *' --config '* ]] && options=${options/-c --config/}
@@ -102,7 +104,7 @@ _ccissl() {
 		found=$(_ccissl_ratchet "$current")
 	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == ctl ]]; then
 		found=$(_ccissl_ctl "$previous" "$current")
-	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == report ]]; then
+	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == @(report|verify) ]]; then
 		[[ $current == -* ]] || compopt -o filenames 2>/dev/null
 		found=$(_ccissl_report "$current")
 	elif [[ ${COMP_WORDS[0]##*/} == ccisslgw && $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == @(connect|ping) ]]; then

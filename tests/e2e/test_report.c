@@ -66,20 +66,26 @@ static void read_back(const char *name, char *text, size_t size)
 	(void)fclose(stream);
 }
 
-/* `before` PROGRAM report WORDS, in the folder: its exit status; `out` and `err` have what it said. */
-static int command(const char *program, const char *before, const char *words)
+/* `before` PROGRAM `verb` WORDS, in the folder: its exit status; `out` and `err` have what it said. */
+static int tool(const char *program, const char *verb, const char *before, const char *words)
 {
 	char line[PATH_MAX + 512], build[PATH_MAX];
 	int status;
 
 	ck_assert_ptr_nonnull(realpath(gateway_build(), build));
-	(void)snprintf(line, sizeof(line), "cd %s && %s >out 2>err %s/%s report %s", folder, before, build, program, words);
+	(void)snprintf(line, sizeof(line), "cd %s && %s >out 2>err %s/%s %s %s", folder, before, build, program, verb,
+	               words);
 	status = system(line);
 	ck_assert(WIFEXITED(status));
 	read_back("out", out, sizeof(out));
 	read_back("err", err, sizeof(err));
 	ck_assert_ptr_null(strstr(err, "Sanitizer"));
 	return WEXITSTATUS(status);
+}
+
+static int command(const char *program, const char *before, const char *words)
+{
+	return tool(program, "report", before, words);
 }
 
 static void expect(const char *text, const char *words)
@@ -260,6 +266,42 @@ START_TEST(what_a_gateway_has_written_is_what_has_come)
 }
 END_TEST
 
+/* `verify` over what the gateway of the next test has chained, as it is and after somebody was there. */
+START_TEST(what_is_altered_is_found)
+{
+	static const char *const edits[][2] = {
+	    {"cat events", NULL},
+	    {"sed 2s/BR1/BR9/ events", "edited:2: this line, or the one before it, is altered"},
+	    {"sed 2d events", "edited:2: line 2 of the chain is missing here: this is line 3"},
+	    {"sed -n '1p;3p;2p' events", "edited:2: line 2 of the chain is missing here: this is line 3"},
+	    {"(cat events; echo '{}')", ": this is no line of a chain"},
+	};
+	struct gateway gateway;
+	char config[2048], line[PATH_MAX];
+
+	make_folder();
+	(void)snprintf(config, sizeof(config), "%s", recording);
+	*strstr(config, "[control]") = '\0';
+	(void)strcat(config, "chain = yes\n");
+	gateway_start(&gateway, "ccissl", config, folder);
+	session(gateway.ports[0], "127.1.1.9", "BR1", 0, "ECHO");
+	wait_for_records("events", 1);
+	gateway_stop(&gateway);
+	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+		(void)snprintf(line, sizeof(line), "cd %s && %s >edited", folder, edits[i][0]);
+		ck_assert_int_eq(system(line), 0);
+		ck_assert_int_eq(tool("ccissl", "verify", "", "edited"), edits[i][1] != NULL);
+		expect(edits[i][1] != NULL ? err : out, edits[i][1] != NULL ? edits[i][1] : "whole: 3 lines, 1 to 3 of the chain");
+	}
+	ck_assert_int_eq(tool("ccissl", "verify", "", "--json events"), 0);
+	expect(out, "{\"whole\":true,\"lines\":3,");
+	ck_assert_int_eq(tool("ccissl", "verify", "", "none"), 1);
+	ck_assert_int_eq(tool("ccissl", "verify", "", ""), 2);
+	ck_assert_int_eq(command("ccissl", "", "events"), 0);
+	remove_folder();
+}
+END_TEST
+
 static const struct {
 	const char *words, *says;
 } usages[] = {
@@ -293,6 +335,7 @@ Suite *module_suite(void)
 	tcase_add_test(files, broken_lines_are_named_and_the_rest_is_reported);
 	tcase_add_test(files, files_that_cannot_be_read_are_named_and_the_rest_is_reported);
 	tcase_add_test(files, memory_is_bounded);
+	tcase_add_test(files, what_is_altered_is_found);
 	tcase_add_loop_test(files, bad_usage_says_what_is_meant, 0, (int)(sizeof(usages) / sizeof(usages[0])));
 	suite_add_tcase(suite, files);
 	return suite;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "suite.h"
 
 static char folder[64], path[96], other[96], text[65536];
@@ -29,6 +30,8 @@ static void remove_folder(void)
 	ck_assert_int_eq(rmdir(folder), 0);
 }
 
+static uint32_t chained;
+
 static int try_open(void **state, uint64_t queue_bytes, char error[256])
 {
 	struct cci_notifier_options options = {.size = sizeof(options),
@@ -36,6 +39,7 @@ static int try_open(void **state, uint64_t queue_bytes, char error[256])
 	                                       .name = "n",
 	                                       .path = path,
 	                                       .queue_bytes = queue_bytes,
+	                                       .chain = chained,
 	                                       .mode = 0640};
 
 	return notifier_file_kind.open(&options, state, error, 256);
@@ -167,6 +171,57 @@ START_TEST(a_full_disk_leaves_no_half_line)
 }
 END_TEST
 
+/* The chain in `name`, from where it starts to its end: how many lines. */
+static int follow(const char *name, struct chain *chain)
+{
+	const char *at = contents(name);
+	struct chain next;
+	struct error error;
+	int count = 0;
+
+	for (const char *end; (end = strchr(at, '\n')) != NULL; at = end + 1, count++) {
+		ck_assert_msg(chain_follow(chain, at, (size_t)(end - at), &next, &error) == 0, "%s: %s", error.text, at);
+		*chain = next;
+	}
+	ck_assert_str_eq(at, "");
+	return count;
+}
+
+/* Over a rename, a restart, and by two processes at once, as when one takes over from another. */
+START_TEST(a_chain_goes_on)
+{
+	struct chain chain = {.number = 0};
+	void *state, *second;
+
+	make_folder();
+	chained = 1;
+	state = open_file(100000);
+	ck_assert_int_eq(tell(state, "{\"a\":1}"), CCI_NOTIFIED);
+	for (int i = 0; i < 500 && contents(path)[0] == '\0'; i++)
+		usleep(10000);
+	ck_assert_int_eq(rename(path, other), 0);
+	notifier_file_kind.reopen(state);
+	for (int i = 0; i < 500 && access(path, F_OK) != 0; i++)
+		usleep(10000);
+	second = open_file(100000);
+	ck_assert_int_eq(tell(state, "{\"a\":2}"), CCI_NOTIFIED);
+	for (int i = 0; i < 500 && contents(path)[0] == '\0'; i++)
+		usleep(10000);
+	for (int i = 0; i < 50; i++) {
+		ck_assert_int_eq(tell(state, "{\"b\":1}"), CCI_NOTIFIED);
+		ck_assert_int_eq(tell(second, "{\"b\":2}"), CCI_NOTIFIED);
+	}
+	notifier_file_kind.close(state);
+	notifier_file_kind.close(second);
+	state = open_file(100000);
+	ck_assert_int_eq(tell(state, "{\"a\":3}"), CCI_NOTIFIED);
+	notifier_file_kind.close(state);
+	ck_assert_int_eq(follow(other, &chain), 1);
+	ck_assert_int_eq(follow(path, &chain), 102);
+	remove_folder();
+}
+END_TEST
+
 START_TEST(what_is_no_file_is_refused)
 {
 	char error[256] = "";
@@ -196,6 +251,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, events_are_lines_of_json);
 	tcase_add_test(tests, a_renamed_file_is_followed);
 	tcase_add_test(tests, a_full_disk_leaves_no_half_line);
+	tcase_add_test(tests, a_chain_goes_on);
 	tcase_add_test(tests, what_is_no_file_is_refused);
 	suite_add_tcase(suite, tests);
 	return suite;
