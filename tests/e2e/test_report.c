@@ -273,7 +273,7 @@ START_TEST(what_is_altered_is_found)
 	    {"cat events", NULL},
 	    {"sed 2s/BR1/BR9/ events", "edited:2: this line, or the one before it, is altered"},
 	    {"sed 2d events", "edited:2: line 2 of the chain is missing here: this is line 3"},
-	    {"sed -n '1p;3p;2p' events", "edited:2: line 2 of the chain is missing here: this is line 3"},
+	    {"(sed -n 1p events; sed -n 3p events; sed -n 2p events)", "edited:2: line 2 of the chain is missing here: this is line 3"},
 	    {"(cat events; echo '{}')", ": this is no line of a chain"},
 	};
 	struct gateway gateway;
