@@ -71,6 +71,55 @@ static void check_paths(struct check *check, size_t number)
 			        sections[i].place.name);
 }
 
+/* Is there a unix socket at `path` in `list`? */
+static bool has_path(const struct address_list *list, const char *path)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->at[i].kind == ADDRESS_UNIX && strcmp(list->at[i].socket.local.sun_path, path) == 0)
+			return true;
+	return false;
+}
+
+/* Whose path the control socket has taken; NULL: nobody's. `name` is that of the section. */
+static const char *taken_by(const struct config *config, const char **name)
+{
+	const char *path = config->control.socket;
+
+	*name = "";
+	if (has_path(&config->control.http, path))
+		return "[control] http";
+	for (size_t i = 0; i < config->listener_count; i++) {
+		*name = config->listeners[i].place.name;
+		if (has_path(&config->listeners[i].address, path))
+			return "the address of a listener:";
+	}
+	for (size_t i = 0; i < config->notifier_count; i++) {
+		*name = config->notifiers[i].place.name;
+		if (config->notifiers[i].path != NULL && strcmp(config->notifiers[i].path, path) == 0)
+			return "the path of a notifier:";
+	}
+	return NULL;
+}
+
+static void check_control_socket(struct check *check)
+{
+	const struct config_control *control = &check->config->control;
+	const struct config_place place = {NULL, 0};
+	const char *name, *taken;
+
+	if (control->socket == NULL)
+		return;
+	taken = taken_by(check->config, &name);
+	if (taken != NULL)
+		FINDING(check, true, "control", &place, "socket", "[control] socket %s is %s%s%s already: choose another path",
+		        control->socket, taken, name[0] != '\0' ? " " : "", name);
+	if ((control->mode & 07) != 0)
+		FINDING(check, false, "control", &place, "mode",
+		        "[control] mode = %04o lets everybody on this machine close connections and lift names: take 0600, or 0660 "
+		        "for a group",
+		        (unsigned)control->mode);
+}
+
 static void check_control(struct check *check)
 {
 	const struct config_control *control = &check->config->control;
@@ -96,4 +145,5 @@ void config_check_sight(struct check *check)
 		check_paths(check, i);
 	}
 	check_control(check);
+	check_control_socket(check);
 }

@@ -23,16 +23,33 @@ struct control_door {
 
 /* --- who comes --- */
 
-/* The table of descriptors is full just when somebody has to look what it is full of: one is kept for that. */
+static int accept_now(const struct control *control)
+{
+	return accept4(control->door->set.at[0].fds[0], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* The table of descriptors is full just when somebody has to look what it is full of: some are kept for that. A worker may be
+ * faster to take one that is given up. */
 static int accept_one(struct control *control)
 {
-	int fd = accept4(control->door->set.at[0].fds[0], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept_now(control);
 
-	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || control->reserve < 0)
-		return fd;
-	close(control->reserve);
-	control->reserve = -1;
-	return accept4(control->door->set.at[0].fds[0], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	while (fd < 0 && (errno == EMFILE || errno == ENFILE) && control->reserves > 0) {
+		close(control->reserve[--control->reserves]);
+		fd = accept_now(control);
+	}
+	return fd;
+}
+
+static void keep_reserves(struct control *control)
+{
+	int fd = 0;
+
+	while (fd >= 0 && control->door != NULL && control->reserves < CONTROL_RESERVES) {
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			control->reserve[control->reserves++] = fd;
+	}
 }
 
 /* Who finds no room waits in the backlog. */
@@ -62,6 +79,8 @@ static void watch(struct control *control)
 
 void control_left(struct control *control)
 {
+	/* At once: what a client had is not to be somebody else's. */
+	keep_reserves(control);
 	watch(control);
 }
 
@@ -69,8 +88,7 @@ void control_tick(struct control *control)
 {
 	if (control == NULL)
 		return;
-	if (control->reserve < 0 && control->door != NULL)
-		control->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	keep_reserves(control);
 	watch(control);
 }
 
@@ -157,7 +175,6 @@ struct control *control_new(struct daemon *daemon, struct error *error)
 		return NULL;
 	}
 	control->daemon = daemon;
-	control->reserve = -1;
 	return control;
 }
 
@@ -183,6 +200,19 @@ int control_prepare(struct control *control, const struct config *config, const 
 		return 0;
 	control_forget(control);
 	return error_prefix(error, "%s:%u: [control] socket", config->file, config_line_of(config, "control", NULL, "socket"));
+}
+
+int control_check(const struct config *config, config_report *report, void *context)
+{
+	unsigned line = config_line_of(config, "control", NULL, "socket");
+	struct error error;
+	int judged = config->control.socket != NULL ? unixsocket_judge(config->control.socket, &error) : 0;
+
+	if (judged == 0)
+		return 0;
+	error_prefix(&error, "[control] socket");
+	report(context, judged < 0, config->file, line, error.text);
+	return judged < 0 ? -1 : 0;
 }
 
 void control_use(struct control *control)
@@ -238,9 +268,8 @@ void control_close(struct control *control, bool keep_files)
 	close_door(control->door, keep_files);
 	control->door = control->prepared = NULL;
 	control->is_prepared = false;
-	if (control->reserve >= 0)
-		close(control->reserve);
-	control->reserve = -1;
+	while (control->reserves > 0)
+		close(control->reserve[--control->reserves]);
 }
 
 void control_free(struct control *control)

@@ -39,12 +39,8 @@ static const char *cell_of(const json_t *object, const char *member, char *buffe
 	return buffer;
 }
 
-static const char *text_member(const json_t *object, const char *member)
-{
-	const char *text = json_string_value(json_object_get(object, member));
-
-	return text != NULL ? text : "";
-}
+/* The same for one use: the buffer lives as long as the block around. */
+#define WORDS(object, member) cell_of(object, member, (char[CELL_SIZE]){0})
 
 /* --- tables --- */
 
@@ -108,10 +104,8 @@ static int print_table(const json_t *rows, const struct column *columns, FILE *s
 
 static void put_line(FILE *stream, const char *title, const json_t *object, const char *member)
 {
-	char buffer[CELL_SIZE];
-
 	if (json_object_get(object, member) != NULL)
-		(void)fprintf(stream, "%-16s %s\n", title, cell_of(object, member, buffer));
+		(void)fprintf(stream, "%-16s %s\n", title, WORDS(object, member));
 }
 
 static json_int_t number_of(const json_t *object, const char *member)
@@ -121,16 +115,15 @@ static json_int_t number_of(const json_t *object, const char *member)
 
 static void put_listeners(FILE *stream, const json_t *listeners)
 {
-	char addresses[CELL_SIZE], audit[CELL_SIZE];
 	const json_t *listener;
 	size_t i;
 
 	json_array_foreach(listeners, i, listener)
 	{
-		(void)cell_of(listener, "audit_policy", audit);
-		(void)fprintf(stream, "%-16s %s at %s, %s%s%s\n", i == 0 ? "listeners" : "", text_member(listener, "name"),
-		              cell_of(listener, "addresses", addresses), text_member(listener, "policy"),
-		              audit[0] != '\0' ? ", on trial: " : "", audit);
+		const char *audit = WORDS(listener, "audit_policy");
+
+		(void)fprintf(stream, "%-16s %s at %s, %s%s%s\n", i == 0 ? "listeners" : "", WORDS(listener, "name"),
+		              WORDS(listener, "addresses"), WORDS(listener, "policy"), audit[0] != '\0' ? ", on trial: " : "", audit);
 	}
 }
 
@@ -138,8 +131,8 @@ int control_print_status(const json_t *answer, FILE *stream)
 {
 	const json_t *open = json_object_get(answer, "open");
 
-	(void)fprintf(stream, "%-16s %s %s as %s, process %" JSON_INTEGER_FORMAT "\n", "program", text_member(answer, "program"),
-	              text_member(answer, "version"), text_member(answer, "sysid"), number_of(answer, "pid"));
+	(void)fprintf(stream, "%-16s %s %s as %s, process %" JSON_INTEGER_FORMAT "\n", "program", WORDS(answer, "program"),
+	              WORDS(answer, "version"), WORDS(answer, "sysid"), number_of(answer, "pid"));
 	put_line(stream, "configuration", answer, "config");
 	put_line(stream, "in force since", answer, "in_force");
 	put_line(stream, "started", answer, "started");
@@ -211,15 +204,19 @@ int control_print_ratchet(const json_t *answer, FILE *stream)
 /* "source=10.0.0.0/8 sysid=BRANCH*" */
 static void put_settings(FILE *stream, const char *title, const json_t *settings)
 {
-	char buffer[CELL_SIZE];
 	const char *key;
 	json_t *value;
 
 	(void)fprintf(stream, "    %s", title);
 	json_object_foreach((json_t *)(uintptr_t)settings, key, value)
 	{
+		char buffer[CELL_SIZE];
+		struct text escaped;
+
 		(void)value;
-		(void)fprintf(stream, " %s=%s", key, cell_of(settings, key, buffer));
+		text_init(&escaped, buffer, sizeof(buffer));
+		text_put_escaped(&escaped, key, strlen(key));
+		(void)fprintf(stream, " %s=%s", buffer, WORDS(settings, key));
 	}
 	(void)fputs(json_object_size(settings) == 0 ? " -\n" : "\n", stream);
 }
@@ -231,7 +228,7 @@ int control_print_rules(const json_t *answer, FILE *stream)
 
 	json_array_foreach(answer, i, rule)
 	{
-		(void)fprintf(stream, "%s (line %" JSON_INTEGER_FORMAT ")", text_member(rule, "name"), number_of(rule, "line"));
+		(void)fprintf(stream, "%s (line %" JSON_INTEGER_FORMAT ")", WORDS(rule, "name"), number_of(rule, "line"));
 		if (json_object_get(rule, "connections") != NULL)
 			(void)fprintf(stream, ", %" JSON_INTEGER_FORMAT " connections", number_of(rule, "connections"));
 		(void)fputc('\n', stream);
@@ -245,16 +242,12 @@ int control_print_rules(const json_t *answer, FILE *stream)
 
 static void put_address(FILE *stream, const json_t *address)
 {
-	char buffer[CELL_SIZE];
-
-	(void)fprintf(stream, "    %s: health %s, %" JSON_INTEGER_FORMAT " open", cell_of(address, "address", buffer),
-	              text_member(address, "health"), number_of(address, "connections"));
+	(void)fprintf(stream, "    %s: health %s, %" JSON_INTEGER_FORMAT " open", WORDS(address, "address"),
+	              WORDS(address, "health"), number_of(address, "connections"));
 	if (json_object_get(address, "left_out_for_s") != NULL)
 		(void)fprintf(stream, ", left out for %" JSON_INTEGER_FORMAT " s", number_of(address, "left_out_for_s"));
-	if (json_object_get(address, "reason") != NULL) {
-		(void)fprintf(stream, ", %s", cell_of(address, "reason", buffer));
-		(void)fprintf(stream, ": %s", cell_of(address, "detail", buffer));
-	}
+	if (json_object_get(address, "reason") != NULL)
+		(void)fprintf(stream, ", %s: %s", WORDS(address, "reason"), WORDS(address, "detail"));
 	(void)fputc('\n', stream);
 }
 
@@ -265,10 +258,10 @@ int control_print_peers(const json_t *answer, FILE *stream)
 
 	json_array_foreach(answer, i, target)
 	{
-		const char *security = text_member(target, "security");
+		const char *security = WORDS(target, "security");
 
-		(void)fprintf(stream, "%s %s: %s%s%s\n", text_member(target, "kind"), text_member(target, "name"),
-		              text_member(target, "state"), security[0] != '\0' ? ", security " : "", security);
+		(void)fprintf(stream, "%s %s: %s%s%s\n", WORDS(target, "kind"), WORDS(target, "name"),
+		              WORDS(target, "state"), security[0] != '\0' ? ", security " : "", security);
 		json_array_foreach(json_object_get(target, "addresses"), j, address)
 			put_address(stream, address);
 	}

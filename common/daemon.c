@@ -21,6 +21,7 @@
 #define SECOND_MS 1000
 #define EXIT_CUT 3
 #define MAIN_DESCRIPTORS 15  /* standard ones, libuv's own, those of the main loop, inotify, three for a file being written */
+#define CONTROL_DESCRIPTORS 2u /* its socket, and one who asks there */
 #define WORKER_DESCRIPTORS 5 /* a loop, its wake-up, its signal pipe, the reserve */
 
 /* --- reload --- */
@@ -223,7 +224,8 @@ static int check_descriptors(const struct daemon *daemon, const struct config *c
 
 	for (size_t i = 0; i < config->listener_count; i++)
 		addresses += config->listeners[i].address.count;
-	needed = MAIN_DESCRIPTORS + daemon->worker_count * (WORKER_DESCRIPTORS + 2 * addresses);
+	needed = MAIN_DESCRIPTORS + (config->control.socket != NULL ? CONTROL_DESCRIPTORS : 0) +
+	         daemon->worker_count * (WORKER_DESCRIPTORS + 2 * addresses);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
 		return 0;
 	return error_set(error,

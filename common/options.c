@@ -109,6 +109,7 @@ int daemon_check(enum program program, const char *file)
 	fine = config != NULL && ratchet_is_fine(config) && fine;
 	fine = config != NULL && listener_unix_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifiers_check(config, daemon_notifier_kinds, print_finding, NULL) == 0 && fine;
+	fine = config != NULL && control_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_socket_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_smf_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_plugin_check(config, print_finding, NULL) == 0 && fine;

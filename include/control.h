@@ -74,6 +74,10 @@ struct control *control_new(struct daemon *daemon, struct error *error) MUST_CHE
 int control_prepare(struct control *control, const struct config *config, const struct listener_set *inherited,
                     struct error *error) MUST_CHECK;
 
+/* Could [control] socket of `config` be listened at? Reports what speaks against it at its line, a missing directory as a warning. 0,
+ * or -1 when there was an error. Opens nothing. */
+int control_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
+
 /* Serve at what was prepared, close what is named no more. Cannot fail. */
 void control_use(struct control *control);
 

@@ -11,6 +11,8 @@
 
 #include "control.h"
 
+#define CONTROL_RESERVES 4
+
 struct control_door;
 
 struct control {
@@ -19,7 +21,8 @@ struct control {
 	bool is_prepared;
 	uint64_t mode; /* of the socket, by what was prepared */
 	bool is_below; /* under chroot */
-	int reserve;   /* a descriptor that makes room for a client when there are no others; -1: in use */
+	int reserve[CONTROL_RESERVES]; /* descriptors that make room for a client when there are no others */
+	unsigned reserves;
 	struct control_reply *clients;
 	size_t count;
 };
