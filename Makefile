@@ -51,6 +51,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
 UNIT_TESTS += event_tls smf smf_table smf_file
 UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file chain
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
+UNIT_TESTS += control
 UNIT_TESTS += eventring trace
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
