@@ -13,6 +13,14 @@
 
 /* --- cells --- */
 
+/* A time to the second is enough for people: 2026-11-24T09:00:00.000000Z. */
+static bool is_utc(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return json_string_length(value) == 27 && strspn(text, "0123456789-T:.Z") == 27 && text[19] == '.' && text[26] == 'Z';
+}
+
 /* A member as words: "" where it is not there. */
 static const char *cell_of(const json_t *object, const char *member, char *buffer)
 {
@@ -21,7 +29,9 @@ static const char *cell_of(const json_t *object, const char *member, char *buffe
 	size_t i;
 
 	text_init(&text, buffer, CELL_SIZE);
-	if (json_is_string(value))
+	if (is_utc(value))
+		text_printf(&text, "%.19sZ", json_string_value(value));
+	else if (json_is_string(value))
 		text_put_escaped(&text, json_string_value(value), json_string_length(value));
 	else if (json_is_integer(value))
 		text_printf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
@@ -47,7 +57,17 @@ static const char *cell_of(const json_t *object, const char *member, char *buffe
 struct column {
 	const char *title, *member; /* title NULL ends */
 	bool right;
+	size_t most; /* characters; 0: all */
 };
+
+/* As the table has it. */
+static const char *cut_cell(const json_t *row, const struct column *column, char *buffer)
+{
+	(void)cell_of(row, column->member, buffer);
+	if (column->most != 0 && strlen(buffer) > column->most)
+		buffer[column->most] = '\0';
+	return buffer;
+}
 
 static void measure(const json_t *rows, const struct column *columns, size_t *widths)
 {
@@ -59,7 +79,7 @@ static void measure(const json_t *rows, const struct column *columns, size_t *wi
 		widths[c] = strlen(columns[c].title);
 		json_array_foreach(rows, i, row)
 		{
-			size_t width = strlen(cell_of(row, columns[c].member, buffer));
+			size_t width = strlen(cut_cell(row, &columns[c], buffer));
 
 			if (width == 0)
 				width = 1;
@@ -95,7 +115,7 @@ static int print_table(const json_t *rows, const struct column *columns, FILE *s
 	json_array_foreach(rows, i, row)
 	{
 		for (size_t c = 0; columns[c].title != NULL; c++)
-			put_cell(stream, &columns[c], widths[c], cell_of(row, columns[c].member, buffer));
+			put_cell(stream, &columns[c], widths[c], cut_cell(row, &columns[c], buffer));
 	}
 	return fflush(stream) == 0 ? 0 : -1;
 }
@@ -135,8 +155,8 @@ int control_print_status(const json_t *answer, FILE *stream)
 	              WORDS(answer, "version"), WORDS(answer, "sysid"), number_of(answer, "pid"));
 	put_line(stream, "configuration", answer, "config");
 	put_line(stream, "in force since", answer, "in_force");
-	put_line(stream, "started", answer, "started");
-	put_line(stream, "now", answer, "now");
+	(void)fprintf(stream, "%-16s %s, %" JSON_INTEGER_FORMAT " s ago\n", "started", WORDS(answer, "started"),
+	              number_of(answer, "uptime_s"));
 	put_line(stream, "ready", answer, "ready");
 	put_line(stream, "not ready", answer, "not_ready");
 	if (json_is_true(json_object_get(answer, "reload_failed")))
@@ -148,6 +168,7 @@ int control_print_status(const json_t *answer, FILE *stream)
 	put_line(stream, "refused", answer, "refusals");
 	put_line(stream, "handshakes", answer, "handshakes");
 	put_line(stream, "workers", answer, "workers");
+	put_line(stream, "log level", answer, "log_level");
 	put_line(stream, "log lines lost", answer, "log_lines_lost");
 	put_listeners(stream, json_object_get(answer, "listeners"));
 	return fflush(stream) == 0 ? 0 : -1;
@@ -158,45 +179,45 @@ int control_print_status(const json_t *answer, FILE *stream)
 int control_print_connections(const json_t *answer, FILE *stream)
 {
 	static const struct column columns[] = {
-	    {"ID", "id", false},        {"NAME", "sysid", false},     {"FROM", "from", false},   {"LISTENER", "listener", false},
-	    {"STAGE", "stage", false},  {"ASKED", "asked", false},    {"GOT", "outcome", false}, {"SECURED", "secured", false},
-	    {"TLS", "tls_version", false}, {"SUITE", "tls_suite", false}, {"RULE", "rule", false},  {"TO", "to_name", false},
-	    {"UP", "up", true},         {"DOWN", "down", true},       {"SINCE", "started", false}, {NULL, NULL, false}};
+	    {"ID", "id", false, 12},        {"NAME", "sysid", false, 0},     {"FROM", "from", false, 0},   {"LISTENER", "listener", false, 0},
+	    {"STAGE", "stage", false, 0},  {"ASKED", "asked", false, 0},    {"GOT", "outcome", false, 0}, {"SECURED", "secured", false, 0},
+	    {"TLS", "tls_version", false, 0}, {"SUITE", "tls_suite", false, 0}, {"RULE", "rule", false, 0},  {"TO", "to_name", false, 0},
+	    {"UP", "up", true, 0},         {"DOWN", "down", true, 0},       {"SINCE", "started", false, 0}, {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_certificates(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"DAYS", "days_left", true},       {"SUBJECT", "subject", false},
-	                                        {"SERIAL", "serial", false},       {"NOT AFTER", "not_after", false},
-	                                        {"KEY", "key", false},             {"BITS", "key_bits", true},
-	                                        {"LISTENERS", "listeners", false}, {"FILE", "file", false},
-	                                        {NULL, NULL, false}};
+	static const struct column columns[] = {{"DAYS", "days_left", true, 0},       {"SUBJECT", "subject", false, 0},
+	                                        {"SERIAL", "serial", false, 0},       {"NOT AFTER", "not_after", false, 0},
+	                                        {"KEY", "key", false, 0},             {"BITS", "key_bits", true, 0},
+	                                        {"LISTENERS", "listeners", false, 0}, {"FILE", "file", false, 0},
+	                                        {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_notifiers(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"NAME", "name", false},       {"KIND", "kind", false},
-	                                        {"ON ERROR", "on_error", false}, {"TAKEN", "taken", true},
-	                                        {"FAILED", "failed", true},    {"DROPPED", "dropped", true},
-	                                        {"QUEUED", "queued_bytes", true}, {"FAILING", "failing", false},
-	                                        {"PATH", "path", false},       {"ERROR", "error", false},
-	                                        {NULL, NULL, false}};
+	static const struct column columns[] = {{"NAME", "name", false, 0},       {"KIND", "kind", false, 0},
+	                                        {"ON ERROR", "on_error", false, 0}, {"TAKEN", "taken", true, 0},
+	                                        {"FAILED", "failed", true, 0},    {"DROPPED", "dropped", true, 0},
+	                                        {"QUEUED", "queued_bytes", true, 0}, {"FAILING", "failing", false, 0},
+	                                        {"PATH", "path", false, 0},       {"ERROR", "error", false, 0},
+	                                        {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_ratchet(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"KIND", "kind", false},
-	                                        {"NAME", "name", false},
-	                                        {"FIRST SECURED", "first", false},
-	                                        {"LAST SECURED", "last", false},
-	                                        {"HOLDS UNTIL", "until", false},
-	                                        {NULL, NULL, false}};
+	static const struct column columns[] = {{"KIND", "kind", false, 0},
+	                                        {"NAME", "name", false, 0},
+	                                        {"FIRST SECURED", "first", false, 0},
+	                                        {"LAST SECURED", "last", false, 0},
+	                                        {"HOLDS UNTIL", "until", false, 0},
+	                                        {NULL, NULL, false, 0}};
 
 	return json_is_array(answer) ? print_table(answer, columns, stream) : control_print_text(answer, stream);
 }
@@ -230,7 +251,8 @@ int control_print_rules(const json_t *answer, FILE *stream)
 	{
 		(void)fprintf(stream, "%s (line %" JSON_INTEGER_FORMAT ")", WORDS(rule, "name"), number_of(rule, "line"));
 		if (json_object_get(rule, "connections") != NULL)
-			(void)fprintf(stream, ", %" JSON_INTEGER_FORMAT " connections", number_of(rule, "connections"));
+			(void)fprintf(stream, ", %" JSON_INTEGER_FORMAT " connection%s", number_of(rule, "connections"),
+			              number_of(rule, "connections") == 1 ? "" : "s");
 		(void)fputc('\n', stream);
 		put_settings(stream, "matches", json_object_get(rule, "matches"));
 		put_settings(stream, "sets   ", json_object_get(rule, "sets"));
@@ -308,8 +330,8 @@ void control_print_texts(const json_t *texts, FILE *stream)
 
 int control_print_help(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"VERB", "verb", false}, {"WORDS", "words", false}, {"WHAT IT DOES", "help", false},
-	                                        {NULL, NULL, false}};
+	static const struct column columns[] = {{"VERB", "verb", false, 0}, {"WORDS", "words", false, 0}, {"WHAT IT DOES", "help", false, 0},
+	                                        {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);
 }

@@ -80,6 +80,7 @@ json_t *inspect_status(struct daemon *daemon)
 	json_put_number(status, "pid", (uint64_t)getpid());
 	json_put_text(status, "config", daemon->file);
 	json_put_utc(status, "started", daemon->started_us);
+	json_put_number(status, "uptime_s", (record_now_us() - daemon->started_us) / 1000000);
 	json_put_utc(status, "in_force", daemon->in_force_us);
 	json_put_utc(status, "now", record_now_us());
 	json_put_bool(status, "ready", why == NULL);
@@ -92,6 +93,7 @@ json_t *inspect_status(struct daemon *daemon)
 	json_put_number(status, "refusals", totals.refusals);
 	json_put_number(status, "handshakes", totals.handshakes);
 	json_put_number(status, "log_lines_lost", log_lost());
+	json_put_text(status, "log_level", log_level_word(log_level()));
 	(void)json_object_set_new(status, "open", open_now(daemon));
 	(void)json_object_set_new(status, "listeners", listening(daemon));
 	return status;
