@@ -22,7 +22,7 @@ LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ld
 COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values \
           config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
           config_check_sight iobudget
-COMMON += keyhash jsontext linereader chain verify_command eventring
+COMMON += keyhash jsontext linereader chain verify verify_command eventring
 COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
@@ -32,7 +32,7 @@ COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier_smf
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
 COMMON += notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
-COMMON += event_json outlet notifier_file
+COMMON += event_json outlet eventfile notifier_file
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
           session_deadlines session_view session_account session_trace
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
@@ -53,6 +53,7 @@ UNIT_TESTS += report report_print report_line jsontext record_json outlet notifi
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += control
 UNIT_TESTS += eventring trace
+UNIT_TESTS += eventfile verify
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += operator

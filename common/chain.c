@@ -1,4 +1,4 @@
-/* Lines that vouch for those before them. */
+/* The links of hash-chained lines. */
 #include "chain.h"
 
 #include <inttypes.h>
@@ -7,98 +7,85 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAIL_MOST (sizeof(",\"seq\":18446744073709551615,\"chain\":\"\"}") + CHAIN_DIGEST_SIZE)
-#define CHAIN_MEMBER ",\"chain\":\""
-#define CHAIN_TAIL (sizeof(CHAIN_MEMBER) - 1 + CHAIN_DIGEST_SIZE + 2) /* from the member's comma to the end of the line */
+#include "text.h"
 
-/* SHA-256 over the digest before and the line up to the member `chain`, in hexadecimal. */
-static int digest_of(const struct chain *before, const char *line, size_t size, char *digest)
+static const char seq_key[] = "{\"seq\":", prev_key[] = ",\"prev\":\"";
+
+#define SEQ_KEY (sizeof(seq_key) - 1)
+#define PREV_KEY (sizeof(prev_key) - 1)
+#define SEQ_DIGITS 19 /* so that it fits */
+#define HEAD_MOST (SEQ_KEY + SEQ_DIGITS + PREV_KEY + CHAIN_DIGEST_TEXT + 2)
+
+const char *chain_digest_text(const uint8_t *digest, char *buffer)
 {
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	unsigned char bytes[EVP_MAX_MD_SIZE];
 	struct text text;
-	int result = -1;
 
-	if (context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-	    EVP_DigestUpdate(context, before->digest, strlen(before->digest)) == 1 &&
-	    EVP_DigestUpdate(context, line, size) == 1 && EVP_DigestFinal_ex(context, bytes, NULL) == 1)
-		result = 0;
-	EVP_MD_CTX_free(context);
-	text_init(&text, digest, CHAIN_DIGEST_SIZE + 1);
-	text_put_hex(&text, bytes, result == 0 ? CHAIN_DIGEST_SIZE / 2 : 0);
-	return result;
+	text_init(&text, buffer, CHAIN_DIGEST_TEXT);
+	text_put_hex(&text, digest, CHAIN_DIGEST);
+	return buffer;
 }
 
-int chain_link(const struct chain *chain, const char *line, size_t size, char **linked, size_t *linked_size,
-               struct chain *next)
+char *chain_line(const struct chain *chain, const char *object, size_t size, size_t *line_size)
 {
-	char *copy = malloc(size + TAIL_MOST);
-	int used;
+	char *line = size > 2 && object[0] == '{' ? malloc(HEAD_MOST + size) : NULL;
+	char digest[CHAIN_DIGEST_TEXT];
+	int head;
 
-	*linked = copy;
-	if (copy == NULL)
-		return -1;
-	next->number = chain->number + 1;
-	memcpy(copy, line, size - 1);
-	used = snprintf(copy + size - 1, TAIL_MOST, ",\"seq\":%" PRIu64, next->number);
-	*linked_size = size - 1 + (size_t)used;
-	if (digest_of(chain, copy, *linked_size, next->digest) == 0) {
-		(void)snprintf(copy + *linked_size, CHAIN_TAIL + 1, CHAIN_MEMBER "%s\"}", next->digest);
-		*linked_size += CHAIN_TAIL;
-		return 0;
-	}
-	free(copy);
-	*linked = NULL;
-	return -1;
+	if (line == NULL)
+		return NULL;
+	head = snprintf(line, HEAD_MOST, "%s%" PRIu64 "%s%s\",", seq_key, chain->seq + 1, prev_key,
+	                chain_digest_text(chain->digest, digest));
+	memcpy(line + head, object + 1, size - 1);
+	*line_size = (size_t)head + size - 1;
+	return line;
 }
 
-/* The decimal number that ends at `end`, of up to 20 digits; *first is its first digit. */
-static uint64_t number_before(const char *line, size_t end, size_t *first)
+/* The digits at `at`, no zero before them; how many. */
+static size_t parse_seq(const char *at, size_t size, uint64_t *seq)
 {
-	uint64_t number = 0, place = 1;
+	size_t digits = 0;
 
-	for (*first = end; *first > 0 && end - *first < 19 && line[*first - 1] >= '0' && line[*first - 1] <= '9'; place *= 10)
-		number += place * (uint64_t)(line[--*first] - '0');
-	return number;
+	*seq = 0;
+	while (digits < size && digits < SEQ_DIGITS && at[digits] >= '0' && at[digits] <= '9')
+		*seq = *seq * 10 + (uint64_t)(at[digits++] - '0');
+	return digits > 0 && at[0] != '0' ? digits : 0;
 }
 
-int chain_read(const char *line, size_t size, struct chain *claim)
+int chain_parse(const char *line, size_t size, struct chain_link *link)
 {
-	static const char seq[] = ",\"seq\":";
-	size_t body, first;
+	char text[CHAIN_DIGEST_TEXT] = "", again[CHAIN_DIGEST_TEXT];
+	size_t digits, at = SEQ_KEY;
 
-	*claim = (struct chain){.number = 0};
-	if (size < CHAIN_TAIL + sizeof(seq) || memcmp(line + size - 2, "\"}", 2) != 0)
+	if (size < at || memcmp(line, seq_key, at) != 0)
 		return -1;
-	body = size - CHAIN_TAIL;
-	if (memcmp(line + body, CHAIN_MEMBER, sizeof(CHAIN_MEMBER) - 1) != 0)
+	digits = parse_seq(line + at, size - at, &link->seq);
+	at += digits;
+	if (digits == 0 || size - at < PREV_KEY + CHAIN_DIGEST_TEXT + 2 || memcmp(line + at, prev_key, PREV_KEY) != 0)
 		return -1;
-	memcpy(claim->digest, line + size - 2 - CHAIN_DIGEST_SIZE, CHAIN_DIGEST_SIZE);
-	if (strspn(claim->digest, "0123456789abcdef") != CHAIN_DIGEST_SIZE)
+	at += PREV_KEY;
+	memcpy(text, line + at, CHAIN_DIGEST_TEXT - 1);
+	at += CHAIN_DIGEST_TEXT - 1;
+	if (line[at] != '"' || line[at + 1] != ',' || line[size - 1] != '}' || strlen(text) != CHAIN_DIGEST_TEXT - 1)
 		return -1;
-	claim->number = number_before(line, body, &first);
-	if (first == body || first < sizeof(seq) || memcmp(line + first - (sizeof(seq) - 1), seq, sizeof(seq) - 1) != 0)
+	if (text_from_hex(text, link->prev, CHAIN_DIGEST) != CHAIN_DIGEST)
 		return -1;
-	return claim->number > 0 ? 0 : -1;
+	/* Written in one way only. */
+	return strcmp(chain_digest_text(link->prev, again), text) == 0 ? 0 : -1;
 }
 
-int chain_follow(const struct chain *chain, const char *line, size_t size, struct chain *next, struct error *error)
+int chain_digest(const char *line, size_t size, uint8_t *digest)
 {
-	struct chain before = {.number = 0};
-	char digest[CHAIN_DIGEST_SIZE + 1];
+	return EVP_Digest(line, size, digest, NULL, EVP_sha256(), NULL) == 1 ? 0 : -1;
+}
 
-	if (chain_read(line, size, next) != 0)
-		return error_set(error, "this is no line of a chain");
-	if (chain == NULL && next->number > 1)
-		return 0;
-	if (chain != NULL)
-		before = *chain;
-	if (next->number != before.number + 1)
-		return error_set(error, "line %" PRIu64 " of the chain is missing here: this is line %" PRIu64, before.number + 1,
-		                 next->number);
-	if (digest_of(&before, line, size - CHAIN_TAIL, digest) != 0)
-		return error_set(error, "not enough memory");
-	if (memcmp(digest, next->digest, CHAIN_DIGEST_SIZE) != 0)
-		return error_set(error, "this line, or the one before it, is altered");
+int chain_take(struct chain *chain, const char *line, size_t size)
+{
+	struct chain_link link;
+	struct chain next;
+
+	if (chain_parse(line, size, &link) != 0 || chain_digest(line, size, next.digest) != 0)
+		return -1;
+	next.seq = link.seq;
+	*chain = next;
 	return 0;
 }

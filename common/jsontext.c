@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "address.h"
 
@@ -110,6 +111,14 @@ void json_put_utc(json_t *object, const char *key, uint64_t time_us)
 	text_init(&text, buffer, sizeof(buffer));
 	text_put_utc(&text, time_us);
 	json_put_text(object, key, buffer);
+}
+
+void json_put_now(json_t *object, const char *key)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	json_put_utc(object, key, (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 }
 
 void json_put_address(json_t *object, const char *key, const struct sockaddr *address)

@@ -238,10 +238,10 @@ int daemon_main(enum program program, const char *usage, int argc, char **argv)
 		return ratchet_command(program, print_finding, argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
 		return control_command(program, print_finding, argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "verify") == 0)
-		return verify_command(program, argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "report") == 0)
 		return report_command(program, argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "verify") == 0)
+		return verify_command(program, argc - 1, argv + 1);
 	status = parse(program, argc, argv, &request);
 	return status != 0 ? status : run_mode(program, &request, usage);
 }

@@ -1,44 +1,36 @@
-/* The command that finds out whether a chained file of events is whole. */
+/* The command that says whether a chain of events is whole. */
 #include "verify_command.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "chain.h"
+#include "file.h"
 #include "jsontext.h"
 #include "linereader.h"
+#include "verify.h"
 
 #define EXIT_USAGE 2
 
-static const char usage[] =
-    "Is a file whole that a [notifier] of the kind file with chain = yes has written?\n"
-    "\n"
-    "    %s verify [--json] FILE...\n"
-    "\n"
-    "Several files are one chain, the oldest first, as rotation leaves them; - is\n"
-    "standard input. The first line that is altered, missing or out of its order is\n"
-    "named. Lines cut off at the end leave no trace: keep the last digest elsewhere,\n"
-    "or compare it with what a running gateway writes next.\n"
+static const char usage[] = "Is what a [notifier] of the kind file has written, with chain = yes, whole?\n"
+                            "\n"
+                            "    %s verify [--json] [--expect SEQ:DIGEST] FILE...\n"
+                            "\n"
+                            "Names the first line that was altered, taken out, moved or doubled. Several\n"
+    "FILEs are one chain, the oldest first, as rotation leaves them; - is standard\n"
+    "input.\n"
+    "Lines cut off at the end leave no trace in a file: keep the last line's\n"
+    "SEQ:DIGEST, which is printed, where nobody can alter it; --expect holds the\n"
+    "files against it another time.\n"
     "Exit status: 0 whole; 1 not, or a file cannot be read; 2 bad usage.\n";
 
 struct request {
 	const char *name; /* of the program */
 	bool json, help;
-};
-
-/* How far the chain was followed. */
-struct state {
-	const char *file;
-	unsigned long long line, lines;
-	uint64_t first; /* number of the first line */
-	struct chain chain;
-	struct error error;
+	struct verify verify;
 };
 
 static int usage_error(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -55,117 +47,170 @@ static int usage_error(const struct request *request, const char *format, ...)
 	return EXIT_USAGE;
 }
 
-static int follow(struct state *state, FILE *stream, char *buffer)
+/* --- the files --- */
+
+static void read_stream(struct verify *verify, const char *file, FILE *stream, char *buffer)
 {
-	struct chain next;
+	struct verify_place at = {.file = file, .line = 1};
 	size_t size;
 
-	for (state->line = 1; line_read(stream, buffer, &size); state->line++) {
-		if (size > LINE_MOST)
-			return error_set(&state->error, "longer than any line of ours");
-		if (chain_follow(state->lines > 0 ? &state->chain : NULL, buffer, size, &next, &state->error) != 0)
-			return -1;
-		state->chain = next;
-		if (state->lines++ == 0)
-			state->first = next.number;
-	}
-	return ferror(stream) ? error_set(&state->error, "cannot be read: %s", strerrordesc_np(errno)) : 0;
+	for (; line_read(stream, buffer, &size); at.line++)
+		if (!verify_line(verify, &at, buffer, size <= LINE_MOST ? size : 0))
+			return;
 }
 
-static int follow_files(struct state *state, int count, char **files)
+static int read_file(struct request *request, const char *path, char *buffer)
 {
-	char *buffer = malloc(LINE_MOST);
-	int result = buffer != NULL ? 0 : error_set(&state->error, "not enough memory");
+	bool is_input = strcmp(path, "-") == 0;
+	const char *why = NULL;
+	FILE *stream = is_input ? stdin : file_open(path, &why);
+	int result = 0;
 
-	for (int i = 0; i < count && result == 0; i++) {
-		bool is_input = strcmp(files[i], "-") == 0;
-		FILE *stream = is_input ? stdin : fopen(files[i], "re");
-
-		state->file = is_input ? "(standard input)" : files[i];
-		state->line = 0;
-		result = stream != NULL ? follow(state, stream, buffer)
-		                        : error_set(&state->error, "cannot be read: %s", strerrordesc_np(errno));
-		if (stream != NULL && !is_input)
-			(void)fclose(stream);
+	if (stream != NULL)
+		read_stream(&request->verify, is_input ? "(standard input)" : path, stream, buffer);
+	if (stream != NULL && ferror(stream))
+		why = strerrordesc_np(errno);
+	if (why != NULL) {
+		(void)fprintf(stderr, "%s verify: %s cannot be read: %s\n", request->name, path, why);
+		result = -1;
 	}
-	free(buffer);
+	if (stream != NULL && !is_input)
+		(void)fclose(stream);
 	return result;
 }
 
-static int print_json(const struct state *state, bool whole)
+static int read_files(struct request *request, int count, char **files)
+{
+	char *buffer = malloc(LINE_MOST);
+	int result = 0;
+
+	if (buffer == NULL) {
+		(void)fprintf(stderr, "%s verify: not enough memory\n", request->name);
+		return -1;
+	}
+	for (int i = 0; i < count && result == 0; i++)
+		result = read_file(request, files[i], buffer);
+	free(buffer);
+	if (result == 0)
+		verify_end(&request->verify);
+	return result;
+}
+
+/* --- the answer --- */
+
+static void print_words(const struct request *request)
+{
+	const struct verify *verify = &request->verify;
+	char digest[CHAIN_DIGEST_TEXT];
+
+	if (verify->kind != NULL) {
+		(void)fprintf(stderr, "%s verify: %s:%llu: %s: %s\n", request->name,
+		              verify->at.file != NULL ? verify->at.file : "", (unsigned long long)verify->at.line, verify->kind,
+		              verify->words.text);
+		return;
+	}
+	if (verify->lines == 0) {
+		(void)printf("whole: no lines\n");
+		return;
+	}
+	(void)printf("whole: %llu lines, seq %llu to %llu\n", (unsigned long long)verify->lines,
+	             (unsigned long long)verify->first_seq, (unsigned long long)verify->chain.seq);
+	if (verify->first_seq > 1)
+		(void)printf("what stood before seq %llu is in no file that was named\n",
+		             (unsigned long long)verify->first_seq);
+	if (verify->torn > 0)
+		(void)printf("half a line was left by a crash or a full disk: %llu times\n", (unsigned long long)verify->torn);
+	if (verify->starts > verify->ends + 1)
+		(void)printf("no last line before a new start: %llu times: the gateway was killed, or lines were cut off\n",
+		             (unsigned long long)(verify->starts - verify->ends - 1));
+	(void)printf("last: %llu:%s\n", (unsigned long long)verify->chain.seq,
+	             chain_digest_text(verify->chain.digest, digest));
+}
+
+static json_t *problem(const struct verify *verify)
 {
 	json_t *object = json_object();
-	char *line;
 
-	json_put_bool(object, "whole", whole);
-	json_put_number(object, "lines", state->lines);
-	json_put_number(object, "first", state->first);
-	json_put_number(object, "last", state->chain.number);
-	json_put_text(object, "digest", state->chain.digest);
-	if (!whole) {
-		json_put_text(object, "file", state->file);
-		json_put_number(object, "line", state->line);
-		json_put_text(object, "error", state->error.text);
-	}
+	json_put_text(object, "file", verify->at.file);
+	json_put_number(object, "line", verify->at.line);
+	json_put_text(object, "kind", verify->kind);
+	json_put_text(object, "words", verify->words.text);
+	return object;
+}
+
+static int print_json(const struct verify *verify)
+{
+	json_t *object = json_object();
+	char digest[CHAIN_DIGEST_TEXT], *line;
+
+	json_put_bool(object, "whole", verify->kind == NULL);
+	json_put_number(object, "lines", verify->lines);
+	json_put_number(object, "first_seq", verify->first_seq);
+	json_put_number(object, "last_seq", verify->chain.seq);
+	json_put_text(object, "last_digest", chain_digest_text(verify->chain.digest, digest));
+	json_put_number(object, "starts", verify->starts);
+	json_put_number(object, "ends", verify->ends);
+	json_put_number(object, "torn", verify->torn);
+	if (verify->kind != NULL)
+		(void)json_object_set_new(object, "problem", problem(verify));
 	line = json_line(object, NULL);
 	if (line == NULL)
 		return -1;
 	(void)puts(line);
 	free(line);
-	return fflush(stdout) == 0 ? 0 : -1;
+	return 0;
 }
 
-static int print_words(const struct request *request, const struct state *state, bool whole)
+static int run(struct request *request, int count, char **files)
 {
-	if (!whole) {
-		(void)fprintf(stderr, "%s verify: %s:%llu: %s\n", request->name, state->file, state->line, state->error.text);
-		return 0;
-	}
-	if (state->lines == 0)
-		(void)printf("no lines\n");
+	int result;
+
+	if (read_files(request, count, files) != 0)
+		return EXIT_FAILURE;
+	result = 0;
+	if (request->json)
+		result = print_json(&request->verify);
 	else
-		(void)printf("whole: %llu lines, %" PRIu64 " to %" PRIu64 " of the chain, the last is %s\n", state->lines,
-		             state->first, state->chain.number, state->chain.digest);
-	return fflush(stdout) == 0 ? 0 : -1;
+		print_words(request);
+	if (result == 0 && fflush(stdout) == 0)
+		return request->verify.kind == NULL ? EXIT_SUCCESS : EXIT_FAILURE;
+	(void)fprintf(stderr, "%s verify: standard output cannot be written\n", request->name);
+	return EXIT_FAILURE;
 }
 
 static int parse(struct request *request, int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+	                                        {"expect", required_argument, NULL, 'e'},
+	                                        {"help", no_argument, NULL, 'h'},
+	                                        {NULL, 0, NULL, 0}};
 	int option;
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (option == 'j')
-			request->json = true;
-		else if (option == 'h')
-			request->help = true;
-		else
+		if (option == ':')
+			return usage_error(request, "%s takes SEQ:DIGEST", argv[optind - 1]);
+		if (option == '?')
 			return usage_error(request, "there is no option %s", argv[optind - 1]);
+		if (option == 'e' && verify_expect(&request->verify, optarg) != 0)
+			return usage_error(request, "%s is no SEQ:DIGEST, as verify prints it", optarg);
+		request->help = request->help || option == 'h';
+		request->json = request->json || option == 'j';
 	}
 	if (!request->help && optind == argc)
-		return usage_error(request, "no FILE: name what a [notifier] of the kind file with chain = yes writes");
+		return usage_error(request, "no FILE: name what a [notifier] with chain = yes writes, or - for standard input");
 	return 0;
 }
 
 int verify_command(enum program program, int argc, char **argv)
 {
 	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw"};
-	struct state state = {.file = ""};
 	int status = parse(&request, argc, argv);
-	bool whole;
 
 	if (status != 0)
 		return status;
-	if (request.help) {
-		(void)printf(usage, request.name);
-		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-	}
-	whole = follow_files(&state, argc - optind, argv + optind) == 0;
-	if ((request.json ? print_json(&state, whole) : print_words(&request, &state, whole)) != 0) {
-		(void)fprintf(stderr, "%s verify: standard output cannot be written\n", request.name);
-		return EXIT_FAILURE;
-	}
-	return whole ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (!request.help)
+		return run(&request, argc - optind, argv + optind);
+	(void)printf(usage, request.name);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,7 +1,11 @@
 /*
- * Lines that vouch for those before them: each line of JSON gets a number and a digest over itself and the digest of the line
- * before. Whoever can write the file can make all digests anew; whoever has kept one digest elsewhere finds that out. Knows
- * no file.
+ * Lines that carry the digest of the line before them. Pure: knows no file. A line of a chain is a JSON object that
+ * begins
+ *
+ *     {"seq":12,"prev":"64 hexadecimal digits",
+ *
+ * where prev is the SHA-256 of the line before, as it stands, without its line feed; 64 zeros in the first, whose seq
+ * is 1.
  */
 #ifndef CHAIN_H
 #define CHAIN_H
@@ -11,27 +15,36 @@
 #include <stdint.h>
 
 #include "compiler.h"
-#include "text.h"
 
-#define CHAIN_DIGEST_SIZE 64 /* hexadecimal digits of SHA-256 */
+#define CHAIN_DIGEST 32
+#define CHAIN_DIGEST_TEXT (2 * CHAIN_DIGEST + 1)
 
-/* Where a chain has come to. Zeroed: nowhere yet. */
+/* The last line of a chain; zeroed: there is none yet. */
 struct chain {
-	uint64_t number;                    /* of the last line; 0: there is none */
-	char digest[CHAIN_DIGEST_SIZE + 1]; /* of the last line; "" where there is none */
+	uint64_t seq;
+	uint8_t digest[CHAIN_DIGEST];
 };
 
-/* The next line: `line` (a JSON object of `size` bytes, not empty) with two members more, "seq":NUMBER and "chain":"DIGEST", the
- * latter SHA-256 over the digest before and the line without it. *linked is to be freed, *linked_size its length; *next is the
- * chain after it. 0, or -1 without memory. */
-int chain_link(const struct chain *chain, const char *line, size_t size, char **linked, size_t *linked_size,
-               struct chain *next) MUST_CHECK;
+/* What a line says of its place. */
+struct chain_link {
+	uint64_t seq;
+	uint8_t prev[CHAIN_DIGEST];
+};
 
-/* Read what a linked line says of itself into *claim. 0, or -1: it is none. */
-int chain_read(const char *line, size_t size, struct chain *claim) MUST_CHECK;
+/* `object`, a JSON object in one line with at least one member, as the next line behind `chain`, which stays as it is.
+ * To be freed; *line_size is its length. NULL without memory, or where it is no object. */
+char *chain_line(const struct chain *chain, const char *object, size_t size, size_t *line_size) MUST_CHECK;
 
-/* Does a linked line follow on `chain` (NULL: on whatever; only its own digest cannot be judged)? 0, and *next is the chain after
- * it; or -1 with `error`: it is none, is altered, or others are missing before it. */
-int chain_follow(const struct chain *chain, const char *line, size_t size, struct chain *next, struct error *error) MUST_CHECK;
+/* What `line` says of its place. 0, or -1: it is no line of a chain. */
+int chain_parse(const char *line, size_t size, struct chain_link *link) MUST_CHECK;
+
+/* The digest of a line. 0, or -1: OpenSSL failed. */
+int chain_digest(const char *line, size_t size, uint8_t *digest) MUST_CHECK;
+
+/* Make `line` the last one. 0, or -1: it is no line of a chain, and nothing has changed. */
+int chain_take(struct chain *chain, const char *line, size_t size) MUST_CHECK;
+
+/* A digest in hexadecimal; `text` has CHAIN_DIGEST_TEXT bytes. Returns it. */
+const char *chain_digest_text(const uint8_t *digest, char *text);
 
 #endif

@@ -24,6 +24,7 @@ void json_put_number(json_t *object, const char *key, uint64_t number);
 void json_put_bool(json_t *object, const char *key, bool value);
 void json_put_hex(json_t *object, const char *key, const uint8_t *bytes, size_t size);
 void json_put_utc(json_t *object, const char *key, uint64_t time_us);         /* "2026-11-24T09:00:00.000000Z" */
+void json_put_now(json_t *object, const char *key);                           /* the same, of this moment */
 void json_put_address(json_t *object, const char *key, const struct sockaddr *address);
 
 /* `value` as compact JSON in one line of ASCII without a line feed, to be freed by the caller; takes over the

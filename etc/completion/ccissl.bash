@@ -48,10 +48,11 @@ _ccissl_ratchet() { # word so far
 }
 
 # What report and verify take, of both programs; and files.
-_ccissl_report() { # word so far
+_ccissl_report() { # word before, word so far
 	local options='--names --json --csv --help'
-	[[ ${COMP_WORDS[1]} == report ]] || options='--json --help'
-	if [[ $1 == -* ]]; then compgen -W "$options" -- "$1"; else compgen -f -- "$1"; fi
+	[[ ${COMP_WORDS[1]} == report ]] || options='--json --expect --help'
+	[[ $1 != --expect ]] || return
+	if [[ $2 == -* ]]; then compgen -W "$options" -- "$2"; else compgen -f -- "$2"; fi
 }
 
 # What ctl takes; the verbs are those of the program itself.
@@ -106,7 +107,7 @@ _ccissl() {
 		found=$(_ccissl_ctl "$previous" "$current")
 	elif [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == @(report|verify) ]]; then
 		[[ $current == -* ]] || compopt -o filenames 2>/dev/null
-		found=$(_ccissl_report "$current")
+		found=$(_ccissl_report "$previous" "$current")
 	elif [[ ${COMP_WORDS[0]##*/} == ccisslgw && $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == @(connect|ping) ]]; then
 		[[ $previous == --@(ca|cert|key) ]] && compopt -o filenames 2>/dev/null
 		found=$(_ccissl_command "${COMP_WORDS[1]}" "$previous" "$current")

@@ -271,10 +271,11 @@ START_TEST(what_is_altered_is_found)
 {
 	static const char *const edits[][2] = {
 	    {"cat events", NULL},
-	    {"sed 2s/BR1/BR9/ events", "edited:2: this line, or the one before it, is altered"},
-	    {"sed 2d events", "edited:2: line 2 of the chain is missing here: this is line 3"},
-	    {"(sed -n 1p events; sed -n 3p events; sed -n 2p events)", "edited:2: line 2 of the chain is missing here: this is line 3"},
-	    {"(cat events; echo '{}')", ": this is no line of a chain"},
+	    {"sed 2s/BR1/BR9/ events", "edited:2: altered: seq 2 was altered"},
+	    {"sed 2d events", "edited:2: missing: seq 3 follows on seq 1: 1 line is missing before it"},
+	    {"(sed -n 1p events; sed -n 3p events; sed -n 2p events)", "edited:2: moved: seq 3 stands before seq 2"},
+	    {"sed '2{p}' events", "edited:3: doubled: seq 2 stands here twice"},
+	    {"(cat events; echo '{}')", "edited:6: broken: is no line of a chain"},
 	};
 	struct gateway gateway;
 	char config[2048], line[PATH_MAX];
@@ -291,10 +292,10 @@ START_TEST(what_is_altered_is_found)
 		(void)snprintf(line, sizeof(line), "cd %s && %s >edited", folder, edits[i][0]);
 		ck_assert_int_eq(system(line), 0);
 		ck_assert_int_eq(tool("ccissl", "verify", "", "edited"), edits[i][1] != NULL);
-		expect(edits[i][1] != NULL ? err : out, edits[i][1] != NULL ? edits[i][1] : "whole: 3 lines, 1 to 3 of the chain");
+		expect(edits[i][1] != NULL ? err : out, edits[i][1] != NULL ? edits[i][1] : "whole: 5 lines, seq 1 to 5");
 	}
 	ck_assert_int_eq(tool("ccissl", "verify", "", "--json events"), 0);
-	expect(out, "{\"whole\":true,\"lines\":3,");
+	expect(out, "{\"whole\":true,\"lines\":5,");
 	ck_assert_int_eq(tool("ccissl", "verify", "", "none"), 1);
 	ck_assert_int_eq(tool("ccissl", "verify", "", ""), 2);
 	ck_assert_int_eq(command("ccissl", "", "events"), 0);

@@ -1,4 +1,4 @@
-/* Lines that vouch for those before them: what is changed anywhere is found, and where. */
+/* The links of chained lines: what is written is read, and nothing else is. */
 #include "chain.h"
 
 #include <stdio.h>
@@ -7,113 +7,108 @@
 
 #include "suite.h"
 
-#define LINES 5
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+/* printf '{"seq":1,"prev":"000...","a":1}' | sha256sum */
+#define FIRST "{\"seq\":1,\"prev\":\"" ZEROS "\",\"a\":1}"
 
-static char *lines[LINES];
-static size_t sizes[LINES];
-
-static void make_lines(void)
+START_TEST(lines_follow_each_other)
 {
-	struct chain chain = {.number = 0}, next;
-	char line[64];
+	struct chain chain = {0};
+	struct chain_link link;
+	char digest[CHAIN_DIGEST_TEXT], wanted[256];
+	size_t size;
+	char *line = chain_line(&chain, "{\"a\":1}", 7, &size);
 
-	for (int i = 0; i < LINES; i++) {
-		int size = snprintf(line, sizeof(line), "{\"event\":\"record\",\"n\":%d}", i);
-
-		ck_assert_int_eq(chain_link(&chain, line, (size_t)size, &lines[i], &sizes[i], &next), 0);
-		ck_assert_uint_eq(sizes[i], strlen(lines[i]));
-		chain = next;
-	}
-}
-
-static void free_lines(void)
-{
-	for (int i = 0; i < LINES; i++)
-		free(lines[i]);
-}
-
-/* Number of the first line, in this order, that does not follow; -1: all do. */
-static int first_bad(const int *order, int count, struct error *error)
-{
-	struct chain chain = {.number = 0}, next;
-
-	for (int i = 0; i < count; i++) {
-		if (chain_follow(i > 0 ? &chain : NULL, lines[order[i]], sizes[order[i]], &next, error) != 0)
-			return i;
-		chain = next;
-	}
-	return -1;
-}
-
-START_TEST(a_chain_that_is_whole_follows)
-{
-	static const int all[] = {0, 1, 2, 3, 4}, rest[] = {2, 3, 4};
-	struct error error;
-	struct chain claim;
-
-	make_lines();
-	ck_assert_int_eq(first_bad(all, 5, &error), -1);
-	/* Older files are gone: their last line is taken on trust. */
-	ck_assert_int_eq(first_bad(rest, 3, &error), -1);
-	ck_assert_int_eq(chain_read(lines[3], sizes[3], &claim), 0);
-	ck_assert_uint_eq(claim.number, 4);
-	ck_assert_ptr_nonnull(strstr(lines[3], claim.digest));
-	free_lines();
+	ck_assert_ptr_nonnull(line);
+	ck_assert_str_eq(line, FIRST);
+	ck_assert_uint_eq(size, strlen(FIRST));
+	ck_assert_int_eq(chain_take(&chain, line, size), 0);
+	free(line);
+	ck_assert_uint_eq(chain.seq, 1);
+	(void)snprintf(wanted, sizeof(wanted), "{\"seq\":2,\"prev\":\"%s\",\"b\":[]}",
+	               chain_digest_text(chain.digest, digest));
+	line = chain_line(&chain, "{\"b\":[]}", 8, &size);
+	ck_assert_ptr_nonnull(line);
+	ck_assert_int_eq((int)size, (int)strlen(wanted));
+	ck_assert_int_eq(memcmp(line, wanted, size), 0);
+	ck_assert_int_eq(chain_parse(line, size, &link), 0);
+	ck_assert_uint_eq(link.seq, 2);
+	ck_assert_int_eq(memcmp(link.prev, chain.digest, CHAIN_DIGEST), 0);
+	free(line);
 }
 END_TEST
 
-START_TEST(lines_that_are_missing_or_moved_are_found)
+START_TEST(the_digest_is_sha_256)
 {
-	static const int missing[] = {0, 1, 3, 4}, moved[] = {0, 2, 1, 3}, twice[] = {0, 1, 1, 2};
-	struct error error;
+	uint8_t digest[CHAIN_DIGEST];
+	char text[CHAIN_DIGEST_TEXT];
 
-	make_lines();
-	ck_assert_int_eq(first_bad(missing, 4, &error), 2);
-	ck_assert_str_eq(error.text, "line 3 of the chain is missing here: this is line 4");
-	ck_assert_int_eq(first_bad(moved, 4, &error), 1);
-	ck_assert_int_eq(first_bad(twice, 4, &error), 2);
-	free_lines();
+	/* FIPS 180-2, appendix B.1 */
+	ck_assert_int_eq(chain_digest("abc", 3, digest), 0);
+	ck_assert_str_eq(chain_digest_text(digest, text),
+	                 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 END_TEST
 
-/* Each byte of a line, turned into another: this line is found, or the next. */
-START_TEST(every_byte_counts)
+static const char *const others[] = {
+    "",
+    "{",
+    "{}",
+    "{\"seq\":",
+    "{\"seq\":1",
+    "{\"event\":\"closed\"}",
+    "{\"seq\":0,\"prev\":\"" ZEROS "\",\"a\":1}",
+    "{\"seq\":01,\"prev\":\"" ZEROS "\",\"a\":1}",
+    "{\"seq\":-1,\"prev\":\"" ZEROS "\",\"a\":1}",
+    "{\"seq\":12345678901234567890,\"prev\":\"" ZEROS "\",\"a\":1}",
+    "{\"seq\": 1,\"prev\":\"" ZEROS "\",\"a\":1}",
+    "{\"seq\":1,\"prev\":\"A" ZEROS "\",\"a\":1}",
+    "{\"seq\":1,\"prev\":\"000000000000000000000000000000000000000000000000000000000000000\",\"a\":1}",
+    "{\"seq\":1,\"prev\":\"00000000000000000000000000000000000000000000000000000000000000AA\",\"a\":1}",
+    "{\"seq\":1,\"prev\":\"00000000000000000000000000000000000000000000000000000000000000 0\",\"a\":1}",
+    "{\"seq\":1,\"prev\":\"" ZEROS "\",\"a\":1",
+    "{\"seq\":1,\"prev\":\"" ZEROS "\"}",
+};
+
+START_TEST(other_lines_are_none_of_a_chain)
 {
-	static const int all[] = {0, 1, 2, 3, 4};
-	struct error error;
+	struct chain chain = {.seq = 7};
+	struct chain_link link;
+	size_t size = strlen(others[_i]);
+	/* Behind the last byte, nothing may be read. */
+	char *copy = malloc(size + (size == 0));
 
-	make_lines();
-	for (size_t at = 0; at < sizes[2]; at++) {
-		char kept = lines[2][at];
-
-		lines[2][at] = (char)(kept ^ 1);
-		ck_assert_int_eq(first_bad(all, 5, &error), 2);
-		lines[2][at] = kept;
-	}
-	for (size_t cut = 0; cut < sizes[1]; cut++) {
-		struct chain next, chain;
-
-		ck_assert_int_eq(chain_read(lines[0], sizes[0], &chain), 0);
-		ck_assert_int_eq(chain_follow(&chain, lines[1], cut, &next, &error), -1);
-	}
-	free_lines();
+	memcpy(copy, others[_i], size);
+	ck_assert_int_eq(chain_parse(copy, size, &link), -1);
+	ck_assert_int_eq(chain_take(&chain, copy, size), -1);
+	ck_assert_uint_eq(chain.seq, 7);
+	free(copy);
 }
 END_TEST
 
-/* Who makes a line's digest anew breaks the next. */
-START_TEST(a_line_made_anew_is_found_by_the_next)
+START_TEST(a_beginning_is_no_line)
 {
-	static const int all[] = {0, 1, 2, 3, 4};
-	static const char forged[] = "{\"event\":\"record\",\"n\":9}";
-	struct chain chain, next;
-	struct error error;
+	struct chain_link link;
 
-	make_lines();
-	ck_assert_int_eq(chain_read(lines[1], sizes[1], &chain), 0);
-	free(lines[2]);
-	ck_assert_int_eq(chain_link(&chain, forged, sizeof(forged) - 1, &lines[2], &sizes[2], &next), 0);
-	ck_assert_int_eq(first_bad(all, 5, &error), 3);
-	free_lines();
+	ck_assert_int_eq(chain_parse(FIRST, strlen(FIRST), &link), 0);
+	for (size_t size = 0; size < strlen(FIRST); size++) {
+		char *copy = malloc(size + 1);
+
+		memcpy(copy, FIRST, size);
+		ck_assert_int_eq(chain_parse(copy, size, &link), -1);
+		free(copy);
+	}
+}
+END_TEST
+
+START_TEST(what_is_no_object_is_not_chained)
+{
+	struct chain chain = {0};
+	size_t size;
+
+	ck_assert_ptr_null(chain_line(&chain, "{}", 2, &size));
+	ck_assert_ptr_null(chain_line(&chain, "[1]", 3, &size));
+	ck_assert_ptr_null(chain_line(&chain, "", 0, &size));
 }
 END_TEST
 
@@ -122,10 +117,11 @@ Suite *module_suite(void)
 	Suite *suite = suite_create("chain");
 	TCase *tests = tcase_create("chain");
 
-	tcase_add_test(tests, a_chain_that_is_whole_follows);
-	tcase_add_test(tests, lines_that_are_missing_or_moved_are_found);
-	tcase_add_test(tests, every_byte_counts);
-	tcase_add_test(tests, a_line_made_anew_is_found_by_the_next);
+	tcase_add_test(tests, lines_follow_each_other);
+	tcase_add_test(tests, the_digest_is_sha_256);
+	tcase_add_loop_test(tests, other_lines_are_none_of_a_chain, 0, (int)(sizeof(others) / sizeof(others[0])));
+	tcase_add_test(tests, a_beginning_is_no_line);
+	tcase_add_test(tests, what_is_no_object_is_not_chained);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

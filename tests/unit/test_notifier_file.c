@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "chain.h"
 #include "suite.h"
+#include "verify.h"
 
 static char folder[64], path[96], other[96], text[65536];
 
@@ -56,8 +56,8 @@ static void *open_file(uint64_t queue_bytes)
 
 static int tell(void *state, const char *record)
 {
-	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_RECORD, .fd = -1,
-	                          .record = record};
+	struct cci_event event = {
+	    .size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_RECORD, .fd = -1, .record = record};
 
 	return notifier_file_kind.notify(state, &event);
 }
@@ -103,8 +103,14 @@ END_TEST
 
 START_TEST(events_are_lines_of_json)
 {
-	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_CLOSED, .fd = -1,
-	                          .role = CCI_ACCEPTING, .sysid = "BR1", .agent = "x\"\n\xff", .reason = "ended",
+	struct cci_event event = {.size = sizeof(event),
+	                          .version = CCI_NOTIFIER_VERSION,
+	                          .type = CCI_CLOSED,
+	                          .fd = -1,
+	                          .role = CCI_ACCEPTING,
+	                          .sysid = "BR1",
+	                          .agent = "x\"\n\xff",
+	                          .reason = "ended",
 	                          .time_us = 1764000000000000u};
 	void *state;
 
@@ -165,39 +171,38 @@ START_TEST(a_full_disk_leaves_no_half_line)
 	ck_assert_str_eq(contents(path), "1234\n");
 	ck_assert_int_eq(tell(state, "lost"), CCI_FAILED);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	wait_for(path, "1234\n5678901234\n");
+	for (int i = 0; i < 500 && strstr(contents(path), "\"count\":1}\n") == NULL; i++)
+		usleep(10000);
 	notifier_file_kind.close(state);
+	ck_assert_int_eq(strncmp(contents(path), "1234\n5678901234\n{\"event\":\"dropped\",", 35), 0);
+	ck_assert_ptr_eq(strstr(strstr(text, "dropped"), "\"count\":1}\n")[12] == '\0' ? text : NULL, text);
 	remove_folder();
 }
 END_TEST
 
-/* The chain in `name`, from where it starts to its end: how many lines. */
-static int follow(const char *name, struct chain *chain)
+/* Takes the lines of `name`; how many. */
+static int follow(const char *name, struct verify *verify)
 {
+	struct verify_place place = {.file = name, .line = 1};
 	const char *at = contents(name);
-	struct chain next;
-	struct error error;
-	int count = 0;
 
-	for (const char *end; (end = strchr(at, '\n')) != NULL; at = end + 1, count++) {
-		ck_assert_msg(chain_follow(chain, at, (size_t)(end - at), &next, &error) == 0, "%s: %s", error.text, at);
-		*chain = next;
-	}
+	for (const char *end; (end = strchr(at, '\n')) != NULL; at = end + 1, place.line++)
+		ck_assert_msg(verify_line(verify, &place, at, (size_t)(end - at)), "%s: %s", verify->words.text, at);
 	ck_assert_str_eq(at, "");
-	return count;
+	return (int)place.line - 1;
 }
 
 /* Over a rename, a restart, and by two processes at once, as when one takes over from another. */
 START_TEST(a_chain_goes_on)
 {
-	struct chain chain = {.number = 0};
+	struct verify verify = {0};
 	void *state, *second;
 
 	make_folder();
 	chained = 1;
 	state = open_file(100000);
 	ck_assert_int_eq(tell(state, "{\"a\":1}"), CCI_NOTIFIED);
-	for (int i = 0; i < 500 && contents(path)[0] == '\0'; i++)
+	for (int i = 0; i < 500 && strstr(contents(path), "\"a\":1") == NULL; i++)
 		usleep(10000);
 	ck_assert_int_eq(rename(path, other), 0);
 	notifier_file_kind.reopen(state);
@@ -205,7 +210,7 @@ START_TEST(a_chain_goes_on)
 		usleep(10000);
 	second = open_file(100000);
 	ck_assert_int_eq(tell(state, "{\"a\":2}"), CCI_NOTIFIED);
-	for (int i = 0; i < 500 && contents(path)[0] == '\0'; i++)
+	for (int i = 0; i < 500 && strstr(contents(path), "\"a\":2") == NULL; i++)
 		usleep(10000);
 	for (int i = 0; i < 50; i++) {
 		ck_assert_int_eq(tell(state, "{\"b\":1}"), CCI_NOTIFIED);
@@ -216,8 +221,13 @@ START_TEST(a_chain_goes_on)
 	state = open_file(100000);
 	ck_assert_int_eq(tell(state, "{\"a\":3}"), CCI_NOTIFIED);
 	notifier_file_kind.close(state);
-	ck_assert_int_eq(follow(other, &chain), 1);
-	ck_assert_int_eq(follow(path, &chain), 102);
+	/* Each that opens the file says so, and each that closes it. */
+	ck_assert_int_eq(follow(other, &verify), 2);
+	ck_assert_int_eq(follow(path, &verify), 102 + 5);
+	verify_end(&verify);
+	ck_assert_msg(verify.kind == NULL, "%s", verify.words.text);
+	ck_assert_uint_eq(verify.starts, 3);
+	ck_assert_uint_eq(verify.ends, 3);
 	remove_folder();
 }
 END_TEST
