@@ -12,7 +12,7 @@
 #include "session_view.h"
 #include "version.h"
 
-#define SLICE 256 /* sessions that a worker copies at once */
+#define SLICE 128 /* sessions that a worker copies at once, and names that are told at once */
 #define ID_DIGITS_LEAST 4
 
 /* What was not said is left out. */
@@ -169,24 +169,31 @@ static bool matches(const struct session_view *view, const struct connection_fil
 	       (filter->secured == CHOICE_INHERIT || (filter->secured == CHOICE_YES) == view->secured);
 }
 
+/* What one worker has said last, and has not been told on. */
+struct lane {
+	struct session_view views[SLICE];
+	size_t at, count;
+	uint64_t before; /* where its next slice begins */
+	bool over;
+};
+
 struct connection_walk {
 	struct daemon *daemon;
 	struct connection_filter filter;
-	unsigned worker;  /* whose turn it is */
-	uint64_t before;  /* where its next slice begins */
 	size_t found;
-	struct session_view views[SLICE];
+	struct lane lanes[]; /* one for each worker */
 };
 
 struct connection_walk *connection_walk_new(struct daemon *daemon, const struct connection_filter *filter)
 {
-	struct connection_walk *walk = calloc(1, sizeof(*walk));
+	struct connection_walk *walk = calloc(1, sizeof(*walk) + daemon->worker_count * sizeof(walk->lanes[0]));
 
 	if (walk == NULL)
 		return NULL;
 	walk->daemon = daemon;
 	walk->filter = *filter;
-	walk->before = UINT64_MAX;
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		walk->lanes[i].before = UINT64_MAX;
 	return walk;
 }
 
@@ -195,29 +202,58 @@ void connection_walk_free(struct connection_walk *walk)
 	free(walk);
 }
 
-static bool has_all(const struct connection_walk *walk)
+static void refill(struct connection_walk *walk, unsigned worker)
 {
-	return walk->filter.most != 0 && walk->found >= walk->filter.most;
+	struct lane *lane = &walk->lanes[worker];
+
+	if (lane->at < lane->count || lane->over)
+		return;
+	lane->at = 0;
+	lane->count = worker_view(walk->daemon->workers[worker], lane->before, lane->views, SLICE);
+	lane->over = lane->count < SLICE;
+	if (lane->count > 0)
+		lane->before = lane->views[lane->count - 1].serial;
+}
+
+/* The newest that nobody was told of; its worker in *worker. NULL: there is none. */
+static const struct session_view *newest(struct connection_walk *walk, unsigned *worker)
+{
+	const struct session_view *found = NULL;
+
+	for (unsigned i = 0; i < walk->daemon->worker_count; i++) {
+		const struct lane *lane = &walk->lanes[i];
+
+		refill(walk, i);
+		if (lane->at == lane->count || (found != NULL && lane->views[lane->at].started_us <= found->started_us))
+			continue;
+		found = &lane->views[lane->at];
+		*worker = i;
+	}
+	if (found != NULL)
+		walk->lanes[*worker].at++;
+	return found;
 }
 
 json_t *connection_walk_next(struct connection_walk *walk)
 {
-	json_t *list;
-	size_t count;
+	const struct session_view *view = NULL;
+	json_t *list = json_array();
+	unsigned worker = 0;
 
-	if (walk->worker == walk->daemon->worker_count || has_all(walk))
-		return NULL;
-	list = json_array();
-	count = worker_view(walk->daemon->workers[walk->worker], walk->before, walk->views, SLICE);
-	for (size_t i = 0; i < count && !has_all(walk); i++)
-		if (matches(&walk->views[i], &walk->filter)) {
-			(void)json_array_append_new(list, connection_json(&walk->views[i], walk->worker));
-			walk->found++;
-		}
-	walk->before = count == SLICE ? walk->views[SLICE - 1].serial : UINT64_MAX;
-	if (count < SLICE)
-		walk->worker++;
-	return list;
+	for (size_t i = 0; i < SLICE && (walk->filter.most == 0 || walk->found < walk->filter.most); i++) {
+		view = newest(walk, &worker);
+		if (view == NULL)
+			break;
+		if (!matches(view, &walk->filter))
+			continue;
+		(void)json_array_append_new(list, connection_json(view, worker));
+		walk->found++;
+	}
+	/* The last ones come before NULL does. */
+	if (view != NULL || json_array_size(list) > 0)
+		return list;
+	json_decref(list);
+	return NULL;
 }
 
 json_t *inspect_connections(struct daemon *daemon, const struct connection_filter *filter)

@@ -41,7 +41,7 @@ struct connection_walk;
 struct connection_walk *connection_walk_new(struct daemon *daemon, const struct connection_filter *filter) MUST_CHECK;
 void connection_walk_free(struct connection_walk *walk);
 
-/* Ask one worker for one slice: an array, maybe empty, of those that match. NULL: there are no more (or no memory). */
+/* The next of those that match, the newest first: an array, maybe empty. Each worker is asked for one slice at most. NULL: there are no more (or no memory). */
 json_t *connection_walk_next(struct connection_walk *walk) MUST_CHECK;
 
 /* The one connection whose id begins with `digits` (4 or more), into `id` (PARAMS_CONNECTION_SIZE bytes). 0, or -1 with

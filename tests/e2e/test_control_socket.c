@@ -184,6 +184,17 @@ static size_t count(const char *text, const char *what)
 	return found;
 }
 
+/* The numbers in the names fall from MANY - 1 to 0. */
+static void check_newest_first(const char *text)
+{
+	for (int number = MANY - 1; number >= 0; number--) {
+		text = strstr(text, "\"sysid\":\"N");
+		ck_assert_ptr_nonnull(text);
+		text += 10;
+		ck_assert_msg(atoi(text) == number, "N%d, and not N%d", atoi(text), number);
+	}
+}
+
 /* Each connection is there once; a client that does not read its answer costs nobody else anything. */
 START_TEST(many_connections_are_listed_in_parts)
 {
@@ -205,6 +216,7 @@ START_TEST(many_connections_are_listed_in_parts)
 	for (int round = 0; round < 3; round++) {
 		control_expect(&gateway, "connections --json", 0, NULL, NULL);
 		ck_assert_uint_eq(count(control_out, "\"id\":"), MANY);
+		check_newest_first(control_out);
 		for (number = 0; number < MANY; number += 37) {
 			char text[32];
 
@@ -214,6 +226,9 @@ START_TEST(many_connections_are_listed_in_parts)
 	}
 	control_expect(&gateway, "connections", 0, NULL, NULL);
 	ck_assert_uint_eq(count(control_out, "\n"), MANY + 1);
+	control_expect(&gateway, "--json connections most=2 sysid=N*7", 0, "\"sysid\":\"N997\"", NULL);
+	ck_assert_ptr_nonnull(strstr(control_out, "\"sysid\":\"N987\""));
+	ck_assert_uint_eq(count(control_out, "\"id\":"), 2);
 	/* Most of them go while the answer is half read. */
 	got = read(lazy, buffer, sizeof(buffer));
 	ck_assert_int_gt(got, 0);
