@@ -28,8 +28,8 @@ static int accept_now(const struct control *control)
 	return accept4(control->door->set.at[0].fds[0], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-/* The table of descriptors is full just when somebody has to look what it is full of: some are kept for that. A worker may be
- * faster to take one that is given up. */
+/* The table of descriptors is full just when somebody has to look what it is full of: some are kept for that. A worker
+ * may be faster to take one that is given up. */
 static int accept_one(struct control *control)
 {
 	int fd = accept_now(control);
@@ -127,8 +127,9 @@ static int open_set(struct control_door *door, const struct config *config, cons
 
 	if ((size_t)snprintf(text, sizeof(text), "unix:%s", config->control.socket) >= sizeof(text))
 		return error_set(error, "unix:%s is too long for a unix socket", config->control.socket);
-	return address_parse(text, 0, &asked, error) == 0 ? listener_open_control(&door->set, &asked, &section, inherited, error)
-	                                                  : -1;
+	return address_parse(text, 0, &asked, error) == 0
+	           ? listener_open_control(&door->set, &asked, &section, inherited, error)
+	           : -1;
 }
 
 /* Then the files are the other process's still. */
@@ -199,7 +200,8 @@ int control_prepare(struct control *control, const struct config *config, const 
 	if (result == 0)
 		return 0;
 	control_forget(control);
-	return error_prefix(error, "%s:%u: [control] socket", config->file, config_line_of(config, "control", NULL, "socket"));
+	return error_prefix(error, "%s:%u: [control] socket", config->file,
+	                    config_line_of(config, "control", NULL, "socket"));
 }
 
 int control_check(const struct config *config, config_report *report, void *context)
@@ -223,7 +225,8 @@ void control_use(struct control *control)
 	if (!control->is_prepared)
 		return;
 	/* It may be of the configuration, or the process, before. Under chroot its path leads elsewhere. */
-	if (control->prepared != NULL && !control->is_below && listener_unix_permit(&control->prepared->set.at[0], &section, &error) != 0)
+	if (control->prepared != NULL && !control->is_below &&
+	    listener_unix_permit(&control->prepared->set.at[0], &section, &error) != 0)
 		log_say(MESSAGE_CONFIG_WARNING, "[control] socket: %s", error.text);
 	if (control->prepared != control->door) {
 		close_door(control->door, false);

@@ -17,7 +17,7 @@ struct control_reply {
 	struct control_reply *next, *previous;
 	uv_pipe_t pipe;
 	uv_timer_t timer;
-	unsigned open; /* handles */
+	unsigned open;  /* handles */
 	bool answering; /* the request is there, or was refused */
 	bool finished;  /* all of the answer was given to `pipe` */
 	bool closing;

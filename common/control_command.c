@@ -78,9 +78,11 @@ static int say_unreachable(const struct request *request, const char *path)
 	char words[512];
 
 	if (number == ENOENT || number == ECONNREFUSED)
-		(void)snprintf(words, sizeof(words), "nobody listens at %s: start the gateway, or let it load [control] socket (SIGHUP)", path);
+		(void)snprintf(words, sizeof(words),
+		               "nobody listens at %s: start the gateway, or let it load [control] socket (SIGHUP)", path);
 	else if (number == EACCES || number == EPERM)
-		(void)snprintf(words, sizeof(words), "%s may not be asked by this user: ask as root, or as the user whom the gateway runs as", path);
+		(void)snprintf(words, sizeof(words),
+		               "%s may not be asked by this user: ask as root, or as the user whom the gateway runs as", path);
 	else
 		(void)snprintf(words, sizeof(words), "%s cannot be asked: %s", path, strerrordesc_np(number));
 	return failed(request, words);
@@ -232,9 +234,10 @@ static int check_words(struct request *request, int count, char **words)
 
 static int parse(struct request *request, int argc, char **argv)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
-	                                        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
-	                                        {"peer", no_argument, NULL, 'p'},         {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+	    {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
+	    {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
+	    {"peer", no_argument, NULL, 'p'},         {NULL, 0, NULL, 0}};
 	static char peer[] = "--peer";
 	bool has_peer = false;
 	int option, count;
@@ -279,7 +282,8 @@ int control_command(enum program program, config_report *report, int argc, char 
 	if (config == NULL)
 		return EXIT_FAILURE;
 	if (config->control.socket == NULL)
-		status = failed(&request, "no socket in [control] of the configuration: set one, and let the gateway load it (SIGHUP)");
+		status = failed(&request,
+		                "no socket in [control] of the configuration: set one, and let the gateway load it (SIGHUP)");
 	else
 		status = ask(&request, config->control.socket);
 	config_free(config);

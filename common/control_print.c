@@ -18,7 +18,8 @@ static bool is_utc(const json_t *value)
 {
 	const char *text = json_string_value(value);
 
-	return json_string_length(value) == 27 && strspn(text, "0123456789-T:.Z") == 27 && text[19] == '.' && text[26] == 'Z';
+	return json_string_length(value) == 27 && strspn(text, "0123456789-T:.Z") == 27 && text[19] == '.' &&
+	       text[26] == 'Z';
 }
 
 /* A member as words: "" where it is not there. */
@@ -143,7 +144,8 @@ static void put_listeners(FILE *stream, const json_t *listeners)
 		const char *audit = WORDS(listener, "audit_policy");
 
 		(void)fprintf(stream, "%-16s %s at %s, %s%s%s\n", i == 0 ? "listeners" : "", WORDS(listener, "name"),
-		              WORDS(listener, "addresses"), WORDS(listener, "policy"), audit[0] != '\0' ? ", on trial: " : "", audit);
+		              WORDS(listener, "addresses"), WORDS(listener, "policy"), audit[0] != '\0' ? ", on trial: " : "",
+		              audit);
 	}
 }
 
@@ -161,7 +163,9 @@ int control_print_status(const json_t *answer, FILE *stream)
 	put_line(stream, "not ready", answer, "not_ready");
 	if (json_is_true(json_object_get(answer, "reload_failed")))
 		(void)fprintf(stream, "%-16s the last one failed: what was in force before still is\n", "reload");
-	(void)fprintf(stream, "%-16s %" JSON_INTEGER_FORMAT " secured, %" JSON_INTEGER_FORMAT " clear, %" JSON_INTEGER_FORMAT " undecided\n",
+	(void)fprintf(stream,
+	              "%-16s %" JSON_INTEGER_FORMAT " secured, %" JSON_INTEGER_FORMAT " clear, %" JSON_INTEGER_FORMAT
+	              " undecided\n",
 	              "open now", number_of(open, "secured"), number_of(open, "clear"), number_of(open, "undecided"));
 	put_line(stream, "accepted", answer, "accepted");
 	put_line(stream, "ended", answer, "ended");
@@ -178,33 +182,48 @@ int control_print_status(const json_t *answer, FILE *stream)
 
 int control_print_connections(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {
-	    {"ID", "id", false, 12},        {"NAME", "sysid", false, 0},     {"FROM", "from", false, 0},   {"LISTENER", "listener", false, 0},
-	    {"STAGE", "stage", false, 0},  {"ASKED", "asked", false, 0},    {"GOT", "outcome", false, 0}, {"SECURED", "secured", false, 0},
-	    {"TLS", "tls_version", false, 0}, {"SUITE", "tls_suite", false, 0}, {"RULE", "rule", false, 0},  {"TO", "to_name", false, 0},
-	    {"UP", "up", true, 0},         {"DOWN", "down", true, 0},       {"SINCE", "started", false, 0}, {NULL, NULL, false, 0}};
+	static const struct column columns[] = {{"ID", "id", false, 12},
+	                                        {"NAME", "sysid", false, 0},
+	                                        {"FROM", "from", false, 0},
+	                                        {"LISTENER", "listener", false, 0},
+	                                        {"STAGE", "stage", false, 0},
+	                                        {"ASKED", "asked", false, 0},
+	                                        {"GOT", "outcome", false, 0},
+	                                        {"SECURED", "secured", false, 0},
+	                                        {"TLS", "tls_version", false, 0},
+	                                        {"SUITE", "tls_suite", false, 0},
+	                                        {"RULE", "rule", false, 0},
+	                                        {"TO", "to_name", false, 0},
+	                                        {"UP", "up", true, 0},
+	                                        {"DOWN", "down", true, 0},
+	                                        {"SINCE", "started", false, 0},
+	                                        {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_certificates(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"DAYS", "days_left", true, 0},       {"SUBJECT", "subject", false, 0},
-	                                        {"SERIAL", "serial", false, 0},       {"NOT AFTER", "not_after", false, 0},
-	                                        {"KEY", "key", false, 0},             {"BITS", "key_bits", true, 0},
-	                                        {"LISTENERS", "listeners", false, 0}, {"FILE", "file", false, 0},
-	                                        {NULL, NULL, false, 0}};
+	static const struct column columns[] = {
+	    {"DAYS", "days_left", true, 0},       {"SUBJECT", "subject", false, 0}, {"SERIAL", "serial", false, 0},
+	    {"NOT AFTER", "not_after", false, 0}, {"KEY", "key", false, 0},         {"BITS", "key_bits", true, 0},
+	    {"LISTENERS", "listeners", false, 0}, {"FILE", "file", false, 0},       {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_notifiers(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"NAME", "name", false, 0},       {"KIND", "kind", false, 0},
-	                                        {"ON ERROR", "on_error", false, 0}, {"TAKEN", "taken", true, 0},
-	                                        {"FAILED", "failed", true, 0},    {"DROPPED", "dropped", true, 0},
-	                                        {"QUEUED", "queued_bytes", true, 0}, {"FAILING", "failing", false, 0},
-	                                        {"PATH", "path", false, 0},       {"ERROR", "error", false, 0},
+	static const struct column columns[] = {{"NAME", "name", false, 0},
+	                                        {"KIND", "kind", false, 0},
+	                                        {"ON ERROR", "on_error", false, 0},
+	                                        {"TAKEN", "taken", true, 0},
+	                                        {"FAILED", "failed", true, 0},
+	                                        {"DROPPED", "dropped", true, 0},
+	                                        {"QUEUED", "queued_bytes", true, 0},
+	                                        {"FAILING", "failing", false, 0},
+	                                        {"PATH", "path", false, 0},
+	                                        {"ERROR", "error", false, 0},
 	                                        {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);
@@ -212,12 +231,9 @@ int control_print_notifiers(const json_t *answer, FILE *stream)
 
 int control_print_ratchet(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"KIND", "kind", false, 0},
-	                                        {"NAME", "name", false, 0},
-	                                        {"FIRST SECURED", "first", false, 0},
-	                                        {"LAST SECURED", "last", false, 0},
-	                                        {"HOLDS UNTIL", "until", false, 0},
-	                                        {NULL, NULL, false, 0}};
+	static const struct column columns[] = {{"KIND", "kind", false, 0},           {"NAME", "name", false, 0},
+	                                        {"FIRST SECURED", "first", false, 0}, {"LAST SECURED", "last", false, 0},
+	                                        {"HOLDS UNTIL", "until", false, 0},   {NULL, NULL, false, 0}};
 
 	return json_is_array(answer) ? print_table(answer, columns, stream) : control_print_text(answer, stream);
 }
@@ -282,10 +298,9 @@ int control_print_peers(const json_t *answer, FILE *stream)
 	{
 		const char *security = WORDS(target, "security");
 
-		(void)fprintf(stream, "%s %s: %s%s%s\n", WORDS(target, "kind"), WORDS(target, "name"),
-		              WORDS(target, "state"), security[0] != '\0' ? ", security " : "", security);
-		json_array_foreach(json_object_get(target, "addresses"), j, address)
-			put_address(stream, address);
+		(void)fprintf(stream, "%s %s: %s%s%s\n", WORDS(target, "kind"), WORDS(target, "name"), WORDS(target, "state"),
+		              security[0] != '\0' ? ", security " : "", security);
+		json_array_foreach(json_object_get(target, "addresses"), j, address) put_address(stream, address);
 	}
 	return fflush(stream) == 0 ? 0 : -1;
 }
@@ -330,7 +345,9 @@ void control_print_texts(const json_t *texts, FILE *stream)
 
 int control_print_help(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"VERB", "verb", false, 0}, {"WORDS", "words", false, 0}, {"WHAT IT DOES", "help", false, 0},
+	static const struct column columns[] = {{"VERB", "verb", false, 0},
+	                                        {"WORDS", "words", false, 0},
+	                                        {"WHAT IT DOES", "help", false, 0},
 	                                        {NULL, NULL, false, 0}};
 
 	return print_table(answer, columns, stream);

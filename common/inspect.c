@@ -277,7 +277,8 @@ int inspect_find(struct daemon *daemon, const char *digits, uint8_t *id, struct 
 	int result;
 
 	if (strlen(digits) < ID_DIGITS_LEAST)
-		return error_set(error, "%s is too short: give at least %d digits of a connection's id", digits, ID_DIGITS_LEAST);
+		return error_set(error, "%s is too short: give at least %d digits of a connection's id", digits,
+		                 ID_DIGITS_LEAST);
 	found = inspect_connections(daemon, &filter);
 	count = json_array_size(found);
 	if (count == 1)
@@ -308,8 +309,11 @@ static int parse_word(const char *word, struct connection_filter *filter, struct
 {
 	const struct {
 		const char *key, **to;
-	} texts[] = {{"id=", &filter->id},     {"sysid=", &filter->sysid}, {"listener=", &filter->listener},
-	             {"rule=", &filter->rule}, {"to=", &filter->to}};
+	} texts[] = {{"id=", &filter->id},
+	             {"sysid=", &filter->sysid},
+	             {"listener=", &filter->listener},
+	             {"rule=", &filter->rule},
+	             {"to=", &filter->to}};
 	uint64_t most;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -331,19 +335,20 @@ static int parse_word(const char *word, struct connection_filter *filter, struct
 		filter->secured = word[8] == 'y' ? CHOICE_YES : CHOICE_NO;
 		return 0;
 	}
-	return error_set(error,
-	                 "%s is not known: id=, sysid=, listener=, rule=, to=, source=, secured=yes, secured=no or most=", word);
+	return error_set(
+	    error, "%s is not known: id=, sysid=, listener=, rule=, to=, source=, secured=yes, secured=no or most=", word);
 }
 
-int connection_filter_parse(size_t count, char *const *words, struct connection_filter *filter,
-                            struct network *network, struct error *error)
+int connection_filter_parse(size_t count, char *const *words, struct connection_filter *filter, struct network *network,
+                            struct error *error)
 {
 	memset(filter, 0, sizeof(*filter));
 	for (size_t i = 0; i < count; i++)
 		if (parse_word(words[i], filter, network, error) != 0)
 			return -1;
 	if (filter->sysid != NULL && !name_pattern_valid(filter->sysid))
-		return error_set(error, "sysid=%s is no pattern of names: letters, digits, @ # $ . _ - and * or ?", filter->sysid);
+		return error_set(error, "sysid=%s is no pattern of names: letters, digits, @ # $ . _ - and * or ?",
+		                 filter->sysid);
 	return 0;
 }
 
@@ -390,7 +395,8 @@ struct ratchet_walk {
 
 struct ratchet_walk *ratchet_walk_new(struct daemon *daemon)
 {
-	struct ratchet *tables[] = {[RATCHET_CLIENT] = daemon->shared.ratchet, [RATCHET_PEER] = daemon->shared.peer_ratchet};
+	struct ratchet *tables[] = {
+	    [RATCHET_CLIENT] = daemon->shared.ratchet, [RATCHET_PEER] = daemon->shared.peer_ratchet};
 	struct ratchet_walk *walk = calloc(1, sizeof(*walk));
 	struct ratchet_changes changes;
 

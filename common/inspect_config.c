@@ -54,7 +54,8 @@ static json_t *rule_json(const struct config_rule *rule, const struct rulelimit 
 	json_put_number(one, "line", rule->place.line);
 	for (size_t i = 0; i < row_count; i++)
 		if (strcmp(rows[i].section, "rule") == 0)
-			(void)json_object_set_new(is_matching(rows[i].key) ? matches : sets, rows[i].key, setting_json(&rows[i], rule));
+			(void)json_object_set_new(is_matching(rows[i].key) ? matches : sets, rows[i].key,
+			                          setting_json(&rows[i], rule));
 	(void)json_object_set_new(one, "matches", matches);
 	(void)json_object_set_new(one, "sets", sets);
 	if (limit != NULL)

@@ -7,8 +7,10 @@
 #include "session_stages.h"
 
 static const char *const stages[] = {
-    [STAGE_PROXY] = "proxy",     [STAGE_OFFER] = "offer",     [STAGE_HANDSHAKE] = "handshake", [STAGE_INSIDE_OFFER] = "inside-offer",
-    [STAGE_CONFIRM] = "confirm", [STAGE_CONNECT] = "connect", [STAGE_RELAY] = "relay",         [STAGE_LINGER] = "linger",
+    [STAGE_PROXY] = "proxy",         [STAGE_OFFER] = "offer",
+    [STAGE_HANDSHAKE] = "handshake", [STAGE_INSIDE_OFFER] = "inside-offer",
+    [STAGE_CONFIRM] = "confirm",     [STAGE_CONNECT] = "connect",
+    [STAGE_RELAY] = "relay",         [STAGE_LINGER] = "linger",
 };
 
 static void copy(char *to, size_t size, const char *from)

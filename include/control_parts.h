@@ -1,6 +1,6 @@
 /*
- * What control.c (the socket), control_client.c (who asks there) and control_verbs.c (what can be asked) share. Nobody else
- * includes it. Main thread only.
+ * What control.c (the socket), control_client.c (who asks there) and control_verbs.c (what can be asked) share. Nobody
+ * else includes it. Main thread only.
  */
 #ifndef CONTROL_PARTS_H
 #define CONTROL_PARTS_H
@@ -19,8 +19,8 @@ struct control {
 	struct daemon *daemon;
 	struct control_door *door, *prepared; /* owned; NULL: none. The same where the configuration has not changed */
 	bool is_prepared;
-	uint64_t mode; /* of the socket, by what was prepared */
-	bool is_below; /* under chroot */
+	uint64_t mode;                 /* of the socket, by what was prepared */
+	bool is_below;                 /* under chroot */
 	int reserve[CONTROL_RESERVES]; /* descriptors that make room for a client when there are no others */
 	unsigned reserves;
 	struct control_reply *clients;
@@ -48,8 +48,8 @@ struct control_source {
 	void *owner;
 };
 
-/* From inside a verb's `run`, which then returns NULL: the answer is the array that `source` gives. No part is asked for before the
- * client has taken the one before, and the loop has turned in between. */
+/* From inside a verb's `run`, which then returns NULL: the answer is the array that `source` gives. No part is asked
+ * for before the client has taken the one before, and the loop has turned in between. */
 void control_stream(struct control_request *request, const struct control_source *source);
 
 /* As control_send; `text` is JSON, in one line. Takes it over (malloc'ed). */

@@ -1,6 +1,6 @@
 /*
- * Answers of the control socket as tables for people. What strangers said is escaped: only printable ASCII is written. Each
- * takes one answer of its verb; 0, or -1 where the stream fails.
+ * Answers of the control socket as tables for people. What strangers said is escaped: only printable ASCII is written.
+ * Each takes one answer of its verb; 0, or -1 where the stream fails.
  */
 #ifndef CONTROL_PRINT_H
 #define CONTROL_PRINT_H
@@ -18,7 +18,8 @@ int control_print_ratchet(const json_t *answer, FILE *stream);
 
 int control_print_help(const json_t *answer, FILE *stream);
 
-/* The same of one string (without a line feed), and of an array of strings, a line for each; what is none is passed over. */
+/* The same of one string (without a line feed), and of an array of strings, a line for each; what is none is passed
+ * over. */
 void control_print_escaped(const json_t *text, FILE *stream);
 void control_print_texts(const json_t *texts, FILE *stream);
 

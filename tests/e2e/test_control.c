@@ -15,10 +15,10 @@
 #include "../unit/suite.h"
 #include "controlling.h"
 
-#define CONFIG                                                                                                        \
-	"[gateway]\nsysid = HOST1\nworkers = 2\n%s[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                       \
-	"unsecured_connections = allow\nratchet = yes\n[rule narrow]\nsysid = R*\nconnections = 100\naction = accept\n"     \
-	"[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\n" TLS_SECTION                                        \
+#define CONFIG                                                                                                      \
+	"[gateway]\nsysid = HOST1\nworkers = 2\n%s[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                   \
+	"unsecured_connections = allow\nratchet = yes\n[rule narrow]\nsysid = R*\nconnections = 100\naction = accept\n" \
+	"[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\n" TLS_SECTION                                    \
 	"[notifier log]\nkind = log\n[control]\nsocket = %s\n"
 
 static struct gateway gateway;
@@ -60,7 +60,8 @@ START_TEST(each_verb_answers_as_a_table_and_as_json)
 	static const struct {
 		const char *verb, *table, *json;
 	} verbs[] = {
-	    {"status", "ccissl 0.1.0 as HOST1", "{\"program\":\"ccissl\",\"version\":\"0.1.0\",\"sysid\":\"HOST1\",\"pid\":"},
+	    {"status", "ccissl 0.1.0 as HOST1",
+	     "{\"program\":\"ccissl\",\"version\":\"0.1.0\",\"sysid\":\"HOST1\",\"pid\":"},
 	    {"connections", "LISTENER", "\"sysid\":\"R1\""},
 	    {"rules", "narrow (line ", "\"matches\":{\"sysid\":\"R*\"}"},
 	    {"peers", "builtin:echo", "\"kind\":\"service\",\"name\":\"s\""},
@@ -111,11 +112,12 @@ START_TEST(connections_say_how_they_are_secured)
 	ck_assert_ptr_nonnull(strstr(control_out, "\"up\":4,\"down\":4"));
 	ck_assert_ptr_null(strstr(control_out, "SECRET1"));
 	control_expect(&gateway, "--json connections secured=yes", 0, "\"tls_version\":\"1.3\",\"tls_suite\":\"TLS_", NULL);
-	ck_assert_ptr_nonnull(strstr(control_out, "\"tls_alpn\":\"cci-upgrade/1\",\"tls_start\":\"upgrade\",\"confirmed\":true"));
+	ck_assert_ptr_nonnull(
+	    strstr(control_out, "\"tls_alpn\":\"cci-upgrade/1\",\"tls_start\":\"upgrade\",\"confirmed\":true"));
 	ck_assert_ptr_nonnull(strstr(control_out, "\"secured_at\":\"20"));
 	ck_assert_ptr_null(strstr(control_out, "\"R1\""));
-	control_expect(&gateway, "--json connections secured=no source=127.0.0.0/8 listener=l rule=narrow to=s most=1", 0, "\"R1\"",
-	               NULL);
+	control_expect(&gateway, "--json connections secured=no source=127.0.0.0/8 listener=l rule=narrow to=s most=1", 0,
+	               "\"R1\"", NULL);
 	control_expect(&gateway, "--json connections source=10.0.0.0/8", 0, "[]\n", NULL);
 	control_expect(&gateway, "--json connections most=1", 0, NULL, NULL);
 	ck_assert_ptr_null(strstr(control_out, "},{"));
@@ -174,10 +176,12 @@ START_TEST(a_reload_answers_what_is_wrong)
 	/* What waits for a restart is said as well. */
 	gateway_rewrite(&gateway, CONFIG, "maxru = 4096\nratchet_days = 5\n", control_path);
 	control_expect(&gateway, "reload", 0, "in force", NULL);
-	gateway_rewrite(&gateway, "[gateway]\nsysid = HOST1\nworkers = 3\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
-	                          "unsecured_connections = only\n[service s]\naddress = builtin:echo\n[control]\nsocket = %s\n",
+	gateway_rewrite(&gateway,
+	                "[gateway]\nsysid = HOST1\nworkers = 3\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
+	                "unsecured_connections = only\n[service s]\naddress = builtin:echo\n[control]\nsocket = %s\n",
 	                control_path);
-	control_expect(&gateway, "reload", 0, "[gateway] workers: a changed setting takes effect only after a restart", NULL);
+	control_expect(&gateway, "reload", 0, "[gateway] workers: a changed setting takes effect only after a restart",
+	               NULL);
 	control_expect(&gateway, "reload --json", 0, "\"findings\":[\"[gateway] workers", NULL);
 	ck_assert_int_ge(gateway_lines(&gateway, 5, "id=CCI1080I", "request=reload", "uid="), 5);
 	stop();
@@ -292,8 +296,9 @@ START_TEST(errors_name_the_remedy)
 		ck_assert_int_eq(control_command_line("ccissl", "setpriv --reuid 65534 --clear-groups", words), 1);
 		ck_assert_ptr_nonnull(strstr(control_err, "ask as root, or as the user whom the gateway runs as"));
 	}
-	gateway_rewrite(&gateway, "[gateway]\nsysid = HOST1\n[listener l]\naddress = 127.0.0.1:0\nunsecured_connections = only\n"
-	                          "service = s\n[service s]\naddress = builtin:echo\n");
+	gateway_rewrite(&gateway,
+	                "[gateway]\nsysid = HOST1\n[listener l]\naddress = 127.0.0.1:0\nunsecured_connections = only\n"
+	                "service = s\n[service s]\naddress = builtin:echo\n");
 	control_expect(&gateway, "status", 1, NULL, "no socket in [control] of the configuration: set one");
 	stop();
 }
@@ -305,11 +310,11 @@ START_TEST(a_pipe_that_is_closed_is_an_error)
 
 	start();
 	for (int i = 0; i < 2; i++) {
-		(void)snprintf(words, sizeof(words), "%s/ccissl ctl --socket %s %s help >/dev/full 2>%s/err", gateway_build(), control_path,
-		               i == 0 ? "" : "--json", control_folder);
+		(void)snprintf(words, sizeof(words), "%s/ccissl ctl --socket %s %s help >/dev/full 2>%s/err", gateway_build(),
+		               control_path, i == 0 ? "" : "--json", control_folder);
 		ck_assert_int_eq(WEXITSTATUS(system(words)), 1);
-		(void)snprintf(words, sizeof(words), "grep -q 'standard output cannot be written' %s/err && rm %s/err", control_folder,
-		               control_folder);
+		(void)snprintf(words, sizeof(words), "grep -q 'standard output cannot be written' %s/err && rm %s/err",
+		               control_folder, control_folder);
 		ck_assert_int_eq(system(words), 0);
 	}
 	stop();

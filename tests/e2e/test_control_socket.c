@@ -21,9 +21,9 @@
 #include "../unit/suite.h"
 #include "controlling.h"
 
-#define REST                                                                                                          \
-	"sysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                                    \
-	"unsecured_connections = only\n[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\nexchange = 60s\n"      \
+#define REST                                                                                                       \
+	"sysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                               \
+	"unsecured_connections = only\n[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\nexchange = 60s\n" \
 	"[limits]\nconnections = 4000\nconnections_per_source = 4000\n[control]\n%s%s\n%s\n"
 #define CONFIG "[gateway]\n" REST
 
@@ -85,7 +85,8 @@ START_TEST(hostile_requests_get_one_error)
 	start();
 	memset(huge, 'a', sizeof(huge));
 	(void)control_ask(huge, 4096);
-	ck_assert_ptr_nonnull(strstr(control_out, "{\"ok\":false,\"error\":\"the request is too long: at most 4096 bytes\"}"));
+	ck_assert_ptr_nonnull(
+	    strstr(control_out, "{\"ok\":false,\"error\":\"the request is too long: at most 4096 bytes\"}"));
 	for (size_t i = 0; i < sizeof(words) - 2; i++)
 		words[i] = i % 2 == 0 ? 'w' : ' ';
 	words[4000] = '\n';
@@ -319,11 +320,11 @@ START_TEST(what_a_dead_process_left_is_replaced_and_nothing_else)
 	ask("status\n", "\"ok\":true");
 	/* A second gateway there does not start, and takes nothing away. */
 	memset(&second, 0, sizeof(second));
-	(void)snprintf(line, sizeof(line), "timeout 10 %s/ccissl -c %s 2>%s/err; test $? = 1", gateway_build(), gateway.config,
-	               control_folder);
+	(void)snprintf(line, sizeof(line), "timeout 10 %s/ccissl -c %s 2>%s/err; test $? = 1", gateway_build(),
+	               gateway.config, control_folder);
 	ck_assert_int_eq(system(line), 0);
-	(void)snprintf(line, sizeof(line), "grep 'config.ini:.*\\[control\\] socket.*is in use' %s/err >&2 && rm %s/err", control_folder,
-	               control_folder);
+	(void)snprintf(line, sizeof(line), "grep 'config.ini:.*\\[control\\] socket.*is in use' %s/err >&2 && rm %s/err",
+	               control_folder, control_folder);
 	ck_assert_int_eq(system(line), 0);
 	ask("status\n", "\"ok\":true");
 	gateway_stop(&gateway);

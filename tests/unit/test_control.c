@@ -1,4 +1,5 @@
-/* The control socket by itself: framing, answers in parts, who leaves early; filters; the table of verbs; tables for people. */
+/* The control socket by itself: framing, answers in parts, who leaves early; filters; the table of verbs; tables for
+ * people. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -132,9 +133,20 @@ END_TEST
 
 START_TEST(malformed_requests_get_one_error)
 {
-	static const char *const requests[] = {"\n",        " \t\n",       "nothing\n",          "status extra\n", "close\n",
-	                                       "\x01\n",    "stat\x7fus\n", "ratchet lift a b c\n", "\xff\xfe\n",   "ratchet lift\n",
-	                                       "ratchet x\n", "connections id\n", "connections =\n", "trace a b c d\n"};
+	static const char *const requests[] = {"\n",
+	                                       " \t\n",
+	                                       "nothing\n",
+	                                       "status extra\n",
+	                                       "close\n",
+	                                       "\x01\n",
+	                                       "stat\x7fus\n",
+	                                       "ratchet lift a b c\n",
+	                                       "\xff\xfe\n",
+	                                       "ratchet lift\n",
+	                                       "ratchet x\n",
+	                                       "connections id\n",
+	                                       "connections =\n",
+	                                       "trace a b c d\n"};
 	json_t *whole;
 	int fd;
 
@@ -179,7 +191,8 @@ START_TEST(an_answer_in_parts_is_one_array)
 	whole = json_loads(read_answer(fd), 0, NULL);
 	ck_assert(json_is_true(json_object_get(whole, "ok")));
 	ck_assert_uint_eq(json_array_size(json_object_get(whole, "answer")), NAMES + 1);
-	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(whole, "answer"), NAMES), "kind")), "peer");
+	ck_assert_str_eq(
+	    json_string_value(json_object_get(json_array_get(json_object_get(whole, "answer"), NAMES), "kind")), "peer");
 	json_decref(whole);
 	/* Who leaves in the middle of it, or before it, leaves nothing behind. */
 	for (int i = 0; i < 20; i++) {
@@ -277,13 +290,31 @@ END_TEST
 static const struct {
 	const char *word, *error; /* NULL: it is taken */
 } filters[] = {
-    {"id=0123", NULL},        {"sysid=BRANCH*", NULL},  {"sysid=a?c", NULL},     {"listener=l", NULL},
-    {"rule=r", NULL},         {"to=s", NULL},           {"source=10.0.0.0/8", NULL}, {"source=fe80::/10", NULL},
-    {"secured=yes", NULL},    {"secured=no", NULL},     {"most=1", NULL},        {"most=10000000", NULL},
-    {"secured=maybe", "secured=maybe is not known"},    {"secured=", "not known"}, {"most=0", "most: "},
-    {"most=-1", "most: "},    {"most=x", "most: "},     {"source=", ""},         {"source=10.0.0.0/33", ""},
-    {"sysid=", "is no pattern"}, {"sysid=a b", "is no pattern"}, {"colour=red", "colour=red is not known"},
-    {"", "is not known"},     {"id", "is not known"},   {"=", "is not known"},
+    {"id=0123", NULL},
+    {"sysid=BRANCH*", NULL},
+    {"sysid=a?c", NULL},
+    {"listener=l", NULL},
+    {"rule=r", NULL},
+    {"to=s", NULL},
+    {"source=10.0.0.0/8", NULL},
+    {"source=fe80::/10", NULL},
+    {"secured=yes", NULL},
+    {"secured=no", NULL},
+    {"most=1", NULL},
+    {"most=10000000", NULL},
+    {"secured=maybe", "secured=maybe is not known"},
+    {"secured=", "not known"},
+    {"most=0", "most: "},
+    {"most=-1", "most: "},
+    {"most=x", "most: "},
+    {"source=", ""},
+    {"source=10.0.0.0/33", ""},
+    {"sysid=", "is no pattern"},
+    {"sysid=a b", "is no pattern"},
+    {"colour=red", "colour=red is not known"},
+    {"", "is not known"},
+    {"id", "is not known"},
+    {"=", "is not known"},
 };
 
 START_TEST(filters_are_taken_or_named)
@@ -312,7 +343,8 @@ START_TEST(verbs_fit_the_help)
 		ck_assert(verb->programs != 0 && verb->least <= verb->most && verb->run != NULL);
 		ck_assert_msg((verb->most > 0) == (verb->words[0] != '\0'), "%s", verb->name);
 		for (size_t j = 0; j < i; j++)
-			ck_assert_msg(strcmp(control_verbs[j].name, verb->name) != 0 || (control_verbs[j].programs & verb->programs) == 0,
+			ck_assert_msg(strcmp(control_verbs[j].name, verb->name) != 0 ||
+			                  (control_verbs[j].programs & verb->programs) == 0,
 			              "%s stands twice", verb->name);
 		if (verb->programs & PROGRAM_CCISSL)
 			ck_assert_ptr_eq(control_verb_find(verb->name, PROGRAM_CCISSL), verb);
@@ -330,14 +362,24 @@ END_TEST
 START_TEST(answers_are_printed_whatever_they_are)
 {
 	static const char *const answers[] = {
-	    "null", "[]", "{}", "7", "\"a\\u001b[31mb\\u00e9\"", "[null,7,\"x\",{},[]]",
+	    "null",
+	    "[]",
+	    "{}",
+	    "7",
+	    "\"a\\u001b[31mb\\u00e9\"",
+	    "[null,7,\"x\",{},[]]",
 	    "{\"text\":\"a\\nb\\u009b\",\"findings\":[\"c\\u0007\",7,null]}",
 	    "[{\"id\":\"\\u001b]0;x\\u0007\",\"sysid\":[\"\\u202e\",\"b\"],\"up\":-1,\"down\":\"\\r\",\"started\":1.5}]",
-	    "[{\"kind\":\"\\u001bk\",\"name\":\"\\u001bn\",\"state\":\"\\u001bs\",\"security\":\"\\u001b\",\"addresses\":[{\"address\":"
-	    "\"\\u001b\",\"health\":\"\\u0000x\",\"reason\":\"\\u001b\",\"detail\":\"\\u001b\",\"left_out_for_s\":\"\\u001b\"}]}]",
-	    "[{\"name\":\"\\u001b\",\"matches\":{\"\\u001bkey\":\"\\u001b\"},\"sets\":[\"\\u001b\"],\"connections\":\"\\u001b\"}]",
-	    "{\"program\":\"\\u001b\",\"version\":\"\\u001b\",\"sysid\":\"\\u001b\",\"config\":\"\\u001b\",\"listeners\":[{\"name\":"
-	    "\"\\u001b\",\"addresses\":[\"\\u001b\"],\"policy\":\"\\u001b\",\"audit_policy\":\"\\u001b\"}],\"open\":\"\\u001b\"}",
+	    "[{\"kind\":\"\\u001bk\",\"name\":\"\\u001bn\",\"state\":\"\\u001bs\",\"security\":\"\\u001b\",\"addresses\":[{"
+	    "\"address\":"
+	    "\"\\u001b\",\"health\":\"\\u0000x\",\"reason\":\"\\u001b\",\"detail\":\"\\u001b\",\"left_out_for_s\":"
+	    "\"\\u001b\"}]}]",
+	    "[{\"name\":\"\\u001b\",\"matches\":{\"\\u001bkey\":\"\\u001b\"},\"sets\":[\"\\u001b\"],\"connections\":"
+	    "\"\\u001b\"}]",
+	    "{\"program\":\"\\u001b\",\"version\":\"\\u001b\",\"sysid\":\"\\u001b\",\"config\":\"\\u001b\",\"listeners\":[{"
+	    "\"name\":"
+	    "\"\\u001b\",\"addresses\":[\"\\u001b\"],\"policy\":\"\\u001b\",\"audit_policy\":\"\\u001b\"}],\"open\":"
+	    "\"\\u001b\"}",
 	};
 	char *text;
 	size_t size;
@@ -354,7 +396,8 @@ START_TEST(answers_are_printed_whatever_they_are)
 			(void)fclose(stream);
 			for (size_t k = 0; k < size; k++)
 				ck_assert_msg(text[k] == '\n' || (text[k] >= ' ' && text[k] <= '~'), "%s: %02x from %s",
-				              i < control_verb_count ? control_verbs[i].name : "text", (unsigned char)text[k], answers[j]);
+				              i < control_verb_count ? control_verbs[i].name : "text", (unsigned char)text[k],
+				              answers[j]);
 			free(text);
 			json_decref(value);
 		}
@@ -364,7 +407,8 @@ END_TEST
 START_TEST(tables_are_aligned)
 {
 	json_t *value = json_loads("[{\"kind\":\"client\",\"name\":\"A\",\"first\":\"F\"},"
-	                           "{\"kind\":\"peer\",\"name\":\"LONGER\",\"last\":\"L\",\"until\":\"U\"}]", 0, NULL);
+	                           "{\"kind\":\"peer\",\"name\":\"LONGER\",\"last\":\"L\",\"until\":\"U\"}]",
+	                           0, NULL);
 	FILE *stream;
 	char *text;
 	size_t size;

@@ -344,6 +344,93 @@ START_TEST(a_file_that_cannot_be_kept_is_an_error_at_the_start)
 }
 END_TEST
 
+/* By the gateway itself: at once, from the table and from the file. */
+START_TEST(a_name_is_lifted_here_and_in_the_file)
+{
+	struct pair pair, other;
+	struct error error;
+
+	make_pair(&pair);
+	(void)ratchet_add(pair.clients, "BR01");
+	(void)ratchet_add(pair.clients, "BR02");
+	(void)ratchet_add(pair.peers, "BR03");
+	ratchet_keeper_sync(pair.keeper);
+	ck_assert_uint_eq(names_in(pair.path), 3);
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_CLIENT, "br01", &error), 0);
+	ck_assert(!ratchet_holds(pair.clients, "BR01"));
+	ck_assert(ratchet_holds(pair.clients, "BR02"));
+	ck_assert_uint_eq(names_in(pair.path), 2);
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_CLIENT, "BR01", &error), -1);
+	ck_assert_str_eq(error.text, "no client BR01 is held");
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_CLIENT, "BR03", &error), -1);
+	ck_assert_str_eq(error.text, "no client BR03 is held, but a peer of that name: --peer");
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_PEER, "BR03", &error), 0);
+	ck_assert_uint_eq(names_in(pair.path), 1);
+	/* What another process has written is known, and does not come back with the next turn. */
+	other = pair;
+	open_pair(&other);
+	(void)ratchet_add(other.clients, "BR04");
+	ratchet_keeper_sync(other.keeper);
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_CLIENT, "BR04", &error), 0);
+	ratchet_keeper_turn(pair.keeper, 100000);
+	ratchet_keeper_turn(other.keeper, 100000);
+	ck_assert(!ratchet_holds(pair.clients, "BR04"));
+	ck_assert(!ratchet_holds(other.clients, "BR04"));
+	close_pair(&other);
+	/* Secured anew, it is held anew. */
+	ck_assert(ratchet_add(pair.clients, "BR04"));
+	ck_assert(ratchet_holds(pair.clients, "BR04"));
+	remove_pair(&pair);
+}
+END_TEST
+
+/* No file of ours may be longer than this. */
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit limit = {bytes, RLIM_INFINITY};
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+START_TEST(a_lift_that_cannot_be_written_says_so)
+{
+	struct ratchet_keeper_options options = {.path = NULL};
+	struct error error;
+	struct pair pair;
+	bool busy;
+	int lock;
+
+	make_pair(&pair);
+	(void)ratchet_add(pair.clients, "BR01");
+	(void)ratchet_add(pair.clients, "BR02");
+	ratchet_keeper_sync(pair.keeper);
+	lock = ratchet_file_lock(pair.path, &busy, &error);
+	ck_assert_int_ge(lock, 0);
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_CLIENT, "BR01", &error), -1);
+	ck_assert_ptr_nonnull(strstr(error.text, "another process holds its lock"));
+	ck_assert(ratchet_holds(pair.clients, "BR01"));
+	ratchet_file_unlock(lock);
+	limit_files(1);
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_CLIENT, "BR01", &error), -1);
+	ck_assert_ptr_nonnull(strstr(error.text, "BR01 is lifted, but the file holds it still, and a restart will: "));
+	ck_assert(!ratchet_holds(pair.clients, "BR01"));
+	limit_files(RLIM_INFINITY);
+	/* It is tried again. */
+	ratchet_keeper_turn(pair.keeper, 100000);
+	ck_assert_uint_eq(names_in(pair.path), 1);
+	remove_pair(&pair);
+	/* Without a file, memory is all there is. */
+	options.tables[RATCHET_CLIENT] = pair.clients = new_table(4);
+	options.tables[RATCHET_PEER] = pair.peers = new_table(4);
+	pair.keeper = ratchet_keeper_new(&options, &error);
+	(void)ratchet_add(pair.clients, "BR01");
+	ck_assert_int_eq(ratchet_keeper_lift(pair.keeper, RATCHET_CLIENT, "BR01", &error), 0);
+	ck_assert(!ratchet_holds(pair.clients, "BR01"));
+	close_pair(&pair);
+}
+END_TEST
+
 /* Root may do everything, so it becomes somebody else here. */
 START_TEST(permission_is_checked_before_it_is_needed)
 {
@@ -378,6 +465,8 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_full_disk_costs_no_name);
 	tcase_add_test(tests, names_that_are_pushed_out_are_said);
 	tcase_add_test(tests, a_lock_that_is_never_given_back_is_said);
+	tcase_add_test(tests, a_name_is_lifted_here_and_in_the_file);
+	tcase_add_test(tests, a_lift_that_cannot_be_written_says_so);
 	tcase_add_test(tests, permission_is_checked_before_it_is_needed);
 	tcase_add_loop_test(tests, nothing_is_written_through_what_stands_there, 0, 3);
 	tcase_add_loop_test(tests, a_file_that_cannot_be_kept_is_an_error_at_the_start, 0, 3);
