@@ -80,6 +80,12 @@ void control_wait(const struct gateway *gateway, const char *filter, const char 
 	ck_abort_msg("%s is not in: %s", text, control_out);
 }
 
+void control_check_printable(const char *text)
+{
+	for (; *text != '\0'; text++)
+		ck_assert_msg((*text >= ' ' && *text <= '~') || *text == '\n', "a byte %02x", (unsigned char)*text);
+}
+
 int control_connect(void)
 {
 	int fd = peer_connect_unix(control_path);

@@ -30,6 +30,9 @@ void control_expect(const struct gateway *gateway, const char *words, int status
 /* Wait until `connections FILTER` prints a line with this text. Fails the test where it does not come. */
 void control_wait(const struct gateway *gateway, const char *filter, const char *text);
 
+/* Only printable ASCII and line feeds. */
+void control_check_printable(const char *text);
+
 /* Connected to the socket. */
 int control_connect(void);
 

@@ -1,8 +1,6 @@
 /* Scenarios of the command `ctl`: each verb with the real programs, as a table and as JSON. */
 #include <check.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,26 +31,6 @@ static void stop(void)
 {
 	gateway_stop(&gateway);
 	control_remove_folder();
-}
-
-/* Only printable ASCII and line feeds. */
-static void check_printable(const char *text)
-{
-	for (; *text != '\0'; text++)
-		ck_assert_msg((*text >= ' ' && *text <= '~') || *text == '\n', "a byte %02x", (unsigned char)*text);
-}
-
-/* The id in the first line of a JSON array of connections. */
-static void id_of(const char *filter, char id[33])
-{
-	const char *at;
-	char words[128];
-
-	(void)snprintf(words, sizeof(words), "connections %s --json", filter);
-	ck_assert_int_eq(control_run(&gateway, words), 0);
-	at = strstr(control_out, "\"id\":\"");
-	ck_assert_ptr_nonnull(at);
-	(void)snprintf(id, 33, "%.32s", at + 6);
 }
 
 START_TEST(each_verb_answers_as_a_table_and_as_json)
@@ -86,10 +64,10 @@ START_TEST(each_verb_answers_as_a_table_and_as_json)
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		control_expect(&gateway, verbs[i].verb, 0, verbs[i].table, "");
 		ck_assert_str_eq(control_err, "");
-		check_printable(control_out);
+		control_check_printable(control_out);
 		(void)snprintf(words, sizeof(words), "--json %s", verbs[i].verb);
 		control_expect(&gateway, words, 0, verbs[i].json, NULL);
-		check_printable(control_out);
+		control_check_printable(control_out);
 		ck_assert_ptr_eq(strchr(control_out, '\n'), control_out + strlen(control_out) - 1);
 	}
 	control_part(&one);
@@ -140,16 +118,16 @@ START_TEST(what_peers_say_is_escaped)
 	for (size_t i = 0; i < 3; i++)
 		clients[i] = control_client(&gateway, "R1", agents[i], false);
 	ck_assert_int_eq(control_run(&gateway, "connections"), 0);
-	check_printable(control_out);
+	control_check_printable(control_out);
 	ck_assert_int_eq(control_run(&gateway, "connections --json"), 0);
-	check_printable(control_out);
+	control_check_printable(control_out);
 	ck_assert_ptr_nonnull(strstr(control_out, "\\u202Ereversed"));
 	ck_assert_ptr_nonnull(strstr(control_out, "caf\\u00E9"));
 	for (size_t i = 0; i < 3; i++)
 		control_part(&clients[i]);
 	ck_assert_int_eq(gateway_lines(&gateway, 3, "sysid=R1", "id=CCI3000I", NULL), 3);
 	control_expect(&gateway, "report", 0, "R1", NULL);
-	check_printable(control_out);
+	control_check_printable(control_out);
 	stop();
 }
 END_TEST
@@ -321,115 +299,6 @@ START_TEST(a_pipe_that_is_closed_is_an_error)
 }
 END_TEST
 
-/* --- close --- */
-
-/* Close what is in this stage; the closing record says so. */
-static void close_in(const char *stage, int fd)
-{
-	char text[64], id[33], words[64], rest[256];
-	ssize_t got;
-
-	(void)snprintf(text, sizeof(text), " %s ", stage);
-	control_wait(&gateway, "", text);
-	id_of("", id);
-	(void)snprintf(words, sizeof(words), "close %.8s", id);
-	control_expect(&gateway, words, 0, "is closed", NULL);
-	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3053I", id, "reason=operator"), 1);
-	control_expect(&gateway, "--json connections", 0, "[]\n", NULL);
-	/* The client hears of it. */
-	while ((got = read(fd, rest, sizeof(rest))) > 0)
-		;
-	ck_assert_msg(got == 0 || errno == ECONNRESET, "%s: %d", stage, errno);
-	close(fd);
-}
-
-/* A socket whose backlog is full: who connects waits. */
-static int full_listener(int *port, int *fillers)
-{
-	int fd = peer_listen(port);
-
-	ck_assert_int_eq(listen(fd, 0), 0);
-	for (int i = 0; i < 4; i++) {
-		struct sockaddr_in address;
-		socklen_t size = sizeof(address);
-
-		ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		(void)connect(fillers[i], (struct sockaddr *)&address, size);
-	}
-	return fd;
-}
-
-START_TEST(a_connection_is_closed_in_each_stage)
-{
-	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, 2, "S1", NULL), clear_size;
-	int fd, port, fillers[4], listening = full_listener(&port, fillers);
-	uint8_t clear[4096];
-	SSL *ssl;
-
-	control_make_folder();
-	gateway_start(&gateway, "ccissl",
-	              "[gateway]\nsysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
-	              "unsecured_connections = allow\ndirect = yes\n[listener p]\naddress = 127.0.0.1:0\nservice = s\n"
-	              "unsecured_connections = allow\nproxy_from = 127.0.0.1\n[service s]\naddress = 127.0.0.1:%d\n"
-	              "[timeouts]\nconnect = 30s\n" TLS_SECTION "[control]\nsocket = %s\n",
-	              port, control_path);
-	close_in("offer", peer_connect(gateway.ports[0]));
-	close_in("proxy", peer_connect(gateway.ports[1]));
-	fd = peer_connect(gateway.ports[0]);
-	ck_assert_int_gt(peer_exchange(fd, NULL, offer, size, answer), 0);
-	close_in("handshake", fd);
-	fd = peer_connect(gateway.ports[0]);
-	ck_assert_int_gt(peer_exchange(fd, NULL, offer, size, answer), 0);
-	ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"});
-	ck_assert_ptr_nonnull(ssl);
-	close_in("confirm", fd);
-	SSL_free(ssl);
-	fd = peer_connect(gateway.ports[0]);
-	ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci/1", .ca = CERTS "ca.pem"});
-	ck_assert_ptr_nonnull(ssl);
-	close_in("inside-offer", fd);
-	SSL_free(ssl);
-	fd = peer_connect(gateway.ports[0]);
-	clear_size = peer_offer(clear, 1, 0, "C1", NULL);
-	ck_assert(peer_write(fd, NULL, clear, clear_size));
-	close_in("connect", fd);
-	gateway_stop(&gateway);
-	for (int i = 0; i < 4; i++)
-		close(fillers[i]);
-	close(listening);
-	control_remove_folder();
-}
-END_TEST
-
-START_TEST(a_relay_is_closed_in_the_clear_and_in_tls)
-{
-	struct control_client clear, secured;
-	char byte;
-
-	start();
-	clear = control_client(&gateway, "C1", NULL, false);
-	close_in("relay", dup(clear.fd));
-	secured = control_client(&gateway, "S1", NULL, true);
-	control_wait(&gateway, "", " relay ");
-	{
-		char id[33], words[64];
-
-		id_of("sysid=S*", id);
-		(void)snprintf(words, sizeof(words), "close %s", id);
-		control_expect(&gateway, words, 0, id, NULL);
-		/* Never presented as an orderly end. */
-		ck_assert_int_le(SSL_read(secured.ssl, &byte, 1), 0);
-		ck_assert_int_ne(SSL_get_shutdown(secured.ssl) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
-		control_expect(&gateway, words, 1, NULL, "it may have ended");
-	}
-	control_part(&clear);
-	control_part(&secured);
-	stop();
-}
-END_TEST
-
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("control");
@@ -445,8 +314,6 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_drain_ends_the_gateway);
 	tcase_add_test(tests, errors_name_the_remedy);
 	tcase_add_test(tests, a_pipe_that_is_closed_is_an_error);
-	tcase_add_test(tests, a_connection_is_closed_in_each_stage);
-	tcase_add_test(tests, a_relay_is_closed_in_the_clear_and_in_tls);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
