@@ -11,6 +11,7 @@
 #include "trace.h"
 
 #define SLICE_BYTES (64 * 1024)
+#define READERS_MOST (CONTROL_CLIENTS / 2) /* each holds a place at the socket for as long as it likes */
 
 /* --- what is meant --- */
 
@@ -64,6 +65,8 @@ struct reader {
 	char buffer[SLICE_BYTES];
 };
 
+static unsigned reader_count; /* main thread */
+
 static void on_closed(uv_handle_t *handle)
 {
 	free(handle->data);
@@ -71,6 +74,7 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_reader(struct reader *reader)
 {
+	reader_count--;
 	trace_close(reader->trace);
 	reader->trace = NULL;
 	uv_close((uv_handle_t *)&reader->woken, on_closed);
@@ -133,14 +137,21 @@ static void on_line(void *owner)
 
 static json_t *start_reader(struct control_request *request, const struct trace_target *target)
 {
-	struct reader *reader = calloc(1, sizeof(*reader));
+	struct reader *reader;
 	uint8_t id[PARAMS_CONNECTION_SIZE];
 
+	if (reader_count >= READERS_MOST) {
+		(void)error_set(&request->error, "%d traces are followed already: end one of them, or let the log follow: trace %s on",
+		                READERS_MOST, target->words);
+		return NULL;
+	}
+	reader = calloc(1, sizeof(*reader));
 	if (reader == NULL || uv_async_init(&request->daemon->loop, &reader->woken, on_woken) != 0) {
 		free(reader);
 		(void)error_set(&request->error, "not enough memory");
 		return NULL;
 	}
+	reader_count++;
 	reader->woken.data = reader;
 	reader->next = 1;
 	reader->trace = trace_open(target, on_line, reader, &request->error);

@@ -75,20 +75,23 @@ static bool is_ours(const char *host)
 	return address_parse(text, 0, &address, NULL) == 0 && address.kind == ADDRESS_IP && socket_is_local(&address.socket);
 }
 
-struct hosts {
-	unsigned count;
-	bool foreign;
+struct seen {
+	unsigned hosts;
+	bool foreign; /* a host */
+	bool body;    /* announced by any of them: which one counts, others may see differently (request smuggling) */
 };
 
 static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-	struct hosts *hosts = context;
+	struct seen *seen = context;
 
 	(void)kind;
-	if (strcasecmp(key, MHD_HTTP_HEADER_HOST) != 0)
-		return MHD_YES;
-	hosts->count++;
-	hosts->foreign |= value == NULL || !is_ours(value);
+	if (strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0) {
+		seen->hosts++;
+		seen->foreign |= value == NULL || !is_ours(value);
+	}
+	seen->body |= strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0 ||
+	                 (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 && (value == NULL || strcmp(value, "0") != 0));
 	return MHD_YES;
 }
 
@@ -103,13 +106,6 @@ static bool is_cross_site(struct MHD_Connection *connection, const char *path)
 	const char *site = header_of(connection, "Sec-Fetch-Site");
 
 	return site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 && strcmp(path, "/") != 0;
-}
-
-static bool has_body(struct MHD_Connection *connection)
-{
-	const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
-
-	return (length != NULL && strcmp(length, "0") != 0) || header_of(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
 }
 
 /* --- for what --- */
@@ -149,16 +145,16 @@ static void find(struct http *http, const char *path, struct http_reply *reply)
 /* Is something wrong with the request, whatever it asks for? Then the reply says what. */
 static bool is_wrong(const struct http_request *request, struct http_reply *reply)
 {
-	struct hosts hosts = {0};
+	struct seen seen = {0};
 
-	(void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, on_header, &hosts);
-	if (hosts.count > 1 || (hosts.count == 0 && strcmp(request->version, MHD_HTTP_VERSION_1_0) != 0))
+	(void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, on_header, &seen);
+	if (seen.hosts > 1 || (seen.hosts == 0 && strcmp(request->version, MHD_HTTP_VERSION_1_0) != 0))
 		say(reply, MHD_HTTP_BAD_REQUEST, "one Host header is needed\n");
-	else if (hosts.foreign)
+	else if (seen.foreign)
 		say(reply, MHD_HTTP_FORBIDDEN, "this host is asked for by localhost or a loopback address only\n");
 	else if (strcmp(request->method, MHD_HTTP_METHOD_GET) != 0 && strcmp(request->method, MHD_HTTP_METHOD_HEAD) != 0)
 		say(reply, MHD_HTTP_METHOD_NOT_ALLOWED, "nothing can be changed here: GET and HEAD only\n");
-	else if (has_body(request->connection))
+	else if (seen.body)
 		say(reply, MHD_HTTP_BAD_REQUEST, "a request has no body here\n");
 	else if (is_cross_site(request->connection, request->path))
 		say(reply, MHD_HTTP_FORBIDDEN, "not for pages of other sites\n");

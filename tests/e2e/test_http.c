@@ -151,6 +151,7 @@ static const struct wrong {
     {"get /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, 0, NULL},
     {"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\na=b", 400, 0, NULL},
     {"GET /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 0, NULL},
+    {"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 30\r\n\r\nGET / HTTP/1.1\r\nHost: foo\r\n\r\n", 400, 0, NULL},
     {"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404, 0, NULL},
     {"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404, 400, NULL},
     {"GET /page.html HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404, 0, NULL},

@@ -93,6 +93,41 @@ START_TEST(a_trace_in_the_log_shows_both_sides)
 }
 END_TEST
 
+/* A trace keeps its place at the socket for as long as it is followed; the other places stay. */
+START_TEST(traces_leave_room_for_others)
+{
+	static const char request[] = "trace 127.0.0.0/8\n";
+	char answer[512];
+	int fds[20];
+
+	start();
+	for (int i = 0; i < 20; i++) {
+		ssize_t got;
+
+		fds[i] = control_connect();
+		ck_assert(peer_write(fds[i], NULL, request, strlen(request)));
+		got = read(fds[i], answer, sizeof(answer) - 1);
+		ck_assert_int_gt(got, 0);
+		answer[got] = '\0';
+		ck_assert_msg(strstr(answer, i < 8 ? "\"tracing\":" : "8 traces are followed already") != NULL, "%d: %s", i, answer);
+	}
+	say("status", 0, NULL, NULL);
+	say("trace 127.0.0.0/8 on", 0, NULL, NULL);
+	for (int i = 0; i < 20; i++)
+		close(fds[i]);
+	/* Those who go make room. */
+	do
+		say("trace", 0, NULL, NULL);
+	while (strstr(control_out, "reader") != NULL);
+	fds[0] = control_connect();
+	ck_assert(peer_write(fds[0], NULL, request, strlen(request)));
+	ck_assert_int_gt(read(fds[0], answer, sizeof(answer)), 0);
+	ck_assert(strncmp(answer, "{\"ok\":true", 10) == 0);
+	close(fds[0]);
+	stop();
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("operator");
@@ -101,6 +136,7 @@ Suite *module_suite(void)
 	tcase_set_timeout(tests, 30);
 	tcase_add_test(tests, a_disconnected_peer_is_not_used_until_connect);
 	tcase_add_test(tests, a_trace_in_the_log_shows_both_sides);
+	tcase_add_test(tests, traces_leave_room_for_others);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
