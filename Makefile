@@ -59,7 +59,7 @@ E2E_TESTS := exchange rules tls life faults command ratchet peers balance certif
 E2E_TESTS += operator
 E2E_TESTS += control control_close control_socket
 E2E_TESTS += report smf smf_file
-E2E_TESTS += subscribers plugin
+E2E_TESTS += subscribers plugin events
 UNIT_TESTS += metrics history
 E2E_TESTS += http http_life http_events
 
@@ -128,7 +128,7 @@ install: all
 	for page in docs/man/*.[1-9]; do install -m 644 $$page $(SHARE)/man/man$${page##*.} || exit; done
 	install -m 644 etc/completion/ccissl.bash $(SHARE)/bash-completion/completions/ccissl
 	ln -sf ccissl $(SHARE)/bash-completion/completions/ccisslgw
-	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini etc/prometheus/ccissl.rules.yml \
+	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini etc/prometheus/ccissl.rules.yml docs/events.schema.json \
 	    $(SHARE)/doc/ccissl
 	install -m 644 etc/plugin/* $(SHARE)/doc/ccissl/plugin
 	install -m 755 etc/smf-dump $(SHARE)/doc/ccissl
@@ -184,7 +184,7 @@ $(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_c
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto $(if $(findstring e2e_events,$@),-ljansson)
 
 # An office for tests/tools/walkthrough.
 $(BUILD)/tests/office: $(O)/tests/tools/office.o $(O)/tests/e2e/peer.o

@@ -248,6 +248,7 @@ static void start_tls(struct dial *dial, enum tls_start start)
 		fail(dial, REASON_INTERNAL, "no TLS for this peer");
 		return;
 	}
+	dial->options.leg->handshake_at_us = record_now_us();
 	dial->handshake = handshake_start(dial->channel, ssl, &expectation, on_handshake, dial);
 	if (dial->handshake == NULL)
 		fail(dial, REASON_NO_MEMORY, "");
@@ -326,7 +327,7 @@ static bool try_next(struct dial *dial, enum reason reason, const char *detail)
 	free(dial->facts);
 	dial->facts = NULL;
 	dial->result.secured = leg->secured = false;
-	leg->secured_at_us = 0;
+	leg->handshake_at_us = leg->secured_at_us = 0;
 	return true;
 }
 

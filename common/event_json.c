@@ -39,6 +39,18 @@ static void put_peer(json_t *object, const struct cci_event *event)
 	json_put_number(object, "clear_out", event->clear_out);
 }
 
+/* What stands beside the members that events had before. */
+static void put_certificates(json_t *object, const struct cci_event *event)
+{
+	if (event->own_certificate != NULL) {
+		put_text(object, "own_subject", event->own_certificate->subject);
+		put_text(object, "own_serial", event->own_certificate->serial);
+		put_text(object, "own_not_after", event->own_certificate->not_after);
+	}
+	if (event->peer_certificate != NULL)
+		put_text(object, "peer_issuer", event->peer_certificate->issuer);
+}
+
 static void put_tls(json_t *object, const struct cci_event *event)
 {
 	if (event->tls_version == NULL)
@@ -51,6 +63,7 @@ static void put_tls(json_t *object, const struct cci_event *event)
 	put_text(object, "tls_start", event->tls_start);
 	json_put_bool(object, "tls_resumed", event->tls_resumed != 0);
 	put_text(object, "verify", event->verify);
+	put_certificates(object, event);
 	put_text(object, "peer_subject", event->peer_subject);
 	put_text(object, "peer_names", event->peer_names);
 	put_text(object, "peer_serial", event->peer_serial);
@@ -68,6 +81,10 @@ static void put_end(json_t *object, const struct cci_event *event)
 	json_put_number(object, "bytes_in", event->bytes_in);
 	json_put_number(object, "bytes_out", event->bytes_out);
 	json_put_number(object, "duration_us", event->duration_us);
+	if (event->segments_in != 0 || event->segments_out != 0) {
+		json_put_number(object, "segments_in", event->segments_in);
+		json_put_number(object, "segments_out", event->segments_out);
+	}
 	json_put_bool(object, "truncated", event->truncated != 0);
 }
 

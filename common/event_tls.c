@@ -15,13 +15,13 @@ struct word {
 };
 
 static const struct word keys[] = {
-    {NID_rsaEncryption, "RSA"}, {NID_rsassaPss, "RSA-PSS"}, {NID_dsa, "DSA"},    {NID_X9_62_id_ecPublicKey, "EC"},
+    {NID_rsaEncryption, "RSA"}, {NID_rsassaPss, "RSA-PSS"}, {NID_dsa, "DSA"},  {NID_X9_62_id_ecPublicKey, "EC"},
     {NID_ED25519, "ED25519"},   {NID_ED448, "ED448"},       {NID_undef, NULL},
 };
 
 /* The digest of PSS stands in the parameters: X509_get_signature_info knows them. */
 static const struct word signatures[] = {
-    {NID_rsaEncryption, "RSA"}, {NID_rsassaPss, "RSA-PSS"}, {NID_dsa, "DSA"},    {NID_X9_62_id_ecPublicKey, "ECDSA"},
+    {NID_rsaEncryption, "RSA"}, {NID_rsassaPss, "RSA-PSS"}, {NID_dsa, "DSA"},  {NID_X9_62_id_ecPublicKey, "ECDSA"},
     {NID_ED25519, "ED25519"},   {NID_ED448, "ED448"},       {NID_undef, NULL},
 };
 
@@ -65,7 +65,7 @@ static void fill_certificate(struct event_certificate *to, X509 *certificate)
 }
 
 /* Of what a client has, it may have been asked for nothing. */
-static X509 *own_certificate(SSL *ssl)
+X509 *event_tls_own(SSL *ssl)
 {
 	int nid = NID_undef;
 
@@ -93,7 +93,7 @@ static void fill_numbers(struct cci_event *event, SSL *ssl)
 
 void event_tls_fill(struct cci_event *event, SSL *ssl, struct event_tls *texts)
 {
-	X509 *own = own_certificate(ssl), *peer = SSL_get0_peer_certificate(ssl);
+	X509 *own = event_tls_own(ssl), *peer = SSL_get0_peer_certificate(ssl);
 
 	fill_numbers(event, ssl);
 	if (own != NULL) {

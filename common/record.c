@@ -114,20 +114,22 @@ enum trace_side leg_side(const struct leg *leg)
 
 static void trace_facts(const struct leg *leg, const struct tls_facts *facts)
 {
-	trace_say(leg->trace, leg_side(leg), "handshake done",
-	          "TLS %s %s group=%s alpn=%s %s certificate: %s%s%s", facts->version, facts->suite, facts->group,
-	          facts->alpn[0] != '\0' ? facts->alpn : "none", facts->resumed ? "resumed" : "full",
-	          facts->has_peer ? facts->subject : "none shown", facts->has_peer ? ", verified: " : "",
-	          facts->has_peer ? facts->verify : "");
+	trace_say(leg->trace, leg_side(leg), "handshake done", "TLS %s %s group=%s alpn=%s %s certificate: %s%s%s",
+	          facts->version, facts->suite, facts->group, facts->alpn[0] != '\0' ? facts->alpn : "none",
+	          facts->resumed ? "resumed" : "full", facts->has_peer ? facts->subject : "none shown",
+	          facts->has_peer ? ", verified: " : "", facts->has_peer ? facts->verify : "");
 }
 
 /* What the notifiers are about to be told, and what came of telling them. */
 static void trace_told(const struct leg *leg, enum cci_event_type type, const struct leg_news *news, enum reason reason)
 {
 	static const char *const words[] = {
-	    [CCI_HANDSHAKE_STARTING] = "handshake starts after clear bytes", [CCI_HANDSHAKE_DONE] = "handshake done",
-	    [CCI_HANDSHAKE_FAILED] = "handshake failed",                     [CCI_UNSECURED] = "goes on unsecured",
-	    [CCI_REFUSED] = "refused",                                       [CCI_CLOSED] = "closed",
+	    [CCI_HANDSHAKE_STARTING] = "handshake starts after clear bytes",
+	    [CCI_HANDSHAKE_DONE] = "handshake done",
+	    [CCI_HANDSHAKE_FAILED] = "handshake failed",
+	    [CCI_UNSECURED] = "goes on unsecured",
+	    [CCI_REFUSED] = "refused",
+	    [CCI_CLOSED] = "closed",
 	    [CCI_RECORD] = "the record",
 	};
 
@@ -228,12 +230,21 @@ static void put_utc(struct logline *line, const char *prefix, const char *key, u
 static void put_security(struct logline *line, const struct leg *leg, const char *prefix)
 {
 	struct tls_facts facts;
+	const X509 *own;
+	char serial[sizeof(facts.serial)];
 
+	if (leg->handshake_at_us != 0)
+		put_utc(line, prefix, "handshake_at", leg->handshake_at_us);
 	put_key(line, prefix, "secured", yes_no(leg->secured));
 	if (!leg->secured || leg->channel == NULL || channel_ssl(leg->channel) == NULL)
 		return;
 	tls_facts_of(channel_ssl(leg->channel), &facts);
 	put_utc(line, prefix, "secured_at", leg->secured_at_us);
+	own = event_tls_own(channel_ssl(leg->channel));
+	if (own != NULL) {
+		tls_serial_of(own, serial);
+		put_key(line, prefix, "own_serial", serial);
+	}
 	put_key(line, prefix, "tls_version", facts.version);
 	put_key(line, prefix, "tls_suite", facts.suite);
 	put_key(line, prefix, "tls_group", facts.group);
@@ -283,6 +294,25 @@ static void put_front(struct logline *line, const struct record *record)
 	put_security(line, leg, "");
 }
 
+static void put_number(struct logline *line, const char *prefix, const char *key, uint64_t number)
+{
+	char whole[48];
+
+	(void)snprintf(whole, sizeof(whole), "%s%s", prefix, key);
+	log_number(line, whole, number);
+}
+
+static void put_stages(struct logline *line, const struct leg *leg, const char *prefix)
+{
+	uint64_t clear_in, clear_out;
+
+	leg_clear_bytes(leg, &clear_in, &clear_out);
+	put_number(line, prefix, "clear_in", clear_in);
+	put_number(line, prefix, "clear_out", clear_out);
+	put_number(line, prefix, "exchange_us", leg->exchange_us);
+	put_number(line, prefix, "handshake_us", leg->handshake_us);
+}
+
 static void put_back(struct logline *line, const struct record *record)
 {
 	const struct leg *leg = &record->back;
@@ -300,20 +330,15 @@ static void put_back(struct logline *line, const struct record *record)
 	if (leg->has_peer_connection)
 		log_hex(line, "to_conn", leg->peer_connection, sizeof(leg->peer_connection));
 	put_security(line, leg, "to_");
+	put_stages(line, leg, "to_");
 }
 
 static void put_times(struct logline *line, const struct record *record)
 {
-	uint64_t clear_in, clear_out;
-
-	leg_clear_bytes(&record->front, &clear_in, &clear_out);
-	log_number(line, "clear_in", clear_in);
-	log_number(line, "clear_out", clear_out);
+	put_stages(line, &record->front, "");
 	log_number(line, "up", record->up);
 	log_number(line, "down", record->down);
 	put_utc(line, "", "started", record->started_us);
-	log_number(line, "exchange_us", record->front.exchange_us);
-	log_number(line, "handshake_us", record->front.handshake_us);
 	log_number(line, "connect_us", record->connect_us);
 	log_number(line, "duration_us", record->duration_us);
 }

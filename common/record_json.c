@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "event_tls.h"
 #include "jsontext.h"
 #include "tlsverdict.h"
 
@@ -22,9 +23,14 @@ static const char *key_of(const char *prefix, const char *key, char buffer[48])
 
 static void put_tls(json_t *object, const struct leg *leg, const char *prefix)
 {
+	const X509 *own = event_tls_own(channel_ssl(leg->channel));
 	struct tls_facts facts;
-	char key[48];
+	char key[48], serial[sizeof(facts.serial)];
 
+	if (own != NULL) {
+		tls_serial_of(own, serial);
+		put_text(object, key_of(prefix, "own_serial", key), serial);
+	}
 	tls_facts_of(channel_ssl(leg->channel), &facts);
 	json_put_utc(object, key_of(prefix, "secured_at", key), leg->secured_at_us);
 	put_text(object, key_of(prefix, "tls_version", key), facts.version);
@@ -47,6 +53,7 @@ static void put_security(json_t *object, const struct leg *leg, const char *pref
 {
 	char key[48];
 
+	json_put_utc(object, key_of(prefix, "handshake_at", key), leg->handshake_at_us);
 	json_put_bool(object, key_of(prefix, "secured", key), leg->secured);
 	if (leg->secured && leg->channel != NULL && channel_ssl(leg->channel) != NULL)
 		put_tls(object, leg, prefix);
@@ -93,6 +100,18 @@ static void put_front(json_t *object, const struct record *record)
 	put_security(object, leg, "");
 }
 
+static void put_stages(json_t *object, const struct leg *leg, const char *prefix)
+{
+	uint64_t clear_in, clear_out;
+	char key[48];
+
+	leg_clear_bytes(leg, &clear_in, &clear_out);
+	json_put_number(object, key_of(prefix, "clear_in", key), clear_in);
+	json_put_number(object, key_of(prefix, "clear_out", key), clear_out);
+	json_put_number(object, key_of(prefix, "exchange_us", key), leg->exchange_us);
+	json_put_number(object, key_of(prefix, "handshake_us", key), leg->handshake_us);
+}
+
 static void put_back(json_t *object, const struct record *record)
 {
 	const struct leg *leg = &record->back;
@@ -110,20 +129,15 @@ static void put_back(json_t *object, const struct record *record)
 	if (leg->has_peer_connection)
 		json_put_hex(object, "to_conn", leg->peer_connection, sizeof(leg->peer_connection));
 	put_security(object, leg, "to_");
+	put_stages(object, leg, "to_");
 }
 
 static void put_numbers(json_t *object, const struct record *record)
 {
-	uint64_t clear_in, clear_out;
-
-	leg_clear_bytes(&record->front, &clear_in, &clear_out);
-	json_put_number(object, "clear_in", clear_in);
-	json_put_number(object, "clear_out", clear_out);
+	put_stages(object, &record->front, "");
 	json_put_number(object, "up", record->up);
 	json_put_number(object, "down", record->down);
 	json_put_utc(object, "started", record->started_us);
-	json_put_number(object, "exchange_us", record->front.exchange_us);
-	json_put_number(object, "handshake_us", record->front.handshake_us);
 	json_put_number(object, "connect_us", record->connect_us);
 	json_put_number(object, "duration_us", record->duration_us);
 }

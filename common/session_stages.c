@@ -298,6 +298,7 @@ static void start_tls(struct session *session, enum tls_start start)
 	TRACE(&session->trace, TRACE_FRONT, "handshake starts", "%s",
 	      start == TLS_START_DIRECT ? "TLS from the first byte" : "after a clear exchange");
 	session_enter(session, STAGE_HANDSHAKE, session_timeouts(session).handshake_ms);
+	session->record.front.handshake_at_us = record_now_us();
 	session->handshake = handshake_start(session->front, ssl, &expectation, on_handshake, session);
 	if (session->handshake == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the handshake");

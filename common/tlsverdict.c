@@ -39,7 +39,8 @@ static bool name_holds(SSL *ssl, X509 *certificate)
 	const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
 	char *ip = X509_VERIFY_PARAM_get1_ip_asc(param);
 	unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
-	bool holds = (host != NULL || ip != NULL) && (host == NULL || X509_check_host(certificate, host, 0, flags, NULL) == 1) &&
+	bool holds = (host != NULL || ip != NULL) &&
+	             (host == NULL || X509_check_host(certificate, host, 0, flags, NULL) == 1) &&
 	             (ip == NULL || X509_check_ip_asc(certificate, ip, 0) == 1);
 
 	OPENSSL_free(ip);
@@ -149,7 +150,8 @@ void tls_identity_of(SSL *ssl, struct identity *identity)
 	int there;
 
 	memset(identity, 0, sizeof(*identity));
-	if (certificate == NULL || SSL_get_verify_result(ssl) != X509_V_OK || (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0)
+	if (certificate == NULL || SSL_get_verify_result(ssl) != X509_V_OK ||
+	    (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0)
 		return;
 	identity->verified = true;
 	names = X509_get_ext_d2i(certificate, NID_subject_alt_name, &there, NULL);
@@ -213,8 +215,7 @@ void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, str
 		break;
 	case SSL_R_CALLBACK_FAILED:
 		/* Only the callback that requires ALPN can fail. */
-		refuse(verdict,
-		       expectation->start == TLS_START_DIRECT ? REASON_ALPN_MISMATCH : REASON_CONFIRM_MISSING,
+		refuse(verdict, expectation->start == TLS_START_DIRECT ? REASON_ALPN_MISMATCH : REASON_CONFIRM_MISSING,
 		       "the ClientHello has no ALPN");
 		break;
 	default:
@@ -272,13 +273,13 @@ static void put_subject(const X509 *certificate, char *buffer, size_t size)
 	BIO_free(memory);
 }
 
-static void put_serial(const X509 *certificate, char *buffer, size_t size)
+void tls_serial_of(const X509 *certificate, char serial[64])
 {
-	const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
+	const ASN1_INTEGER *number = X509_get0_serialNumber(certificate);
 	struct text text;
 
-	text_init(&text, buffer, size);
-	text_put_hex(&text, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
+	text_init(&text, serial, 64);
+	text_put_hex(&text, ASN1_STRING_get0_data(number), (size_t)ASN1_STRING_length(number));
 }
 
 void tls_certificate_of(const X509 *certificate, struct tls_certificate *facts)
@@ -289,7 +290,7 @@ void tls_certificate_of(const X509 *certificate, struct tls_certificate *facts)
 	memset(facts, 0, sizeof(*facts));
 	put_subject(certificate, facts->subject, sizeof(facts->subject));
 	put_names(certificate, facts->names, sizeof(facts->names));
-	put_serial(certificate, facts->serial, sizeof(facts->serial));
+	tls_serial_of(certificate, facts->serial);
 	if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &utc) == 1)
 		(void)strftime(facts->not_after, sizeof(facts->not_after), "%Y-%m-%dT%H:%M:%SZ", &utc);
 	if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1)

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #include "address.h"
-#include "channel.h"
 #include "cci/notifier.h"
+#include "channel.h"
 #include "compiler.h"
 #include "notifier.h"
 #include "params.h"
@@ -23,24 +23,25 @@
 /* One descriptor of a session. Borrowed pointers live as long as the snapshot of the session. */
 struct leg {
 	enum cci_role role;
-	struct channel *channel;     /* borrowed; NULL before and after */
+	struct channel *channel;            /* borrowed; NULL before and after */
 	union socket_address remote, local; /* or what a PROXY header said that they are */
-	union socket_address *via;   /* owned: the balancer that sent the header; NULL: none */
-	const char *gateway;         /* our CCI name; borrowed */
-	const char *listener;        /* or the name of the peer; borrowed; never NULL once set up */
-	const char *rule;            /* borrowed; NULL: the listener's own setting */
-	const char *policy;          /* borrowed word; the policy, or (connecting) the security offered */
-	const uint8_t *connection;   /* PARAMS_CONNECTION_SIZE bytes, the session's id; borrowed */
-	char sysid[NAME_MAX_CHARS + 1]; /* the peer's */
+	union socket_address *via;          /* owned: the balancer that sent the header; NULL: none */
+	const char *gateway;                /* our CCI name; borrowed */
+	const char *listener;               /* or the name of the peer; borrowed; never NULL once set up */
+	const char *rule;                   /* borrowed; NULL: the listener's own setting */
+	const char *policy;                 /* borrowed word; the policy, or (connecting) the security offered */
+	const uint8_t *connection;          /* PARAMS_CONNECTION_SIZE bytes, the session's id; borrowed */
+	char sysid[NAME_MAX_CHARS + 1];     /* the peer's */
 	char target[NAME_MAX_CHARS + 1];
-	char *agent;                 /* owned; NULL: not said */
+	char *agent; /* owned; NULL: not said */
 	bool secured, direct, confirmed;
 	bool has_peer_connection;
 	uint8_t peer_connection[PARAMS_CONNECTION_SIZE]; /* the id that the peer records it under */
-	uint64_t started_us;         /* of the session; UTC since 1970 */
-	uint64_t exchange_us, handshake_us; /* how long these stages took */
-	uint64_t secured_at_us;             /* UTC since 1970; 0: never */
-	const struct trace_subject *trace;  /* borrowed, for traces of the session; NULL: nobody can trace it */
+	uint64_t started_us;                             /* of the session; UTC since 1970 */
+	uint64_t exchange_us, handshake_us;              /* how long these stages took */
+	uint64_t handshake_at_us;                        /* when the handshake started; UTC since 1970; 0: never */
+	uint64_t secured_at_us;                          /* when it was done; the same */
+	const struct trace_subject *trace; /* borrowed, for traces of the session; NULL: nobody can trace it */
 };
 
 /* Which side of the session it is. */
@@ -76,28 +77,28 @@ enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cc
                      const struct leg_news *news) MUST_CHECK;
 
 struct record {
-	struct leg front;            /* who connected to us */
-	struct leg back;             /* service or peer; back.listener NULL: none was connected */
+	struct leg front; /* who connected to us */
+	struct leg back;  /* service or peer; back.listener NULL: none was connected */
 	uint8_t connection[PARAMS_CONNECTION_SIZE];
-	const char *asked;           /* borrowed word: the security offered; "raw" without an exchange, "tls" before one */
-	const char *outcome;         /* borrowed word: clear, tls, inside, refuse; NULL: never decided */
-	const char *audit;           /* borrowed word: the policy on trial; NULL: none */
-	const char *audit_outcome;   /* borrowed word: what it would have done */
-	enum reason audit_reason;    /* why it would have refused */
-	const char *never;           /* borrowed word: what the policy `never` would have done; NULL: never decided */
-	enum reason never_reason;    /* why it would have refused */
-	bool relayed;                /* both sides had agreed: it came to a relay */
-	bool ratcheted;              /* the name is held now: it may not come back in the clear */
-	const char *service;         /* borrowed: the name of the service or peer; NULL: none */
-	const char *service_kind;    /* "service", "peer", "ping" */
+	const char *asked;         /* borrowed word: the security offered; "raw" without an exchange, "tls" before one */
+	const char *outcome;       /* borrowed word: clear, tls, inside, refuse; NULL: never decided */
+	const char *audit;         /* borrowed word: the policy on trial; NULL: none */
+	const char *audit_outcome; /* borrowed word: what it would have done */
+	enum reason audit_reason;  /* why it would have refused */
+	const char *never;         /* borrowed word: what the policy `never` would have done; NULL: never decided */
+	enum reason never_reason;  /* why it would have refused */
+	bool relayed;              /* both sides had agreed: it came to a relay */
+	bool ratcheted;            /* the name is held now: it may not come back in the clear */
+	const char *service;       /* borrowed: the name of the service or peer; NULL: none */
+	const char *service_kind;  /* "service", "peer", "ping" */
 	unsigned rule_line;
-	enum reason reason;          /* the first reason to end */
+	enum reason reason; /* the first reason to end */
 	bool reason_at_back;
-	uint16_t refuse_code;        /* sent, or (connecting) received */
-	const char *detail;          /* words to the reason; borrowed until the record is written; NULL: none */
-	const char *peer_text;       /* the same of a REFUSE from onward: unauthenticated unless back.secured */
-	uint64_t up, down;           /* bytes relayed */
-	uint64_t started_us;         /* UTC since 1970 */
+	uint16_t refuse_code;  /* sent, or (connecting) received */
+	const char *detail;    /* words to the reason; borrowed until the record is written; NULL: none */
+	const char *peer_text; /* the same of a REFUSE from onward: unauthenticated unless back.secured */
+	uint64_t up, down;     /* bytes relayed */
+	uint64_t started_us;   /* UTC since 1970 */
 	uint64_t duration_us, connect_us;
 };
 
