@@ -354,18 +354,28 @@ static pid_t asked_pid(void)
 	return atoi(strstr(control_out, "\"pid\":") + 6);
 }
 
+/* Its children are ours then, and so is the one that is stopped at the end. */
+static void ends_in_order(pid_t pid)
+{
+	int status = -1;
+
+	for (int i = 0; i < 1000 && waitpid(pid, &status, WNOHANG) != pid; i++)
+		usleep(10000);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+}
+
 START_TEST(the_new_process_of_an_upgrade_serves_the_socket)
 {
 	struct control_client client;
-	pid_t old;
-	int status = -1;
+	pid_t old[2];
+	int status;
 
 	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	start();
 	client = control_client(&gateway, "OLD1", NULL, false);
 	ck_assert_int_eq(asked_pid(), gateway.pid);
-	old = gateway.pid;
 	for (int number = 1; number <= 2; number++) {
+		old[number - 1] = gateway.pid;
 		ck_assert_int_eq(kill(gateway.pid, SIGUSR2), 0);
 		/* Somebody answers all the time. */
 		while (gateway_lines(&gateway, 0, "id=CCI1061I", NULL, NULL) < number)
@@ -375,14 +385,11 @@ START_TEST(the_new_process_of_an_upgrade_serves_the_socket)
 		check_mode(control_path, 0600);
 	}
 	/* The first lives on with its connection, and leaves the file alone when it ends. */
-	ck_assert_int_eq(waitpid(old, &status, WNOHANG), 0);
+	ck_assert_int_eq(waitpid(old[0], &status, WNOHANG), 0);
 	control_part(&client);
-	for (int i = 0; i < 500 && waitpid(old, &status, WNOHANG) == 0; i++)
-		usleep(10000);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+	ends_in_order(old[0]);
+	ends_in_order(old[1]);
 	ck_assert_int_eq(asked_pid(), gateway.pid);
-	while (waitpid(-1, &status, WNOHANG) > 0)
-		;
 	stop();
 }
 END_TEST
