@@ -131,6 +131,7 @@ install: all
 	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini etc/prometheus/ccissl.rules.yml docs/events.schema.json \
 	    $(SHARE)/doc/ccissl
 	install -m 644 etc/plugin/* $(SHARE)/doc/ccissl/plugin
+	install -m 644 etc/logrotate/ccissl $(SHARE)/doc/ccissl/ccissl.logrotate
 	install -m 755 etc/smf-dump $(SHARE)/doc/ccissl
 
 format:
