@@ -52,23 +52,37 @@ static void keep_reserves(struct control *control)
 	}
 }
 
+/* Why nobody can be taken, whom only more descriptors help: a line a minute. */
+static void say_failed(struct control *control, int number)
+{
+	if (complaint_due(&control->complaint, uv_now(&control->daemon->loop)) > 0)
+		log_say(MESSAGE_CONTROL_FAILED, "%s", strerrordesc_np(number));
+}
+
+static bool is_trouble(int number)
+{
+	return number != EAGAIN && number != ECONNABORTED && number != EINTR;
+}
+
 /* Who finds no room waits in the backlog. */
 static void on_waiting(uv_poll_t *poll, int status, int events)
 {
 	struct control_door *door = poll->data;
 	struct control *control = door->control;
-	int fd = 0;
+	int fd = 0, number = 0;
 
 	(void)status;
 	(void)events;
 	while (fd >= 0 && control->count < CONTROL_CLIENTS) {
 		fd = accept_one(control);
+		number = errno;
 		if (fd >= 0)
 			control_serve(control, fd);
 	}
-	/* Until a client leaves, or a second has passed. */
-	if (control->count >= CONTROL_CLIENTS || (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR))
-		(void)uv_poll_stop(poll);
+	if (fd >= 0 || is_trouble(number))
+		(void)uv_poll_stop(poll); /* until a client leaves, or a second has passed */
+	if (fd < 0 && is_trouble(number))
+		say_failed(control, number);
 }
 
 static void watch(struct control *control)

@@ -16,7 +16,7 @@
 
 #define EXIT_USAGE 2
 #define USAGE_WIDTH 23
-#define SILENCE_S 120 /* an answer that does not come */
+#define SILENCE_S 120 /* for the first line of an answer */
 
 struct request {
 	const char *name; /* of the program */
@@ -170,6 +170,14 @@ static int take_line(const struct request *request, const char *line)
 	return status;
 }
 
+/* How long to wait for what comes next; 0: for ever. */
+static void set_silence(int fd, time_t silence_s)
+{
+	const struct timeval silence = {.tv_sec = silence_s};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
+}
+
 static int take_answers(const struct request *request, int fd)
 {
 	FILE *stream = fdopen(fd, "r");
@@ -182,7 +190,9 @@ static int take_answers(const struct request *request, int fd)
 		return failed(request, "not enough memory");
 	}
 	while (status == EXIT_SUCCESS && getline(&line, &size, stream) > 0) {
-		lines++;
+		/* What goes on, a trace, may be silent for as long as it likes. */
+		if (lines++ == 0)
+			set_silence(fd, 0);
 		status = take_line(request, line);
 	}
 	if (lines == 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -200,7 +210,7 @@ static int ask(const struct request *request, const char *path)
 
 	if (fd < 0)
 		return say_unreachable(request, path);
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = SILENCE_S}, sizeof(struct timeval));
+	set_silence(fd, SILENCE_S);
 	if (send_request(fd, request) != 0) {
 		close(fd);
 		return failed(request, "the request cannot be sent: it is too long, or the gateway is gone");

@@ -54,6 +54,14 @@ static int parse_target(struct control_request *request, const char *word, struc
 	return 0;
 }
 
+/* One that ended before its trace began would be waited for in vain. */
+static bool has_ended(struct control_request *request, const struct trace_target *target)
+{
+	uint8_t id[PARAMS_CONNECTION_SIZE];
+
+	return target->kind == TRACE_ID && inspect_find(request->daemon, target->words, id, &request->error) != 0;
+}
+
 /* --- an answer that goes on --- */
 
 /* One that is read. Its memory goes when its handle is closed. */
@@ -138,7 +146,6 @@ static void on_line(void *owner)
 static json_t *start_reader(struct control_request *request, const struct trace_target *target)
 {
 	struct reader *reader;
-	uint8_t id[PARAMS_CONNECTION_SIZE];
 
 	if (reader_count >= READERS_MOST) {
 		(void)error_set(&request->error, "%d traces are followed already: end one of them, or let the log follow: trace %s on",
@@ -155,10 +162,7 @@ static json_t *start_reader(struct control_request *request, const struct trace_
 	reader->woken.data = reader;
 	reader->next = 1;
 	reader->trace = trace_open(target, on_line, reader, &request->error);
-	/* It may have ended before its trace began, and would be waited for in vain. */
-	if (reader->trace == NULL ||
-	    (target->kind == TRACE_ID && !trace_over(reader->trace) &&
-	     inspect_find(request->daemon, target->words, id, &request->error) != 0)) {
+	if (reader->trace == NULL || (!trace_over(reader->trace) && has_ended(request, target))) {
 		close_reader(reader);
 		return NULL;
 	}
@@ -181,6 +185,17 @@ static json_t *say(const char *before, const char *words, const char *after)
 	return answer;
 }
 
+static json_t *start_log(struct control_request *request, const struct trace_target *target)
+{
+	if (trace_log_on(target, &request->error) != 0)
+		return NULL;
+	if (!has_ended(request, target))
+		return say("the log gets the trace of ", target->words,
+		           target->kind == TRACE_ID ? " until it ends" : " until it is switched off");
+	(void)!trace_log_off(target->words);
+	return NULL;
+}
+
 static json_t *switch_log(struct control_request *request, const char *word, bool on)
 {
 	struct trace_target target;
@@ -191,10 +206,9 @@ static json_t *switch_log(struct control_request *request, const char *word, boo
 		return NULL;
 	if (!on && trace_log_off(target.words))
 		return say("the log gets no more of ", target.words, "");
-	if (!on)
-		(void)error_set(&request->error, "%s is not traced into the log; trace alone lists what is", target.words);
-	else if (trace_log_on(&target, &request->error) == 0)
-		return say("the log gets the trace of ", target.words, target.kind == TRACE_ID ? " until it ends" : " until it is switched off");
+	if (on)
+		return start_log(request, &target);
+	(void)error_set(&request->error, "%s is not traced into the log; trace alone lists what is", target.words);
 	return NULL;
 }
 

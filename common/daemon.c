@@ -134,6 +134,7 @@ static void on_second(uv_timer_t *timer)
 	notifiers_reap();
 	http_tick(daemon->http);
 	control_tick(daemon->control);
+	log_flush();
 }
 
 /* --- the start --- */

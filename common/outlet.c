@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "log.h"
 #include "thread.h"
 
 #define SECOND_MS 1000
@@ -124,6 +125,8 @@ static void *run(void *argument)
 		if (outlet->options.turn != NULL)
 			outlet->options.turn(outlet->options.owner);
 		items = write_items(outlet, items);
+		/* What the owner has said: lines are gathered by thread, and nobody else has this one's. */
+		log_flush();
 		(void)pthread_mutex_lock(&outlet->lock);
 		put_back(outlet, items);
 		if (outlet->ending && outlet->failing && !is_over(outlet))

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <uv.h>
 
+#include "complaint.h"
 #include "control.h"
 
 #define CONTROL_RESERVES 4
@@ -23,6 +24,7 @@ struct control {
 	bool is_below;                 /* under chroot */
 	int reserve[CONTROL_RESERVES]; /* descriptors that make room for a client when there are no others */
 	unsigned reserves;
+	struct complaint complaint; /* nobody can be taken */
 	struct control_reply *clients;
 	size_t count;
 };

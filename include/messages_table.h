@@ -45,7 +45,7 @@
 	MESSAGE(UPGRADE_DONE, "CCI1061I", LEVEL_INFO, "upgrade: the new process has taken over", "None. This one ends with its last connection, or after drain in [timeouts].") \
 	MESSAGE(UPGRADE_FAILED, "CCI1062E", LEVEL_ERROR, "no upgrade, this process goes on as before", "Correct what the detail and the lines of the new process name, and send SIGUSR2 again.") \
 	MESSAGE(CONTROLLED, "CCI1080I", LEVEL_INFO, "told by the control socket", "None. uid and pid are those of the process that has asked.") \
-	MESSAGE(CONTROL_FAILED, "CCI1081E", LEVEL_ERROR, "the control socket does not work", "Raise the limit of open files, and reload.") \
+	MESSAGE(CONTROL_FAILED, "CCI1081E", LEVEL_ERROR, "nobody can be taken at the control socket", "Raise the limit of open files (LimitNOFILE=, ulimit -n). It is tried again every second.") \
 	MESSAGE(HTTP_LISTENING, "CCI1090I", LEVEL_INFO, "page and metrics are served", "None. [control] http names the address; it has no password.") \
 	MESSAGE(SMF_CUT, "CCI1100W", LEVEL_WARNING, "half an SMF record at the end of a file was cut off", "None, if a process or the machine had stopped in the middle of a write. number is how many bytes it had.") \
 	MESSAGE(SMF_NOT_WRITTEN, "CCI1101E", LEVEL_ERROR, "SMF records cannot be written", "Correct what detail names: make room, or give the user the right. Records wait as far as queue of the notifier goes, and it is tried again every second.") \

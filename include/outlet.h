@@ -20,7 +20,7 @@ struct outlet_options {
 	const char *name;      /* of the thread, at most 15 characters; borrowed until outlet_new returns */
 	uint64_t limit_bytes;  /* how much may wait */
 	void *owner;
-	/* The next call are made by the outlet's thread alone. Write `size` bytes, one item as it was put. 0; or -1 with
+	/* The next three calls are made by the outlet's thread alone. Write `size` bytes, one item as it was put. 0; or -1 with
 	 * words in `error`: the item is kept and tried again after a second, and until then outlet_put refuses. */
 	int (*write)(void *owner, const char *bytes, size_t size, struct error *error);
 	/* At least once a second, and after outlet_wake. NULL: nothing is to be done. */

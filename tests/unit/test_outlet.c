@@ -1,16 +1,18 @@
 /* What waits is bounded, in order, whole, and dropped only when that is said. */
 #include "outlet.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "suite.h"
 
 /* Takes items, or refuses them while `broken`, or waits while `stuck`. */
 struct sink {
-	atomic_bool broken, stuck;
+	atomic_bool broken, stuck, talking;
 	atomic_uint count, turns, flushes;
 	char all[65536];
 	size_t used;
@@ -34,7 +36,11 @@ static int write_sink(void *owner, const char *bytes, size_t size, struct error 
 
 static void turn_sink(void *owner)
 {
-	(void)atomic_fetch_add(&((struct sink *)owner)->turns, 1);
+	struct sink *sink = owner;
+
+	if (atomic_exchange(&sink->talking, false))
+		log_say(MESSAGE_NOTIFIER_ERROR, "said by the thread");
+	(void)atomic_fetch_add(&sink->turns, 1);
 }
 
 static void flush_sink(void *owner)
@@ -161,6 +167,26 @@ static void *put_many(void *context)
 	return NULL;
 }
 
+/* Lines of the log are gathered by thread. */
+START_TEST(what_its_thread_says_is_in_the_log_soon)
+{
+	struct outlet *outlet = open_sink(10);
+	char line[512] = "";
+	struct error error;
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+	ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	ck_assert_int_eq(log_open(LOG_STDERR, LEVEL_WARNING, "test", &error), 0);
+	atomic_store(&sink.talking, true);
+	outlet_wake(outlet);
+	for (int i = 0; i < 5000 && read(ends[0], line, sizeof(line) - 1) <= 0; i++)
+		usleep(1000);
+	ck_assert_ptr_nonnull(strstr(line, "said by the thread"));
+	ck_assert_uint_eq(outlet_free(outlet, 1000), 0);
+}
+END_TEST
+
 START_TEST(all_threads_put)
 {
 	struct outlet *outlet = open_sink(400);
@@ -187,6 +213,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_failure_refuses_until_it_is_over);
 	tcase_add_test(tests, the_end_waits_no_longer_than_told);
 	tcase_add_test(tests, a_wake_is_a_turn);
+	tcase_add_test(tests, what_its_thread_says_is_in_the_log_soon);
 	tcase_add_test(tests, all_threads_put);
 	suite_add_tcase(suite, tests);
 	return suite;
