@@ -207,7 +207,8 @@ void policy_decide(const struct policy_question *question, struct decision *deci
 	audit(decision, offered);
 	decide_under(question, &search, decision->policy, decision);
 	never = *decision;
-	decide_under(question, &search, UNSECURED_NEVER, &never);
+	if (decision->policy != UNSECURED_NEVER)
+		decide_under(question, &search, UNSECURED_NEVER, &never);
 	decision->never_outcome = never.outcome;
 	decision->never_reason = never.reason;
 }
