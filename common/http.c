@@ -201,7 +201,8 @@ static int open_door(struct http *http, const struct config *config, const struc
 		return error_set(error, "not enough memory");
 	door->http = http;
 	if (listener_open_control(&door->set, asked, &section, inherited, error) != 0 || start_door(door, error) != 0) {
-		close_door(door, inherited != NULL);
+		/* Of what is passed on the file is the other process's still. */
+		close_door(door, inherited != NULL && inherited->count > 0);
 		return -1;
 	}
 	door->next = http->prepared;
