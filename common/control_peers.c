@@ -47,6 +47,14 @@ static void log_peer(const struct control_request *request, enum message message
 	log_flush();
 }
 
+static json_t *said(const char *words)
+{
+	json_t *answer = json_object();
+
+	json_put_text(answer, "text", words);
+	return answer;
+}
+
 /* --- a ping --- */
 
 /* One that runs. Its memory goes when its handle is closed. */
@@ -87,11 +95,8 @@ static void on_gone(void *owner)
 
 static void say(struct pinging *pinging, const char *text)
 {
-	json_t *answer = json_object();
-
-	json_put_text(answer, "text", text);
 	/* A client that does not read three lines does not want them. */
-	if (control_send(pinging->reply, answer) != 0)
+	if (control_send(pinging->reply, said(text)) != 0)
 		return;
 }
 
@@ -156,7 +161,7 @@ static void on_answered(uv_async_t *async)
 		finish(pinging, NULL);
 		return;
 	}
-	if (pinging->address + 1 == pinging->count || !is_still_there(pinging)) {
+	if (pinging->address + 1 == pinging->count || pinging->daemon->draining || !is_still_there(pinging)) {
 		finish(pinging, pinging->text);
 		return;
 	}
@@ -189,11 +194,19 @@ static struct pinging *make(struct control_request *request, int number)
 static json_t *start_ping(struct control_request *request, int number, const char *first)
 {
 	struct pinging *pinging;
-	char words[128];
+	char words[320];
 
+	if (at_work != NULL && first != NULL) {
+		(void)snprintf(words, sizeof(words), "%s; not asked for an answer, as another ping runs", first);
+		return said(words);
+	}
 	if (at_work != NULL) {
-		(void)error_set(&request->error, "%s%sanother ping runs: ask again when it has its answer", first != NULL ? first : "",
-		                first != NULL ? "; not tried, " : "");
+		(void)error_set(&request->error, "another ping runs: ask again when it has its answer");
+		return NULL;
+	}
+	if (request->daemon->draining) {
+		(void)error_set(&request->error, "%s%sthe gateway is stopping, and asks nobody", first != NULL ? first : "",
+		                first != NULL ? "; " : "");
 		return NULL;
 	}
 	pinging = make(request, number);
@@ -249,15 +262,12 @@ static json_t *reconnect(struct control_request *request, int number, const char
 json_t *control_peers_disconnect(struct control_request *request)
 {
 	int number = find_peer(request);
-	json_t *answer;
 	char words[256];
 
 	if (number < 0)
 		return NULL;
 	disconnect(request, number, words, sizeof(words));
-	answer = json_object();
-	json_put_text(answer, "text", words);
-	return answer;
+	return said(words);
 }
 
 json_t *control_peers_connect(struct control_request *request)

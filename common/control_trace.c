@@ -5,6 +5,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "control_parts.h"
 #include "daemon_parts.h"
 #include "inspect.h"
 #include "jsontext.h"
@@ -220,6 +221,8 @@ json_t *control_trace_run(struct control_request *request)
 
 	if (count == 0)
 		return trace_list();
+	/* Who follows whom, and what the log gets, is written down; who looks at the list is not. */
+	control_say_told(request, "trace");
 	/* `source NETWORK` is `NETWORK`. */
 	if (strcmp(words[0], "source") == 0 && count > 1) {
 		words++;

@@ -288,7 +288,7 @@ const struct control_verb control_verbs[] = {
     {.name = "ping", .words = "SYSID", .help = "ask a peer for an answer", .programs = PROGRAM_CCISSLGW,
      .least = 1, .most = 1, .run = control_peers_ping},
     {.name = "trace", .words = "[ID|NETWORK|sysid=NAME [on|off]]", .help = "follow connections, or let the log follow them",
-     .programs = BOTH, .changes = true, .most = 3, .run = control_trace_run, .print = control_trace_print},
+     .programs = BOTH, .most = 3, .run = control_trace_run, .print = control_trace_print},
     LOOK("help", "what can be asked", run_help, control_print_help),
 };
 const size_t control_verb_count = sizeof(control_verbs) / sizeof(control_verbs[0]);

@@ -105,8 +105,11 @@ static void note(struct probe *probe, enum reason reason, const char *detail)
 {
 	struct iocontext *io = probe->health->io;
 	struct target_finding finding = {reason, without_address(probe, detail), uv_now(iocontext_loop(io))};
-	struct target_change change = target_memory_found(memory_of(probe), probe->address, &finding);
+	struct target_change change = {.all = false};
 
+	/* The operator was faster: what it did now is nobody's concern, until it is used again. */
+	if (!target_memory_is_disconnected(memory_of(probe)))
+		change = target_memory_found(memory_of(probe), probe->address, &finding);
 	if (change.all)
 		log_peer(probe, &finding, change.lasted_ms);
 	close_ping(probe);
@@ -334,6 +337,18 @@ static void timer_closed(uv_handle_t *timer)
 		return;
 	snapshot_leave(health->snapshot, health->worker);
 	free(health);
+}
+
+void health_cut(struct health *health, const struct target_memory *memory)
+{
+	for (size_t i = 0; health != NULL && i < health->count; i++) {
+		struct probe *probe = &health->probes[i];
+
+		if (memory_of(probe) != memory || (probe->dial == NULL && probe->channel == NULL))
+			continue;
+		close_ping(probe);
+		(void)uv_timer_start(&probe->timer, on_timer, next_ms(probe->peer), 0);
+	}
 }
 
 void health_stop(struct health *health)

@@ -84,6 +84,17 @@ static void on_ping(void *owner, const struct health_answer *answer)
 	worker->asked_ping.done(worker->asked_ping.owner, answer);
 }
 
+/* Who has asked waits for an answer still. */
+static void break_ping(struct worker *worker)
+{
+	static const struct health_answer answer = {.reason = REASON_SHUTTING_DOWN, .detail = "", .sysid = ""};
+
+	if (worker->ping == NULL)
+		return;
+	stop_ping(worker);
+	worker->asked_ping.done(worker->asked_ping.owner, &answer);
+}
+
 static int start_ping(struct worker *worker)
 {
 	const struct worker_ping *ping = &worker->asked_ping;
@@ -112,7 +123,7 @@ static void drain(struct worker *worker)
 {
 	worker->draining = true;
 	stop_health(worker);
-	stop_ping(worker);
+	break_ping(worker);
 	session_drain(&worker->host);
 	accept_use(&worker->accepting);
 	say_drained(worker);
@@ -131,6 +142,7 @@ static void close_handles(struct worker *worker)
 {
 	worker->stopping = true;
 	stop_health(worker);
+	stop_ping(worker);
 	session_drain(&worker->host);
 	accept_close(&worker->accepting);
 	session_end_all(&worker->host, REASON_DRAIN_EXPIRED);
@@ -166,6 +178,7 @@ static void obey(struct worker *worker, enum command command)
 		break;
 	case COMMAND_END_PEER:
 		worker->count = session_end_peer(&worker->host, worker->memory);
+		health_cut(worker->health, worker->memory);
 		break;
 	case COMMAND_PING:
 		worker->result = start_ping(worker);

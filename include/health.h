@@ -44,6 +44,10 @@ struct health_question {
 };
 struct health *health_once(const struct health_question *question, health_done *done, void *owner) MUST_CHECK;
 
+/* The pings that run to the peer which `memory` is of are closed, and found nothing; its next ones are due in an interval. NULL
+ * does nothing. */
+void health_cut(struct health *health, const struct target_memory *memory);
+
 /* Ask no more; what runs is closed. The memory goes by itself, in later turns of the loop. What was found stays. NULL does
  * nothing. */
 void health_stop(struct health *health);
