@@ -26,7 +26,7 @@ COMMON += keyhash jsontext linereader chain verify verify_command eventring
 COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
-          ratchet_file proxyheader proxyheader_write params_text trace
+          ratchet_file proxyheader proxyheader_write params_text trace_held trace
 COMMON += report report_json report_names report_print report_line session_report report_command record_json
 COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier_smf
 COMMON += notifier poller iocontext channel bio resolver connector filewatch

@@ -38,6 +38,7 @@ static void timer_closed(uv_handle_t *timer)
 	struct session_host *host = session->host;
 
 	unlink_session(session);
+	trace_held_drop(&session->held);
 	leg_close(&session->record.front);
 	leg_close(&session->record.back);
 	snapshot_leave(session->snapshot, host->number);
@@ -196,7 +197,9 @@ static void init_record(struct session *session, const union socket_address *rem
 	session->trace = (struct trace_subject){.connection = record->connection,
 	                                        .source = &record->front.remote,
 	                                        .sysid = record->front.sysid,
+	                                        .held = &session->held,
 	                                        .began_ns = session->began_ns};
+	session->held.unknown = session->listener->exchange != EXCHANGE_NONE ? TRACE_UNKNOWN_NAME : 0;
 	record->front.trace = record->back.trace = &session->trace;
 }
 

@@ -18,8 +18,10 @@ static bool change_source(struct session *session, const union socket_address *s
 }
 
 /* The addresses of the header in place of the socket's. 0, or -1 without memory. */
-static int change_addresses(struct leg *leg, const struct proxy_header *header)
+static int change_addresses(struct session *session, const struct proxy_header *header)
 {
+	struct leg *leg = &session->record.front;
+
 	leg->via = malloc(sizeof(*leg->via));
 	if (leg->via == NULL)
 		return -1;
@@ -28,6 +30,7 @@ static int change_addresses(struct leg *leg, const struct proxy_header *header)
 		leg->remote = header->source;
 		leg->local = header->destination;
 	}
+	trace_known(&session->trace, leg->via);
 	return 0;
 }
 
@@ -38,7 +41,7 @@ static void on_header(void *owner, enum reason reason, const struct proxy_header
 	session->proxyin = NULL;
 	if (reason != REASON_NONE)
 		session_end(session, reason, detail);
-	else if (change_addresses(&session->record.front, header) != 0)
+	else if (change_addresses(session, header) != 0)
 		session_end(session, REASON_NO_MEMORY, "no memory for an address");
 	else if (!change_source(session, &session->record.front.remote))
 		session_end(session, REASON_BUSY, "");

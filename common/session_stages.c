@@ -372,6 +372,7 @@ static void obey(struct session *session)
 static enum reason learn_offer(struct session *session)
 {
 	const struct params *message = exchange_received(session->exchange);
+	enum reason reason;
 
 	session->record.asked = params_security_word((enum params_security)message->security);
 	session->record.front.exchange_us = session_stage_us(session);
@@ -379,7 +380,9 @@ static enum reason learn_offer(struct session *session)
 	if (session->offer == NULL)
 		return REASON_NO_MEMORY;
 	*session->offer = *message;
-	return leg_learn(&session->record.front, message);
+	reason = leg_learn(&session->record.front, message);
+	trace_known(&session->trace, NULL);
+	return reason;
 }
 
 static void start_direct(struct session *session)

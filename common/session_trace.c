@@ -1,13 +1,16 @@
 /* What traces learn of a session's own stages; of the others the stages say it themselves. */
 #include "session_stages.h"
 
-void session_trace_accepted(const struct session *session)
+void session_trace_accepted(struct session *session)
 {
 	const struct leg *front = &session->record.front;
 	char from[ADDRESS_TEXT_SIZE], via[ADDRESS_TEXT_SIZE];
 
 	if (!trace_any())
 		return;
+	/* Whose the connection is, a balancer has to say yet. */
+	if (front->via == NULL && network_list_contains(&session->listener->proxy_from, &front->remote))
+		session->held.unknown |= TRACE_UNKNOWN_SOURCE;
 	if (front->via == NULL)
 		trace_say(&session->trace, TRACE_FRONT, "accepted", "from %s on listener %s",
 		          socket_format(&front->remote, from), front->listener);

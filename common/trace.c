@@ -31,12 +31,6 @@ static struct trace *traces[TRACES_MOST];
 
 /* --- lines --- */
 
-struct line {
-	const struct trace_subject *subject;
-	enum trace_side side;
-	const char *stage, *text, *hex; /* hex NULL: none */
-};
-
 static const char *side_word(enum trace_side side)
 {
 	return side == TRACE_FRONT ? "front" : "back";
@@ -63,12 +57,34 @@ static bool is_of(const struct trace *trace, const struct trace_subject *subject
 	return subject->sysid[0] != '\0' && name_match(target->words + strlen("sysid="), subject->sysid);
 }
 
-static char *json_of(const struct line *line, uint64_t us, size_t *size)
+/* Lines that were held are for those who could not have had them before. */
+struct lateness {
+	const struct trace_subject *subject;
+	const union socket_address *before; /* the source as it was; NULL: the name has become known */
+};
+
+static bool is_late_for(const struct trace *trace, const struct lateness *late)
+{
+	if (late->before == NULL)
+		return trace->target.kind == TRACE_SYSID;
+	return trace->target.kind == TRACE_SOURCE && !network_contains(&trace->target.source, late->before);
+}
+
+/* Might the line be its, once more is known? */
+static bool waits(const struct trace *trace, const struct trace_subject *subject)
+{
+	unsigned unknown = subject->held != NULL ? subject->held->unknown : 0;
+
+	return (trace->target.kind == TRACE_SYSID && (unknown & TRACE_UNKNOWN_NAME) != 0) ||
+	       (trace->target.kind == TRACE_SOURCE && (unknown & TRACE_UNKNOWN_SOURCE) != 0);
+}
+
+static char *json_of(const struct trace_subject *subject, const struct trace_line *line, size_t *size)
 {
 	json_t *object = json_object();
 
-	json_put_number(object, "us", us);
-	json_put_hex(object, "connection", line->subject->connection, PARAMS_CONNECTION_SIZE);
+	json_put_number(object, "us", line->us);
+	json_put_hex(object, "connection", subject->connection, PARAMS_CONNECTION_SIZE);
 	json_put_text(object, "side", side_word(line->side));
 	json_put_text(object, "stage", line->stage);
 	json_put_text(object, "detail", line->text);
@@ -76,16 +92,16 @@ static char *json_of(const struct line *line, uint64_t us, size_t *size)
 	return json_line(object, size);
 }
 
-static void to_log(const struct line *line, uint64_t us)
+static void to_log(const struct trace_subject *subject, const struct trace_line *line)
 {
 	char id[2 * PARAMS_CONNECTION_SIZE + 1];
 	struct logline log;
 	struct text text;
 
 	text_init(&text, id, sizeof(id));
-	text_put_hex(&text, line->subject->connection, PARAMS_CONNECTION_SIZE);
+	text_put_hex(&text, subject->connection, PARAMS_CONNECTION_SIZE);
 	log_begin(&log, MESSAGE_TRACE, id);
-	log_number(&log, "us", us);
+	log_number(&log, "us", line->us);
 	log_text(&log, "side", side_word(line->side));
 	log_text(&log, "stage", line->stage);
 	log_text(&log, "detail", line->text);
@@ -93,19 +109,22 @@ static void to_log(const struct line *line, uint64_t us)
 	log_end(&log);
 }
 
-/* To all who asked for it; made once. The log takes one line, however many match. */
-static void tell(const struct line *line)
+/* To all who asked for it (`late` NULL), or to those of them it was held for; made once. The log takes one line, however many
+ * match. True: somebody may want it once more is known. */
+static bool give(const struct trace_subject *subject, const struct trace_line *line, const struct lateness *late)
 {
-	uint64_t us = age_us(line->subject);
 	char *json = NULL;
 	size_t size = 0;
-	bool logged = false;
+	bool logged = false, wanted = false;
 
 	(void)pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < TRACES_MOST; i++) {
 		struct trace *trace = traces[i];
 
-		if (trace == NULL || !is_of(trace, line->subject))
+		if (trace == NULL)
+			continue;
+		wanted = wanted || waits(trace, subject);
+		if (!is_of(trace, subject) || (late != NULL && !is_late_for(trace, late)))
 			continue;
 		trace->lines++;
 		if (trace->ring == NULL) {
@@ -113,19 +132,46 @@ static void tell(const struct line *line)
 			continue;
 		}
 		if (json == NULL)
-			json = json_of(line, us, &size);
+			json = json_of(subject, line, &size);
 		if (json != NULL)
 			eventring_add(trace->ring, json, size);
 	}
 	(void)pthread_mutex_unlock(&lock);
 	if (logged)
-		to_log(line, us);
+		to_log(subject, line);
 	free(json);
+	return wanted;
+}
+
+static void tell(const struct trace_subject *subject, struct trace_line *line)
+{
+	line->us = age_us(subject);
+	if (give(subject, line, NULL))
+		trace_held_add(subject->held, line);
+}
+
+static void give_late(void *context, const struct trace_line *line)
+{
+	const struct lateness *late = context;
+
+	/* Whether it has to wait on is known already. */
+	(void)give(late->subject, line, late);
+}
+
+void trace_known(const struct trace_subject *subject, const union socket_address *before)
+{
+	struct trace_held *held = subject->held;
+
+	held->unknown &= before != NULL ? ~(unsigned)TRACE_UNKNOWN_SOURCE : 0;
+	if (trace_any())
+		trace_held_each(held, give_late, &(struct lateness){.subject = subject, .before = before});
+	if (held->unknown == 0)
+		trace_held_drop(held);
 }
 
 void trace_say(const struct trace_subject *subject, enum trace_side side, const char *stage, const char *format, ...)
 {
-	struct line line = {.subject = subject, .side = side, .stage = stage};
+	struct trace_line line = {.side = side, .stage = stage};
 	char words[1024];
 	va_list arguments;
 
@@ -135,12 +181,12 @@ void trace_say(const struct trace_subject *subject, enum trace_side side, const 
 	(void)vsnprintf(words, sizeof(words), format, arguments);
 	va_end(arguments);
 	line.text = words;
-	tell(&line);
+	tell(subject, &line);
 }
 
 void trace_message(const struct trace_subject *subject, enum trace_side side, const struct trace_message *message)
 {
-	struct line line = {.subject = subject, .side = side, .stage = message->sent ? "sent" : "received"};
+	struct trace_line line = {.side = side, .stage = message->sent ? "sent" : "received"};
 	char words[TEXT_SIZE], hex[2 * HEX_BYTES + 64];
 	struct text text, bytes;
 
@@ -156,7 +202,7 @@ void trace_message(const struct trace_subject *subject, enum trace_side side, co
 	params_text_bytes(message->bytes, message->size, HEX_BYTES, &bytes);
 	line.text = words;
 	line.hex = hex;
-	tell(&line);
+	tell(subject, &line);
 }
 
 /* --- who asks --- */

@@ -69,6 +69,7 @@ struct session {
 	} queues[2];           /* session_deadlines.c: towards the back, and towards the front */
 	uint64_t stage_began_ns, began_ns, connect_began_ns;
 	struct trace_subject trace;
+	struct trace_held held; /* of `trace` */
 	struct record record;
 };
 
@@ -123,7 +124,7 @@ void session_answered(struct session *session, enum metrics_answer answer, uint1
 void session_is(struct session *session, enum metrics_security security);
 
 /* session_trace.c: traces learn what has happened: accepted or PROXY header read; decided; target chosen; agreed. */
-void session_trace_accepted(const struct session *session);
+void session_trace_accepted(struct session *session);
 void session_trace_decision(const struct session *session);
 void session_trace_target(const struct session *session, enum reason reason);
 void session_trace_relay(const struct session *session);

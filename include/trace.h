@@ -18,6 +18,7 @@
 #include "eventring.h"
 #include "params.h"
 #include "text.h"
+#include "trace_held.h"
 
 #define TRACES_MOST 16
 
@@ -27,11 +28,10 @@
 struct trace_subject {
 	const uint8_t *connection;          /* PARAMS_CONNECTION_SIZE bytes */
 	const union socket_address *source;
-	const char *sysid;                  /* "" until it is known: a trace by sysid begins then */
+	const char *sysid;                  /* "" until it is known */
+	struct trace_held *held;            /* lines until then, and what is to come yet; NULL: none is held */
 	uint64_t began_ns;                  /* CLOCK_MONOTONIC */
 };
-
-enum trace_side { TRACE_FRONT, TRACE_BACK };
 
 extern atomic_uint trace_count; /* of traces; read by trace_any alone */
 
@@ -41,7 +41,7 @@ static inline bool trace_any(void)
 	return atomic_load_explicit(&trace_count, memory_order_relaxed) != 0;
 }
 
-/* A stage, in a word, and what is to say of it. `subject` NULL: nothing. Called by TRACE, which looks at trace_any first;
+/* A stage, in a word (a literal), and what is to say of it. `subject` NULL: nothing. Called by TRACE, which looks at trace_any first;
  * the arguments are not evaluated while nobody traces. */
 void trace_say(const struct trace_subject *subject, enum trace_side side, const char *stage, const char *format, ...)
     PRINTF_LIKE(4, 5);
@@ -60,6 +60,10 @@ struct trace_message {
 	const char *fault;
 };
 void trace_message(const struct trace_subject *subject, enum trace_side side, const struct trace_message *message);
+
+/* The subject's source is known now, and was `before`; or (NULL) its name is, or never will be, and its source too. Who traces
+ * by that gets the lines that were held, before any newer one; when nothing is to come any more they are dropped. */
+void trace_known(const struct trace_subject *subject, const union socket_address *before);
 
 /* The connection has ended: its last line; traces of its id are over. */
 void trace_end(const struct trace_subject *subject, const char *reason, const char *detail);
