@@ -362,6 +362,31 @@ START_TEST(a_chain_outlives_rotation_and_restarts)
 }
 END_TEST
 
+/* Without a new file the renamed one stays in use, and this is said; once there can be one, it is used. */
+START_TEST(what_cannot_be_opened_anew_is_said)
+{
+	struct gateway gateway;
+
+	make_folder();
+	gateway_start(&gateway, "ccissl", CLIENTS, path);
+	session(gateway.ports[0], "BR1", CLEAR);
+	json_decref(events(path, "record", 1));
+	ck_assert_int_eq(rename(path, other), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1019W", "the renamed file stays in use", path), 1);
+	session(gateway.ports[0], "BR2", CLEAR);
+	json_decref(events(other, "record", 2));
+	ck_assert_int_eq(rmdir(path), 0);
+	for (int i = 0; i < 1000 && access(path, F_OK) != 0; i++)
+		usleep(10000);
+	session(gateway.ports[0], "BR3", CLEAR);
+	json_decref(events(path, "record", 1));
+	gateway_stop(&gateway);
+	remove_folder();
+}
+END_TEST
+
 /* While the disk is full, on_error = refuse refuses handshakes; and the file says how many events are missing. */
 START_TEST(a_full_disk_refuses_and_recovers)
 {
@@ -453,6 +478,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, records_say_how_each_session_went);
 	tcase_add_test(tests, records_of_two_gateways_are_joined);
 	tcase_add_test(tests, a_chain_outlives_rotation_and_restarts);
+	tcase_add_test(tests, what_cannot_be_opened_anew_is_said);
 	tcase_add_test(tests, a_full_disk_refuses_and_recovers);
 	tcase_add_loop_test(tests, what_cannot_be_opened_is_an_error_at_start, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	suite_add_tcase(suite, tests);
