@@ -205,7 +205,8 @@ int control_prepare(struct control *control, const struct config *config, const 
 	control->is_below = config->gateway.chroot != NULL;
 	if (path == NULL)
 		return 0;
-	if (is_at(control->door, path))
+	/* One whose file is gone is of no use. Under chroot the path leads elsewhere, and says nothing. */
+	if (is_at(control->door, path) && (control->is_below || listener_unix_is_there(&control->door->set.at[0])))
 		control->prepared = control->door;
 	else if (control->daemon->serving && config->gateway.chroot != NULL)
 		result = error_set(error, "%s: under chroot it could not be found from outside: restart", path);

@@ -25,18 +25,6 @@ static int find_owner(const struct config_listener *section, uid_t *uid, gid_t *
 	return 0;
 }
 
-static int give_away(const struct listener *listener, uid_t uid, gid_t gid, struct error *error)
-{
-	if (lchown(path_of(listener), uid, gid) == 0)
-		return 0;
-	if (errno == EPERM)
-		return error_set(error,
-		                 "unix:%s cannot be given to unix_owner or unix_group: only root can give to anybody, others to "
-		                 "groups of theirs",
-		                 path_of(listener));
-	return unixsocket_fault(path_of(listener), "chown", error);
-}
-
 /* The mode comes first: of what is somebody else's it could not be set any more. What is right already is left alone, as
  * a process that gave its root away may not even say the same again. */
 int listener_unix_permit(const struct listener *listener, const struct config_listener *section, struct error *error)
@@ -48,18 +36,25 @@ int listener_unix_permit(const struct listener *listener, const struct config_li
 
 	if (find_owner(section, &uid, &gid, error) != 0)
 		return -1;
+	/* What is gone, or another file, has no right mode. */
 	if (lstat(path_of(listener), &found) != 0)
-		return unixsocket_fault(path_of(listener), "stat", error);
-	if ((found.st_mode & ALLPERMS) != mode && unixsocket_set_mode(path_of(listener), mode, error) != 0)
+		found = (struct stat){.st_mode = 0};
+	if (((found.st_mode & ALLPERMS) != mode || !S_ISSOCK(found.st_mode)) &&
+	    unixsocket_set_mode(path_of(listener), &listener->file, mode, error) != 0)
 		return -1;
 	if ((uid == (uid_t)-1 || uid == found.st_uid) && (gid == (gid_t)-1 || gid == found.st_gid))
 		return 0;
-	return give_away(listener, uid, gid, error);
+	return unixsocket_set_owner(path_of(listener), &listener->file, uid, gid, error);
 }
 
 void listener_unix_identify(struct listener *listener)
 {
 	unixsocket_identify(path_of(listener), &listener->file);
+}
+
+bool listener_unix_is_there(const struct listener *listener)
+{
+	return unixsocket_is_there(path_of(listener), &listener->file);
 }
 
 int listener_unix_open(struct listener *listener, const struct config_listener *section, struct error *error)

@@ -222,7 +222,7 @@ static int open_socket(const struct cci_notifier_options *options, void **state,
 
 	if (instance != NULL && place == NULL)
 		place = new_place(options, &error);
-	else if (instance != NULL && place->newest->mode != mode && unixsocket_set_mode(file_of(place), mode, &error) != 0)
+	else if (instance != NULL && place->newest->mode != mode && unixsocket_set_mode(file_of(place), &place->file, mode, &error) != 0)
 		place = NULL;
 	if (instance == NULL || place == NULL) {
 		(void)snprintf(words, size, "%s", error.text);
@@ -253,7 +253,7 @@ static void close_socket(void *state)
 	else if (at == &place->newest) {
 		use_settings(place->newest);
 		if (place->newest->mode != instance->mode)
-			(void)!unixsocket_set_mode(file_of(place), place->newest->mode, &ignored);
+			(void)!unixsocket_set_mode(file_of(place), &place->file, place->newest->mode, &ignored);
 	}
 	free(instance);
 }

@@ -111,14 +111,75 @@ int unixsocket_fault(const char *path, const char *what, struct error *error)
 	}
 }
 
-int unixsocket_set_mode(const char *path, mode_t mode, struct error *error)
+/* A descriptor of the file itself, whatever its path becomes; or -1 with errno, 0 where another file is there. */
+static int hold(const char *path, const struct unixsocket_file *file)
 {
-	int result = fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW);
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat found;
 
-	/* That needs /proc, which a chroot may not have. */
-	if (result != 0 && errno == EOPNOTSUPP)
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_dev == file->device && found.st_ino == file->inode)
+		return fd;
+	close(fd);
+	errno = 0;
+	return -1;
+}
+
+static int hold_fault(const char *path, const char *what, struct error *error)
+{
+	if (errno == 0)
+		return error_set(error, "%s is not the socket any more that was made there: it is left alone; remove it, and restart", path);
+	if (errno == ENOENT)
+		return error_set(error, "unix:%s was removed: nobody can connect any more; restart", path);
+	return unixsocket_fault(path, what, error);
+}
+
+int unixsocket_set_mode(const char *path, const struct unixsocket_file *file, mode_t mode, struct error *error)
+{
+	char name[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+	int fd = hold(path, file), result, number;
+
+	if (fd < 0)
+		return hold_fault(path, "chmod", error);
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	result = chmod(name, mode);
+	/* A chroot may be without /proc. */
+	if (result != 0 && errno == ENOENT)
 		result = chmod(path, mode);
+	number = errno;
+	close(fd);
+	errno = number;
 	return result == 0 ? 0 : unixsocket_fault(path, "chmod", error);
+}
+
+int unixsocket_set_owner(const char *path, const struct unixsocket_file *file, uid_t uid, gid_t gid, struct error *error)
+{
+	int fd = hold(path, file), result, number;
+
+	if (fd < 0)
+		return hold_fault(path, "chown", error);
+	result = fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+	number = errno;
+	close(fd);
+	errno = number;
+	if (result == 0)
+		return 0;
+	if (errno == EPERM)
+		return error_set(error,
+		                 "unix:%s cannot be given to unix_owner or unix_group: only root can give to anybody, others to "
+		                 "groups of theirs",
+		                 path);
+	return unixsocket_fault(path, "chown", error);
+}
+
+bool unixsocket_is_there(const char *path, const struct unixsocket_file *file)
+{
+	int fd = hold(path, file);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 int unixsocket_bind(const char *path, struct error *error)
@@ -147,7 +208,7 @@ int unixsocket_listen(const char *path, mode_t mode, struct unixsocket_file *fil
 	if (fd < 0)
 		return -1;
 	unixsocket_identify(path, file);
-	if (unixsocket_set_mode(path, mode, error) == 0) {
+	if (unixsocket_set_mode(path, file, mode, error) == 0) {
 		if (listen(fd, SOMAXCONN) == 0)
 			return fd;
 		(void)unixsocket_fault(path, "listen", error);

@@ -21,6 +21,9 @@ void listener_unix_identify(struct listener *listener);
 /* Remove the file, unless it has become another one. */
 void listener_unix_remove(const struct listener *listener);
 
+/* Is its file still where it was made? */
+bool listener_unix_is_there(const struct listener *listener);
+
 /* Mode and owner as `section` says; nothing is asked of the system where they are so already. 0, or -1 with `error`. */
 int listener_unix_permit(const struct listener *listener, const struct config_listener *section,
                          struct error *error) MUST_CHECK;

@@ -5,6 +5,7 @@
 #ifndef UNIXSOCKET_H
 #define UNIXSOCKET_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "compiler.h"
@@ -27,8 +28,14 @@ int unixsocket_make_room(const char *path, struct error *error) MUST_CHECK;
  * descriptor, or -1 with `error`; then there is no file. */
 int unixsocket_bind(const char *path, struct error *error) MUST_CHECK;
 
-/* Set the permission bits. 0, or -1 with `error`. */
-int unixsocket_set_mode(const char *path, mode_t mode, struct error *error) MUST_CHECK;
+/* Set the permission bits, or the owner (-1: as it is), of the file, and never of another that stands at its path by now,
+ * whatever that is. 0, or -1 with `error`. */
+int unixsocket_set_mode(const char *path, const struct unixsocket_file *file, mode_t mode, struct error *error) MUST_CHECK;
+int unixsocket_set_owner(const char *path, const struct unixsocket_file *file, uid_t uid, gid_t gid,
+                         struct error *error) MUST_CHECK;
+
+/* Is the file still at its path? */
+bool unixsocket_is_there(const char *path, const struct unixsocket_file *file);
 
 /* All of it, but make_room: bound, with its mode, and listening; *file is what was made. The descriptor, or -1 with
  * `error`. */

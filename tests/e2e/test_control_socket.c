@@ -284,17 +284,27 @@ START_TEST(a_reload_moves_the_socket)
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1007E", "config.ini:", "[control] socket"), 1);
 	check_mode(first, 0660);
 	ask("status\n", "\"ok\":true");
-	reload("socket = ", other, "");
+	/* Something else stands there: it stays as it is. Nothing does: the socket is made anew. */
+	ck_assert_int_eq(unlink(first), 0);
+	ck_assert_int_eq(mkdir(first, 0755), 0);
+	reload("socket = ", first, "");
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1007E", "[control] socket", "is no socket"), 1);
+	ck_assert_int_eq(rmdir(first), 0);
+	reload("socket = ", first, "");
 	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1006I", NULL, NULL), 2);
+	check_mode(first, 0600);
+	ask("status\n", "\"ok\":true");
+	reload("socket = ", other, "");
+	ck_assert_int_eq(gateway_lines(&gateway, 3, "id=CCI1006I", NULL, NULL), 3);
 	ck_assert_int_lt(access(first, F_OK), 0);
 	check_mode(other, 0600);
 	(void)snprintf(control_path, sizeof(control_path), "%s", other);
 	ask("status\n", "\"ok\":true");
 	reload("", "", "");
-	ck_assert_int_eq(gateway_lines(&gateway, 3, "id=CCI1006I", NULL, NULL), 3);
+	ck_assert_int_eq(gateway_lines(&gateway, 4, "id=CCI1006I", NULL, NULL), 4);
 	ck_assert_int_lt(access(other, F_OK), 0);
 	reload("socket = ", other, "");
-	ck_assert_int_eq(gateway_lines(&gateway, 4, "id=CCI1006I", NULL, NULL), 4);
+	ck_assert_int_eq(gateway_lines(&gateway, 5, "id=CCI1006I", NULL, NULL), 5);
 	ask("status\n", "\"ok\":true");
 	/* The answer still comes where the request itself takes the socket away. */
 	gateway_rewrite(&gateway, CONFIG, "", "", "");

@@ -194,6 +194,39 @@ START_TEST(a_reload_keeps_it_and_changes_its_mode)
 }
 END_TEST
 
+/* Whoever may write in its folder shall not have a reload change what they could not change themselves. */
+START_TEST(what_took_its_place_is_left_alone)
+{
+	struct config *before = config_of(""), *after = config_of("unix_mode = 0622\n");
+	struct listener_set set;
+	char victim[112], kept[112];
+
+	open_set(&set, before, NULL, 1);
+	(void)snprintf(victim, sizeof(victim), "%s.victim", path);
+	(void)snprintf(kept, sizeof(kept), "%s.old", path);
+	ck_assert_int_eq(mkdir(victim, 0700), 0);
+	ck_assert_int_eq(rename(path, kept), 0);
+	ck_assert(!listener_unix_is_there(&set.at[0]));
+	ck_assert_int_eq(listener_unix_permit(&set.at[0], &after->listeners[0], &error), -1);
+	ck_assert_msg(strstr(error.text, "was removed") != NULL, "%s", error.text);
+	ck_assert_int_eq(_i == 0 ? symlink(victim, path) : rename(victim, path), 0);
+	ck_assert(!listener_unix_is_there(&set.at[0]));
+	ck_assert_int_eq(listener_unix_permit(&set.at[0], &after->listeners[0], &error), -1);
+	ck_assert_msg(strstr(error.text, "is not the socket any more") != NULL, "%s", error.text);
+	ck_assert_uint_eq(mode_of(_i == 0 ? victim : path), S_IFDIR | 0700);
+	ck_assert_int_eq(remove(path), 0);
+	(void)remove(victim);
+	ck_assert_int_eq(rename(kept, path), 0);
+	ck_assert(listener_unix_is_there(&set.at[0]));
+	ck_assert_int_eq(listener_unix_permit(&set.at[0], &after->listeners[0], &error), 0);
+	ck_assert_uint_eq(mode_of(path), S_IFSOCK | 0622);
+	listener_remove_files(&set, NULL);
+	listener_close(&set);
+	config_free(before);
+	config_free(after);
+}
+END_TEST
+
 /* An error after it was made: nothing stays. */
 START_TEST(a_failure_leaves_no_file)
 {
@@ -226,6 +259,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, what_is_no_socket_is_never_removed, 0, 2);
 	tcase_add_test(tests, the_file_of_another_is_not_removed);
 	tcase_add_test(tests, a_reload_keeps_it_and_changes_its_mode);
+	tcase_add_loop_test(tests, what_took_its_place_is_left_alone, 0, 2);
 	tcase_add_test(tests, a_failure_leaves_no_file);
 	suite_add_tcase(suite, tests);
 	return suite;
