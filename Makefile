@@ -128,7 +128,7 @@ install: all
 	for page in docs/man/*.[1-9]; do install -m 644 $$page $(SHARE)/man/man$${page##*.} || exit; done
 	install -m 644 etc/completion/ccissl.bash $(SHARE)/bash-completion/completions/ccissl
 	ln -sf ccissl $(SHARE)/bash-completion/completions/ccisslgw
-	install -m 644 README.md LICENSE docs/*.md docs/*.svg etc/ccissl.ini etc/ccisslgw.ini etc/prometheus/ccissl.rules.yml docs/events.schema.json \
+	install -m 644 README.md LICENSE docs/*.md docs/*.svg docs/page.png etc/ccissl.ini etc/ccisslgw.ini etc/prometheus/ccissl.rules.yml docs/events.schema.json \
 	    $(SHARE)/doc/ccissl
 	install -m 644 etc/plugin/* $(SHARE)/doc/ccissl/plugin
 	install -m 644 etc/logrotate/ccissl $(SHARE)/doc/ccissl/ccissl.logrotate

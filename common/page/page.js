@@ -243,7 +243,7 @@ function showConnections(data, now) {
   const shown = data.connections.filter(c => {
     const all = Object.values(c).join(" ").toLowerCase();
     return wanted.every(word => all.includes(word));
-  }).sort((a, b) => text(b.started).localeCompare(text(a.started)));
+  });
   const rows = shown.slice(0, ROWS_MOST).map(c => {
     const row = element("tr");
     const [kind, words] = security(c);
