@@ -88,7 +88,8 @@ static void fill_more(struct cci_event *event, const struct leg *leg, struct eve
 	event->secured_us = leg->secured_at_us;
 	event->peer_connection = leg->has_peer_connection ? leg->peer_connection : NULL;
 	event->tls_start = ssl == NULL ? NULL : leg->direct ? "direct" : "upgrade";
-	if (ssl != NULL && leg->secured)
+	/* A record says all by itself. */
+	if (ssl != NULL && leg->secured && event->type != CCI_RECORD)
 		event_tls_fill(event, ssl, texts);
 	if (is_over)
 		event_tcp_fill(event);
@@ -226,39 +227,37 @@ static void put_utc(struct logline *line, const char *prefix, const char *key, u
 	put_key(line, prefix, key, buffer);
 }
 
-/* Facts of TLS are asked of the connection now, so that an idle one holds no copy of them. */
 static void put_security(struct logline *line, const struct leg *leg, const char *prefix)
 {
-	struct tls_facts facts;
+	const struct tls_facts *facts = leg->facts;
 	const X509 *own;
-	char serial[sizeof(facts.serial)];
+	char serial[sizeof(facts->serial)];
 
 	if (leg->handshake_at_us != 0)
 		put_utc(line, prefix, "handshake_at", leg->handshake_at_us);
 	put_key(line, prefix, "secured", yes_no(leg->secured));
-	if (!leg->secured || leg->channel == NULL || channel_ssl(leg->channel) == NULL)
+	if (facts == NULL)
 		return;
-	tls_facts_of(channel_ssl(leg->channel), &facts);
 	put_utc(line, prefix, "secured_at", leg->secured_at_us);
 	own = event_tls_own(channel_ssl(leg->channel));
 	if (own != NULL) {
 		tls_serial_of(own, serial);
 		put_key(line, prefix, "own_serial", serial);
 	}
-	put_key(line, prefix, "tls_version", facts.version);
-	put_key(line, prefix, "tls_suite", facts.suite);
-	put_key(line, prefix, "tls_group", facts.group);
-	put_key(line, prefix, "tls_alpn", facts.alpn);
+	put_key(line, prefix, "tls_version", facts->version);
+	put_key(line, prefix, "tls_suite", facts->suite);
+	put_key(line, prefix, "tls_group", facts->group);
+	put_key(line, prefix, "tls_alpn", facts->alpn);
 	put_key(line, prefix, "tls_start", leg->direct ? "direct" : "upgrade");
-	put_key(line, prefix, "tls_resumed", yes_no(facts.resumed));
+	put_key(line, prefix, "tls_resumed", yes_no(facts->resumed));
 	put_key(line, prefix, "confirmed", yes_no(leg->confirmed));
-	put_key(line, prefix, "verify", facts.verify);
-	if (!facts.has_peer)
+	put_key(line, prefix, "verify", facts->verify);
+	if (!facts->has_peer)
 		return;
-	put_key(line, prefix, "peer_subject", facts.subject);
-	put_key(line, prefix, "peer_names", facts.names);
-	put_key(line, prefix, "peer_serial", facts.serial);
-	put_key(line, prefix, "peer_not_after", facts.not_after);
+	put_key(line, prefix, "peer_subject", facts->subject);
+	put_key(line, prefix, "peer_names", facts->names);
+	put_key(line, prefix, "peer_serial", facts->serial);
+	put_key(line, prefix, "peer_not_after", facts->not_after);
 }
 
 static void put_front(struct logline *line, const struct record *record)

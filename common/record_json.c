@@ -24,29 +24,28 @@ static const char *key_of(const char *prefix, const char *key, char buffer[48])
 static void put_tls(json_t *object, const struct leg *leg, const char *prefix)
 {
 	const X509 *own = event_tls_own(channel_ssl(leg->channel));
-	struct tls_facts facts;
-	char key[48], serial[sizeof(facts.serial)];
+	const struct tls_facts *facts = leg->facts;
+	char key[48], serial[sizeof(facts->serial)];
 
 	if (own != NULL) {
 		tls_serial_of(own, serial);
 		put_text(object, key_of(prefix, "own_serial", key), serial);
 	}
-	tls_facts_of(channel_ssl(leg->channel), &facts);
 	json_put_utc(object, key_of(prefix, "secured_at", key), leg->secured_at_us);
-	put_text(object, key_of(prefix, "tls_version", key), facts.version);
-	put_text(object, key_of(prefix, "tls_suite", key), facts.suite);
-	put_text(object, key_of(prefix, "tls_group", key), facts.group);
-	put_text(object, key_of(prefix, "tls_alpn", key), facts.alpn);
+	put_text(object, key_of(prefix, "tls_version", key), facts->version);
+	put_text(object, key_of(prefix, "tls_suite", key), facts->suite);
+	put_text(object, key_of(prefix, "tls_group", key), facts->group);
+	put_text(object, key_of(prefix, "tls_alpn", key), facts->alpn);
 	put_text(object, key_of(prefix, "tls_start", key), leg->direct ? "direct" : "upgrade");
-	json_put_bool(object, key_of(prefix, "tls_resumed", key), facts.resumed);
+	json_put_bool(object, key_of(prefix, "tls_resumed", key), facts->resumed);
 	json_put_bool(object, key_of(prefix, "confirmed", key), leg->confirmed);
-	put_text(object, key_of(prefix, "verify", key), facts.verify);
-	if (!facts.has_peer)
+	put_text(object, key_of(prefix, "verify", key), facts->verify);
+	if (!facts->has_peer)
 		return;
-	put_text(object, key_of(prefix, "peer_subject", key), facts.subject);
-	put_text(object, key_of(prefix, "peer_names", key), facts.names);
-	put_text(object, key_of(prefix, "peer_serial", key), facts.serial);
-	put_text(object, key_of(prefix, "peer_not_after", key), facts.not_after);
+	put_text(object, key_of(prefix, "peer_subject", key), facts->subject);
+	put_text(object, key_of(prefix, "peer_names", key), facts->names);
+	put_text(object, key_of(prefix, "peer_serial", key), facts->serial);
+	put_text(object, key_of(prefix, "peer_not_after", key), facts->not_after);
 }
 
 static void put_security(json_t *object, const struct leg *leg, const char *prefix)
@@ -55,7 +54,7 @@ static void put_security(json_t *object, const struct leg *leg, const char *pref
 
 	json_put_utc(object, key_of(prefix, "handshake_at", key), leg->handshake_at_us);
 	json_put_bool(object, key_of(prefix, "secured", key), leg->secured);
-	if (leg->secured && leg->channel != NULL && channel_ssl(leg->channel) != NULL)
+	if (leg->facts != NULL)
 		put_tls(object, leg, prefix);
 }
 

@@ -13,17 +13,13 @@ static bool is_truncated(enum reason reason)
 static void tell_end(struct session *session, const struct leg *leg, uint64_t in, uint64_t out)
 {
 	struct record *record = &session->record;
-	struct tls_facts facts;
-	struct leg_news news = {.reason = record->reason, .detail = record->detail, .bytes_in = in, .bytes_out = out};
+	struct leg_news news = {
+	    .facts = leg->facts, .reason = record->reason, .detail = record->detail, .bytes_in = in, .bytes_out = out};
 	enum cci_event_type type = session->agreed ? CCI_CLOSED : CCI_REFUSED;
 	enum reason ignored;
 
 	if (leg->listener == NULL || !notifiers_want(session->snapshot->notifiers, type))
 		return;
-	if (leg->secured && leg->channel != NULL) {
-		tls_facts_of(channel_ssl(leg->channel), &facts);
-		news.facts = &facts;
-	}
 	news.duration_us = record->duration_us;
 	news.truncated = is_truncated(record->reason) && record->reason_at_back == (leg == &record->back);
 	ignored = leg_tell(leg, session->snapshot->notifiers, type, &news);
@@ -107,7 +103,8 @@ static void count(const struct session *session)
 	metrics_end(session->host->metrics, &end);
 }
 
-void session_account(struct session *session)
+/* All that is still to be filled in. */
+static void complete(struct session *session)
 {
 	struct record *record = &session->record;
 	struct relay_count relayed;
@@ -121,6 +118,27 @@ void session_account(struct session *session)
 	record->duration_us = (uv_hrtime() - session->began_ns) / 1000;
 	record->relayed = session->agreed;
 	record->ratcheted = session->decision.ratchet && ratchet_holds(session->host->ratchet, record->front.sysid);
+}
+
+/* Asked of the connection at its end, so that an idle one holds no copy; and once for all who are told. */
+static void learn_facts(struct leg *leg, struct tls_facts *facts)
+{
+	SSL *ssl = leg->secured && leg->channel != NULL ? channel_ssl(leg->channel) : NULL;
+
+	if (ssl == NULL)
+		return;
+	tls_facts_of(ssl, facts);
+	leg->facts = facts;
+}
+
+void session_account(struct session *session)
+{
+	struct record *record = &session->record;
+	struct tls_facts front, back;
+
+	complete(session);
+	learn_facts(&record->front, &front);
+	learn_facts(&record->back, &back);
 	record_write(record);
 	session_report(session, session->agreed ? REPORT_ENDED : REPORT_WHOLE);
 	count(session);
@@ -136,4 +154,5 @@ void session_account(struct session *session)
 	if (!is_noise(record->reason))
 		tell_record(session);
 	session_trace_end(session);
+	record->front.facts = record->back.facts = NULL;
 }

@@ -34,7 +34,9 @@ void session_report(const struct session *session, enum report_moment moment)
 	    .never_outcome = record->never,
 	    .reason = reason_word(record->reason),
 	    .relayed = session->agreed,
-	    .ratcheted = session->decision.ratchet && ratchet_holds(session->host->ratchet, leg->sysid),
+	    .ratcheted = moment == REPORT_AGREED
+	                     ? session->decision.ratchet && ratchet_holds(session->host->ratchet, leg->sysid)
+	                     : record->ratcheted,
 	    .ping = strcmp(leg->target, PARAMS_PING) == 0,
 	    .bytes_up = record->up,
 	    .bytes_down = record->down,
@@ -44,7 +46,9 @@ void session_report(const struct session *session, enum report_moment moment)
 
 	if (session->host->report == NULL)
 		return;
-	if (leg->secured && leg->channel != NULL && channel_ssl(leg->channel) != NULL) {
+	if (leg->facts != NULL) {
+		take_security(leg, leg->facts, &said);
+	} else if (leg->secured && leg->channel != NULL && channel_ssl(leg->channel) != NULL) {
 		tls_facts_of(channel_ssl(leg->channel), &facts);
 		take_security(leg, &facts, &said);
 	}

@@ -41,6 +41,7 @@ struct leg {
 	uint64_t exchange_us, handshake_us;              /* how long these stages took */
 	uint64_t handshake_at_us;                        /* when the handshake started; UTC since 1970; 0: never */
 	uint64_t secured_at_us;                          /* when it was done; the same */
+	const struct tls_facts *facts; /* borrowed, of a secured leg, while its end is told; NULL at any other time */
 	const struct trace_subject *trace; /* borrowed, for traces of the session; NULL: nobody can trace it */
 };
 
