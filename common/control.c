@@ -104,6 +104,9 @@ void control_tick(struct control *control)
 		return;
 	keep_reserves(control);
 	watch(control);
+	/* Whoever asks for connections is to know whether all workers come by. */
+	for (unsigned i = 0; control->door != NULL && i < control->daemon->worker_count; i++)
+		(void)worker_silent_ms(control->daemon->workers[i]);
 }
 
 /* --- the socket --- */

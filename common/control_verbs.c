@@ -44,10 +44,10 @@ static void free_walking(void *owner)
 /* There may be very many: they are asked for as the client takes them. */
 static json_t *run_connections(struct control_request *request)
 {
-	struct walking *walking = calloc(1, sizeof(*walking));
+	struct walking *walking;
 	struct connection_filter filter;
 
-	if (walking == NULL)
+	if (inspect_reach(request->daemon, &request->error) != 0 || (walking = calloc(1, sizeof(*walking))) == NULL)
 		return NULL;
 	if (connection_filter_parse(request->count, request->words, &filter, &walking->network, &request->error) == 0 &&
 	    (walking->walk = connection_walk_new(request->daemon, &filter)) != NULL) {
@@ -221,6 +221,8 @@ static json_t *run_ratchet(struct control_request *request)
 
 static json_t *run_reload(struct control_request *request)
 {
+	if (inspect_reach(request->daemon, &request->error) != 0)
+		return NULL;
 	request->findings = json_array();
 	if (daemon_reload(request->daemon, request->findings, &request->error) != 0)
 		return NULL;

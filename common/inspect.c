@@ -14,6 +14,7 @@
 
 #define SLICE 128 /* sessions that a worker copies at once, and names that are told at once */
 #define ID_DIGITS_LEAST 4
+#define SILENT_MS 3000 /* a worker that has not come by for so long is not waited for */
 
 /* What was not said is left out. */
 static void put_said(json_t *object, const char *key, const char *text)
@@ -100,6 +101,18 @@ json_t *inspect_status(struct daemon *daemon)
 }
 
 /* --- connections --- */
+
+int inspect_reach(struct daemon *daemon, struct error *error)
+{
+	for (unsigned i = 0; i < daemon->worker_count; i++) {
+		uint64_t silent_ms = worker_silent_ms(daemon->workers[i]);
+
+		if (silent_ms >= SILENT_MS)
+			return error_set(error, "worker %u has not come by for %llu ms, and would have to be waited for: try again", i,
+			                 (unsigned long long)silent_ms);
+	}
+	return 0;
+}
 
 static void put_security(json_t *one, const struct session_view *view)
 {
@@ -258,7 +271,8 @@ json_t *connection_walk_next(struct connection_walk *walk)
 
 json_t *inspect_connections(struct daemon *daemon, const struct connection_filter *filter)
 {
-	struct connection_walk *walk = connection_walk_new(daemon, filter);
+	struct error ignored;
+	struct connection_walk *walk = inspect_reach(daemon, &ignored) == 0 ? connection_walk_new(daemon, filter) : NULL;
 	json_t *list = json_array(), *part;
 
 	while (walk != NULL && (part = connection_walk_next(walk)) != NULL) {
@@ -276,6 +290,8 @@ int inspect_find(struct daemon *daemon, const char *digits, uint8_t *id, struct 
 	size_t count;
 	int result;
 
+	if (inspect_reach(daemon, error) != 0)
+		return -1;
 	if (strlen(digits) < ID_DIGITS_LEAST)
 		return error_set(error, "%s is too short: give at least %d digits of a connection's id", digits,
 		                 ID_DIGITS_LEAST);

@@ -222,6 +222,64 @@ START_TEST(all_verbs_answer_while_connections_come_and_go)
 }
 END_TEST
 
+/* --- a worker that does not come by --- */
+
+/* A plug-in that does what none may: it waits, where the name is STUCK. */
+static void build_plugin(const char *object)
+{
+	char line[512];
+	FILE *stream;
+
+	(void)snprintf(line, sizeof(line), "${CC:-cc} -std=c11 -D_GNU_SOURCE -Iinclude -shared -fPIC -x c -o %s -", object);
+	stream = popen(line, "w");
+	ck_assert_ptr_nonnull(stream);
+	(void)fputs("#include <cci/notifier.h>\n#include <string.h>\n#include <unistd.h>\n"
+	            "static int opened(const struct cci_notifier_options *o, void **s, char *e, size_t n)\n"
+	            "{ (void)o; (void)s; (void)e; (void)n; return 0; }\n"
+	            "static int told(void *s, const struct cci_event *e)\n"
+	            "{ (void)s; if (e->type == CCI_UNSECURED && strcmp(e->sysid, \"STUCK\") == 0) sleep(6); return "
+	            "CCI_NOTIFIED; }\n"
+	            "static void closed(void *s) { (void)s; }\n"
+	            "const struct cci_notifier_kind cci_notifier_plugin = {.size = sizeof(struct cci_notifier_kind),\n"
+	            ".version = CCI_NOTIFIER_VERSION, .kind = \"stuck\", .wants = CCI_WANTS_EVENTS, .open = opened,\n"
+	            ".notify = told, .close = closed};\n",
+	            stream);
+	ck_assert_int_eq(pclose(stream), 0);
+}
+
+/* The main thread does not wait with it: status still answers, and connections say why they do not. */
+START_TEST(a_stuck_worker_is_named_and_not_waited_for)
+{
+	uint8_t offer[4096], answer[16];
+	char object[128];
+	size_t size = peer_offer(offer, 1, 0, "STUCK", NULL);
+	bool named = false;
+	int fd;
+
+	control_make_folder();
+	(void)snprintf(object, sizeof(object), "%s/stuck.so", control_folder);
+	build_plugin(object);
+	gateway_start(&gateway, "ccissl", CONFIG "[notifier stuck]\nkind = plugin\npath = %s\n", "", control_path, object);
+	fd = peer_connect(gateway.ports[0]);
+	ck_assert(peer_write(fd, NULL, offer, size));
+	/* By then it is asked, and known not to come. */
+	usleep(4500000);
+	control_expect(&gateway, "status", 0, "HOST1", NULL);
+	ck_assert_int_eq(control_run(&gateway, "connections"), 1);
+	named = strstr(control_err, "has not come by for ") != NULL;
+	control_expect(&gateway, "close 01234567", 1, NULL, "has not come by for ");
+	ck_assert_msg(named, "%s", control_err);
+	ck_assert(peer_read(fd, NULL, answer, sizeof(answer)));
+	for (int i = 0; i < 100 && control_run(&gateway, "connections") != 0; i++)
+		usleep(100000);
+	control_wait(&gateway, "", " STUCK ");
+	close(fd);
+	gateway_stop(&gateway);
+	ck_assert_int_eq(unlink(object), 0);
+	control_remove_folder();
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("control_close");
@@ -231,6 +289,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_connection_is_closed_in_each_stage);
 	tcase_add_test(tests, a_relay_is_closed_in_the_clear_and_in_tls);
 	tcase_add_test(tests, all_verbs_answer_while_connections_come_and_go);
+	tcase_add_test(tests, a_stuck_worker_is_named_and_not_waited_for);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
