@@ -52,11 +52,11 @@ UNIT_TESTS += event_tls smf smf_table smf_file
 UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file chain
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += control
-UNIT_TESTS += eventring trace
+UNIT_TESTS += eventring trace params_text
 UNIT_TESTS += eventfile verify
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
-E2E_TESTS += operator
+E2E_TESTS += operator trace
 E2E_TESTS += control control_close control_socket
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events
@@ -181,11 +181,12 @@ $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/uni
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
 $(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_life $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
-$(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_control_socket $(BUILD)/tests/e2e_operator: $(O)/tests/e2e/controlling.o
+$(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_control_socket $(BUILD)/tests/e2e_operator \
+	$(BUILD)/tests/e2e_trace: $(O)/tests/e2e/controlling.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto $(if $(findstring e2e_events,$@),-ljansson)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto $(if $(filter %e2e_events %e2e_trace,$@),-ljansson)
 
 # An office for tests/tools/walkthrough.
 $(BUILD)/tests/office: $(O)/tests/tools/office.o $(O)/tests/e2e/peer.o

@@ -48,7 +48,8 @@ void trace_held_add(struct trace_held *held, const struct trace_line *line)
 	held->bytes += size;
 }
 
-void trace_held_each(const struct trace_held *held, void (*each)(void *context, const struct trace_line *line), void *context)
+void trace_held_each(const struct trace_held *held, void (*each)(void *context, const struct trace_line *line),
+                     void *context)
 {
 	char words[64];
 
@@ -57,7 +58,8 @@ void trace_held_each(const struct trace_held *held, void (*each)(void *context, 
 	if (held->lost == 0)
 		return;
 	(void)snprintf(words, sizeof(words), "%" PRIu64 " lines before this one were not kept", held->lost);
-	each(context, &(struct trace_line){.us = held->last != NULL ? held->last->line.us : 0, .stage = "missed", .text = words});
+	each(context,
+	     &(struct trace_line){.us = held->last != NULL ? held->last->line.us : 0, .stage = "missed", .text = words});
 }
 
 void trace_held_drop(struct trace_held *held)

@@ -34,7 +34,8 @@ struct trace_held {
 void trace_held_add(struct trace_held *held, const struct trace_line *line);
 
 /* `each` for every line, the oldest first, and for one that says how many were lost. They stay. */
-void trace_held_each(const struct trace_held *held, void (*each)(void *context, const struct trace_line *line), void *context);
+void trace_held_each(const struct trace_held *held, void (*each)(void *context, const struct trace_line *line),
+                     void *context);
 
 /* Drop the lines. */
 void trace_held_drop(struct trace_held *held);

@@ -1,8 +1,12 @@
 /* Pings of peers: what counts as an answer, one address at a time, changes, stopping at every moment. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../e2e/peer.h"
 #include "acceptor.h"
@@ -257,6 +261,64 @@ START_TEST(each_address_by_itself)
 }
 END_TEST
 
+/* Turns until a ping has come to `listening`. */
+static int take_ping(struct trial *trial, int listening)
+{
+	int fd = -1;
+
+	for (int i = 0; i < 5000 && fd < 0; i++) {
+		(void)iocontext_turn(trial->test.io, 1);
+		fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK);
+	}
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+static bool has_ended(int fd)
+{
+	char bytes[4096];
+	ssize_t got;
+
+	while ((got = read(fd, bytes, sizeof(bytes))) > 0)
+		;
+	return got == 0 || errno != EAGAIN;
+}
+
+/* What runs when the operator disconnects says nothing of the peer: it is cut off, or (_i 1) comes to its end first. */
+START_TEST(a_disconnected_peer_is_not_judged)
+{
+	struct target_state state;
+	struct trial trial;
+	char address[32];
+	int fd, port, listening = peer_listen(&port);
+
+	(void)fcntl(listening, F_SETFL, O_NONBLOCK);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+	open_trial(&trial, address, "on", "health_jitter = 0\n" EVERY);
+	fd = take_ping(&trial, listening);
+	health_cut(NULL, trial.snapshot->peers[0]);
+	health_cut(trial.health, NULL);
+	ck_assert(!has_ended(fd));
+	ck_assert(target_memory_disconnect(trial.snapshot->peers[0], true));
+	if (_i == 0)
+		health_cut(trial.health, trial.snapshot->peers[0]);
+	ck_assert_int_eq(has_ended(fd), _i == 0);
+	close(fd);
+	for (int i = 0; i < 4 * INTERVAL_MS; i++) {
+		(void)iocontext_turn(trial.test.io, 1);
+		usleep(1000);
+	}
+	ck_assert_int_eq(health_of(&trial, 0, &state), TARGET_UNKNOWN);
+	ck_assert_int_lt(accept4(listening, NULL, NULL, 0), 0);
+	ck_assert(target_memory_disconnect(trial.snapshot->peers[0], false));
+	fd = take_ping(&trial, listening);
+	close(fd);
+	wait_for(&trial, 0, TARGET_DOWN);
+	close_trial(&trial);
+	close(listening);
+}
+END_TEST
+
 /* No pings for a peer without an interval, and what was found before is forgotten. */
 START_TEST(off_asks_nobody_and_forgets)
 {
@@ -333,6 +395,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, an_answer_or_none, 0, COUNT(rows));
 	tcase_add_loop_test(tests, an_echo_must_be_one, 0, 4);
 	tcase_add_test(tests, each_address_by_itself);
+	tcase_add_loop_test(tests, a_disconnected_peer_is_not_judged, 0, 2);
 	tcase_add_test(tests, off_asks_nobody_and_forgets);
 	tcase_add_test(tests, another_snapshot_remembers);
 	tcase_add_loop_test(tests, stopped_at_any_moment, 0, 24);
