@@ -57,7 +57,7 @@ UNIT_TESTS += eventfile verify
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += operator trace trace_readers
-E2E_TESTS += control control_close control_socket
+E2E_TESTS += control control_close control_socket control_life
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events
 UNIT_TESTS += metrics history
@@ -181,7 +181,8 @@ $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/uni
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
 $(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_life $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
-$(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_control_socket $(BUILD)/tests/e2e_operator \
+$(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_control_socket \
+	$(BUILD)/tests/e2e_control_life $(BUILD)/tests/e2e_operator \
 	$(BUILD)/tests/e2e_trace $(BUILD)/tests/e2e_trace_readers: $(O)/tests/e2e/controlling.o
 $(BUILD)/tests/e2e_trace $(BUILD)/tests/e2e_trace_readers: $(O)/tests/e2e/following.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o

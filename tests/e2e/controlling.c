@@ -108,6 +108,13 @@ size_t control_ask(const void *bytes, size_t size)
 	return used;
 }
 
+void control_say(const char *request, const char *wanted)
+{
+	(void)control_ask(request, strlen(request));
+	ck_assert_msg(strstr(control_out, wanted) != NULL, "%s: no %s in: %s", request, wanted, control_out);
+	ck_assert_msg(strchr(control_out, '\n') == control_out + strlen(control_out) - 1, "not one line: %s", control_out);
+}
+
 struct control_client control_client(const struct gateway *gateway, const char *sysid, const char *agent, bool secured)
 {
 	struct control_client client = {.fd = peer_connect(gateway->ports[0])};

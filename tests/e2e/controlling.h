@@ -39,6 +39,9 @@ int control_connect(void);
 /* Send `size` bytes, then read until the end; the answer is in control_out. Its length. */
 size_t control_ask(const void *bytes, size_t size);
 
+/* Send a request; the answer is one line that holds `wanted`. */
+void control_say(const char *request, const char *wanted);
+
 /* A client of ports[0], relayed. */
 struct control_client {
 	int fd;
