@@ -31,7 +31,7 @@ COMMON += report report_json report_names report_print report_line session_repor
 COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier_smf
 COMMON += notifier poller iocontext channel bio resolver connector filewatch
 COMMON += exchange handshake target relay linger record notifier_log proxyin
-COMMON += notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
+COMMON += notifier_mark privileges_mark notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
 COMMON += event_json outlet eventfile notifier_file
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
           session_deadlines session_view session_account session_trace

@@ -58,6 +58,20 @@ static void check_notifier(struct check *check, const struct config_notifier *se
 		        section->place.name);
 }
 
+/* A socket has one mark: the last notifier would win. */
+static void check_marks(struct check *check, size_t number)
+{
+	const struct config_notifier *sections = check->config->notifiers, *section = &sections[number];
+
+	for (size_t i = 0; i < number && section->kind != NULL && strcmp(section->kind, "mark") == 0; i++)
+		if (sections[i].kind != NULL && strcmp(sections[i].kind, "mark") == 0) {
+			FINDING(check, true, "notifier", &section->place, "kind",
+			        "[notifier %s] kind = mark is that of [notifier %s] already, and a socket has one mark: remove one",
+			        section->place.name, sections[i].place.name);
+			return;
+		}
+}
+
 /* What writes has its path for itself; a plug-in may be loaded twice. */
 static void check_paths(struct check *check, size_t number)
 {
@@ -143,6 +157,7 @@ void config_check_sight(struct check *check)
 	for (size_t i = 0; i < check->config->notifier_count; i++) {
 		check_notifier(check, &check->config->notifiers[i]);
 		check_paths(check, i);
+		check_marks(check, i);
 	}
 	check_control(check);
 	check_control_socket(check);

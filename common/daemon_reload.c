@@ -8,6 +8,7 @@
 #include "log.h"
 #include "notifier_file.h"
 #include "notifier_log.h"
+#include "notifier_mark.h"
 #include "notifier_plugin.h"
 #include "notifier_smf.h"
 #include "notifier_socket.h"
@@ -16,7 +17,7 @@
 
 const struct cci_notifier_kind *const daemon_notifier_kinds[] = {
     &notifier_log_kind, &notifier_file_kind, &notifier_socket_kind, &notifier_plugin_kind,
-    &notifier_smf_kind, NULL};
+    &notifier_smf_kind, &notifier_mark_kind, NULL};
 
 const char *daemon_program_name(enum program program)
 {

@@ -196,6 +196,8 @@ int privileges_check(const struct config *config, config_report *report, void *c
 /* Certificates, keys and ports of root's at a reload; the owner of unix sockets made then. */
 static bool is_kept(const struct config *config, unsigned capability)
 {
+	if ((int)capability == privileges_mark())
+		return true;
 	if (config->gateway.keep_capabilities != CHOICE_YES)
 		return false;
 	if (capability == CAP_DAC_READ_SEARCH || capability == CAP_NET_BIND_SERVICE)
@@ -246,7 +248,7 @@ static int keep_some(const struct config *config, struct text *names, struct err
 
 void privileges_drop_thread(void)
 {
-	thread_drop_capabilities();
+	thread_drop_capabilities_but(privileges_mark());
 }
 
 void privileges_pass_on(bool on)
@@ -272,7 +274,7 @@ static void *start_pool(void *unused)
 	uv_loop_t loop;
 
 	(void)unused;
-	privileges_drop_thread();
+	thread_drop_capabilities();
 	if (uv_loop_init(&loop) != 0)
 		return NULL;
 	if (uv_queue_work(&loop, &work, do_nothing, NULL) == 0)
@@ -401,6 +403,7 @@ static void say_who(const struct config *config, const struct account *account, 
 	log_text(&line, "because", account->why);
 	log_text(&line, "chroot", config->gateway.chroot);
 	log_text(&line, "capabilities", capabilities[0] != '\0' ? capabilities : "none");
+	log_text(&line, "worker_capabilities", geteuid() == 0 ? "all" : privileges_mark_name());
 	log_end(&line);
 }
 
@@ -445,6 +448,8 @@ static int change(const struct config *config, struct error *error)
 	int kept;
 
 	text_init(&capabilities, buffer, sizeof(buffer));
+	if (privileges_find_mark(config, error) != 0)
+		return -1;
 	if ((geteuid() == 0 ? become(config, &account, error) : remain(config, &account, error)) != 0)
 		return -1;
 	if (account.uid == 0) {

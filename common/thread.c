@@ -3,6 +3,7 @@
 
 #include <cap-ng.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,15 +15,25 @@ struct start {
 	void *argument;
 };
 
-void thread_drop_capabilities(void)
+void thread_drop_capabilities_but(int kept)
 {
+	bool has;
+
 	if (geteuid() == 0)
 		return;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
+	has = kept >= 0 && capng_get_caps_process() == 0 && capng_have_capability(CAPNG_PERMITTED, (unsigned)kept) == 1;
 	capng_clear(CAPNG_SELECT_CAPS);
+	if (has)
+		(void)capng_update(CAPNG_ADD, (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED), (unsigned)kept);
 	/* Giving up cannot be refused. */
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		abort();
+}
+
+void thread_drop_capabilities(void)
+{
+	thread_drop_capabilities_but(-1);
 }
 
 /* Nor can it ever gain one: started before the process becomes somebody else, this is all that does not follow it. */

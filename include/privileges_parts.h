@@ -45,4 +45,15 @@ int privileges_look_below_chroot(const struct config *config, struct error *erro
 /* May this process, which is the account by now, write where it has to replace files? */
 int privileges_check_folders(const struct config *config, const struct account *account, struct error *error) MUST_CHECK;
 
+/* Find the one capability that workers keep, so that they can mark packets: none, unless `config` has a notifier of kind
+ * mark. Of those that the process has, the lesser one with which this kernel permits it; a thread tries. Main thread, before it
+ * becomes somebody else. 0, or -1 with `error`. */
+int privileges_find_mark(const struct config *config, struct error *error) MUST_CHECK;
+
+/* What was found: CAP_..., or -1 for none. Any thread that was started afterwards. */
+int privileges_mark(void);
+
+/* Its name, or "none". */
+const char *privileges_mark_name(void);
+
 #endif

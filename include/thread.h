@@ -16,4 +16,7 @@ int thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void
 /* Give up every capability of the calling thread; where the process is root's, nothing. */
 void thread_drop_capabilities(void);
 
+/* The same for all but one (CAP_...; -1: none), which stays permitted and effective where the thread has it. */
+void thread_drop_capabilities_but(int kept);
+
 #endif
