@@ -53,7 +53,7 @@ UNIT_TESTS += report report_print report_line jsontext record_json outlet notifi
 UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += control
 UNIT_TESTS += eventring trace params_text
-UNIT_TESTS += eventfile verify
+UNIT_TESTS += eventfile verify event_json
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += operator trace trace_readers

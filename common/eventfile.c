@@ -285,6 +285,27 @@ static int move_on(struct eventfile *file, struct error *error)
 	return 0;
 }
 
+/* Whoever opens the new file before anything has happened would take it for the beginning of a chain. */
+static int begin_anew(struct eventfile *file, struct error *error)
+{
+	json_t *note;
+	size_t size;
+	char *line;
+	int result;
+
+	if (settle(file, error) != 0)
+		return -1;
+	if (!file->chained || file->end != 0)
+		return 0;
+	note = json_object();
+	json_put_text(note, "event", "rotated");
+	json_put_now(note, "time");
+	line = json_line(note, &size);
+	result = line != NULL ? append_object(file, line, size, error) : error_set(error, "not enough memory");
+	free(line);
+	return result;
+}
+
 int eventfile_write(struct eventfile *file, const char *object, size_t size, struct error *error)
 {
 	struct error ignored;
@@ -304,6 +325,7 @@ int eventfile_write(struct eventfile *file, const char *object, size_t size, str
 
 int eventfile_reopen(struct eventfile *file, struct error *error)
 {
+	struct error ignored;
 	int result = 0;
 
 	if (lock(file, error) != 0)
@@ -311,6 +333,9 @@ int eventfile_reopen(struct eventfile *file, struct error *error)
 	/* The right to open it may be gone since the start: where nothing was renamed, nothing is done. */
 	if (is_gone(file) || is_replaced(file))
 		result = move_on(file, error);
+	/* A disk that is full now is found out by the next line. */
+	if (result == 0)
+		(void)!begin_anew(file, &ignored);
 	unlock(file);
 	return result;
 }

@@ -32,7 +32,7 @@ struct chain_link {
 };
 
 /* `object`, a JSON object in one line with at least one member, as the next line behind `chain`, which stays as it is.
- * To be freed; *line_size is its length. NULL without memory, or where it is no object. */
+ * To be freed; *line_size is its length, no byte follows. NULL without memory, or where it is no object. */
 char *chain_line(const struct chain *chain, const char *object, size_t size, size_t *line_size) MUST_CHECK;
 
 /* What `line` says of its place. 0, or -1: it is no line of a chain. */

@@ -28,8 +28,8 @@ bool eventfile_is_new(const struct eventfile *file);
  * `error`: no part of the line is there. */
 int eventfile_write(struct eventfile *file, const char *object, size_t size, struct error *error) MUST_CHECK;
 
-/* After the file was renamed: open the name anew, and continue the chain there. 0, also where it was not renamed; or -1
- * with words and remedy in `error`: the renamed one stays in use. */
+/* After the file was renamed: open the name anew, and continue the chain there, by a line {"event":"rotated",...} at once.
+ * 0, also where it was not renamed; or -1 with words and remedy in `error`: the renamed one stays in use. */
 int eventfile_reopen(struct eventfile *file, struct error *error) MUST_CHECK;
 
 /* NULL does nothing. */

@@ -282,6 +282,46 @@ START_TEST(records_say_how_each_session_went)
 }
 END_TEST
 
+START_TEST(what_speaks_no_cci_has_a_record_where_it_may)
+{
+	struct gateway gateway;
+	const json_t *record;
+	json_t *all;
+	int fd;
+
+	make_folder();
+	gateway_start(
+	    &gateway, "ccissl",
+	    "[gateway]\nsysid = HOST1\n[listener cci]\naddress = 127.0.0.1:0\nservice = s\n"
+	    "unsecured_connections = only\n[listener raw]\naddress = 127.0.0.1:0\nservice = s\nexchange = none\n"
+	    "unsecured_connections = only\naudit_policy = never\n[service s]\naddress = builtin:echo\n" FILE_NOTIFIER,
+	    path);
+	/* A port scan is counted, and nothing else. */
+	fd = peer_connect(gateway.ports[0]);
+	ck_assert(peer_write(fd, NULL, "GET / HTTP/1.0\r\n\r\n", 18));
+	(void)peer_ends(fd, NULL);
+	peer_free(fd, NULL);
+	fd = peer_connect(gateway.ports[1]);
+	echo(fd, NULL);
+	peer_free(fd, NULL);
+	all = events(path, "record", 1);
+	gateway_stop(&gateway);
+	json_decref(all);
+	all = events(path, "record", 1);
+	ck_assert_uint_eq(json_array_size(all), 1);
+	record = json_array_get(all, 0);
+	has(record, "asked", "raw");
+	has(record, "outcome", "clear");
+	has(record, "listener", "raw");
+	has(record, "audit_policy", "never");
+	has(record, "audit_outcome", "refuse");
+	ck_assert_int_eq(number(record, "up"), 4);
+	json_decref(all);
+	fits_the_schema(path, "closed record unsecured");
+	remove_folder();
+}
+END_TEST
+
 /* A client of the first gateway, by TLS to the second: each record names the other's id, and has both ends. */
 START_TEST(records_of_two_gateways_are_joined)
 {
@@ -405,13 +445,14 @@ START_TEST(a_full_disk_refuses_and_recovers)
 	json_decref(events(path, "record", 1));
 	(void)snprintf(command, sizeof(command), "dd if=/dev/zero of=%s/filler bs=1k count=64 2>/dev/null", folder);
 	ck_assert_int_ne(system(command), 0);
-	/* What has room in the file's last page, and the line on which the disk turns out to be full. */
-	for (int i = 0; i < 20; i++) {
+	/* The file's last page has room still; then a line finds out that the disk is full. */
+	for (int i = 0; i < 1000 && gateway_lines(&gateway, 0, "notifier-refused", NULL, NULL) == 0; i++) {
 		int fd = peer_connect(gateway.ports[0]);
 		uint8_t offer[4096], answer[4096];
 
 		(void)!peer_exchange(fd, NULL, offer, peer_offer(offer, 1, 0, "BR2", NULL), answer);
 		peer_free(fd, NULL);
+		usleep(10000);
 	}
 	ck_assert_int_ge(gateway_lines(&gateway, 1, "notifier-refused", NULL, NULL), 1);
 	(void)snprintf(command, sizeof(command), "rm %s/filler", folder);
@@ -476,6 +517,7 @@ Suite *module_suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, all_that_is_written_fits_the_schema);
 	tcase_add_test(tests, records_say_how_each_session_went);
+	tcase_add_test(tests, what_speaks_no_cci_has_a_record_where_it_may);
 	tcase_add_test(tests, records_of_two_gateways_are_joined);
 	tcase_add_test(tests, a_chain_outlives_rotation_and_restarts);
 	tcase_add_test(tests, what_cannot_be_opened_anew_is_said);

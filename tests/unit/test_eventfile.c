@@ -198,8 +198,9 @@ START_TEST(a_chain_goes_through_rotated_files)
 	ck_assert_int_eq(eventfile_reopen(file, &error), 0);
 	put(file, "{\"a\":4}");
 	eventfile_close(file);
-	is_whole(other, path, 4);
+	is_whole(other, path, 5);
 	ck_assert_ptr_null(strstr(contents(path), "\"a\":2"));
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"rotated\""));
 	remove_folder();
 }
 END_TEST
@@ -262,7 +263,7 @@ START_TEST(two_that_write_make_one_chain)
 	put(old, "{\"a\":8}");
 	eventfile_close(old);
 	eventfile_close(new);
-	is_whole(other, path, 8);
+	is_whole(other, path, 9);
 	remove_folder();
 }
 END_TEST
