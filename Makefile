@@ -59,7 +59,7 @@ E2E_TESTS := exchange rules tls life faults command ratchet peers balance certif
 E2E_TESTS += operator trace trace_readers
 E2E_TESTS += control control_close control_socket control_life
 E2E_TESTS += report smf smf_file
-E2E_TESTS += subscribers plugin events
+E2E_TESTS += subscribers plugin events events_file
 UNIT_TESTS += metrics history
 E2E_TESTS += http http_life http_events
 
@@ -178,6 +178,7 @@ $(BUILD)/tests/unit_metrics: $(O)/tests/unit/promtext.o
 $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
+$(BUILD)/tests/e2e_events $(BUILD)/tests/e2e_events_file: $(O)/tests/e2e/eventlines.o
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
 $(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_life $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
