@@ -185,7 +185,8 @@ $(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_life $(BUILD)/tests/e2e_http_eve
 $(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_control_socket \
 	$(BUILD)/tests/e2e_control_life $(BUILD)/tests/e2e_operator \
 	$(BUILD)/tests/e2e_trace $(BUILD)/tests/e2e_trace_readers: $(O)/tests/e2e/controlling.o
-$(BUILD)/tests/e2e_trace $(BUILD)/tests/e2e_trace_readers: $(O)/tests/e2e/following.o
+$(BUILD)/tests/e2e_trace $(BUILD)/tests/e2e_trace_readers $(BUILD)/tests/e2e_operator: $(O)/tests/e2e/following.o
+$(BUILD)/tests/e2e_operator: $(O)/tests/e2e/web.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)

@@ -1,130 +1,281 @@
-/* Scenarios of operators' words and traces, with the real pair. */
+/* Scenarios of operators' words with the real pair: disconnect, connect, recycle, ping. */
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../unit/suite.h"
-#include "controlling.h"
+#include "following.h"
+#include "web.h"
 
-static struct gateway far, near;
+#define PEER(name) "[peer " name "]\nserver_name = localhost\nsecurity = required\naddress = 127.0.0.1:%d"
 
-static void start(void)
+static int silent, dead; /* listening and mute; a port where nobody is */
+
+static void start(const char *exchange)
 {
+	int silent_port;
+
 	control_make_folder();
+	silent = peer_listen(&silent_port);
+	close(peer_listen(&dead));
 	gateway_start(&far, "ccissl",
 	              "[gateway]\nsysid = HOST1\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
-	              "[service s]\naddress = builtin:echo\n" TLS_SECTION);
-	gateway_start(&near, "ccisslgw",
-	              "[gateway]\nsysid = GW1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nunsecured_connections = allow\n"
-	              "target = HOST1\n[peer P]\naddress = 127.0.0.1:%d\ntargets = HOST1\nsecurity = required\n"
-	              "server_name = localhost\n" TLS_SECTION "[control]\nsocket = %s\n",
-	              far.ports[0], control_path);
+	              "[listener never]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = never\n"
+	              "[service s]\naddress = builtin:echo\n[service HOST2]\naddress = builtin:echo\n" TLS_SECTION);
+	gateway_start(
+	    &near, "ccisslgw",
+	    "[gateway]\nsysid = GW1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nunsecured_connections = allow\n"
+	    "target = HOST1\n[timeouts]\nexchange = %s\n" PEER("P") "\ntargets = HOST1\n" PEER(
+	        "Q") "\ntargets = HOST2\n" PEER("DEAD") "\n" PEER("SILENT") "\n" PEER("TWO") ", 127.0.0.1:%d\n"
+	                                                                                     "[peer CLEAR]\naddress = "
+	                                                                                     "127.0.0.1:%d\nsecurity = "
+	                                                                                     "none\n"
+	                                                                                     "[peer WRONG]\naddress = "
+	                                                                                     "127.0.0.1:%d\nsecurity = "
+	                                                                                     "required\nserver_name = "
+	                                                                                     "wrong.example\n" TLS_SECTION
+	                                                                                     "[control]\nsocket = %s\nhttp "
+	                                                                                     "= 127.0.0.1:0\n",
+	    exchange, far.ports[0], far.ports[0], dead, silent_port, dead, far.ports[0], far.ports[1], far.ports[0],
+	    control_path);
 }
 
 static void stop(void)
 {
-	gateway_stop(&near);
-	gateway_stop(&far);
-	control_remove_folder();
+	pair_stop();
+	close(silent);
 }
 
-/* ctl of the near one. */
-static void say(const char *words, int status, const char *out, const char *err)
-{
-	char line[256];
-	int got;
-
-	(void)snprintf(line, sizeof(line), "--socket %s %s", control_path, words);
-	got = control_command_line("ccisslgw", "", line);
-	ck_assert_msg(got == status, "%s: %d, %s%s", words, got, control_out, control_err);
-	ck_assert_msg(out == NULL || strstr(control_out, out) != NULL, "%s: %s", words, control_out);
-	ck_assert_msg(err == NULL || strstr(control_err, err) != NULL, "%s: %s", words, control_err);
-}
-
-static int refusal(void)
+/* What an OFFER of `sysid` to `target` is answered: 0 is ACCEPT. */
+static int refusal(const char *sysid, const char *target)
 {
 	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, 0, "LEG2", "HOST1");
+	size_t size = peer_offer(offer, 1, 0, sysid, target);
 	int fd = peer_connect(near.ports[0]), reason = 0;
 
-	if (peer_exchange(fd, NULL, offer, size, answer) > 0 && peer_type(answer) == 3)
+	ck_assert_int_gt(peer_exchange(fd, NULL, offer, size, answer), 0);
+	if (peer_type(answer) == 3)
 		reason = peer_reason(answer);
 	close(fd);
 	return reason;
 }
 
+/* --- disconnect, connect, recycle --- */
+
 START_TEST(a_disconnected_peer_is_not_used_until_connect)
 {
 	struct control_client client;
 
-	start();
+	start("10s");
 	client = control_client(&near, "LEG1", NULL, false);
 	say("ping HOST1", 0, "response received: P calls itself HOST1, TLS, confirmed", NULL);
 	say("disconnect HOST1", 0, "1 connections ended", NULL);
 	ck_assert_int_eq(gateway_lines(&near, 1, "id=CCI3054I", "reason=disconnected", NULL), 1);
-	ck_assert_int_eq(refusal(), 6);
+	ck_assert_int_eq(refusal("LEG2", "HOST1"), 6);
 	ck_assert_int_eq(gateway_lines(&near, 1, "reason=peer-down", "disconnected by the operator", NULL), 1);
 	say("peers", 0, "peer P: disconnected", NULL);
-	say("connect P", 0, "response received", NULL);
-	ck_assert_int_eq(refusal(), 0);
-	say("ping NOBODY", 1, NULL, "is no peer");
+	say("disconnect P", 0, "disconnected as it was; 0 connections ended", NULL);
+	/* A ping asks all the same, and changes nothing. */
+	say("ping P", 0, "response received", NULL);
+	ck_assert_int_eq(refusal("LEG2", "HOST1"), 6);
+	say("connect P", 0, "peer P may be used again", NULL);
+	ck_assert_ptr_nonnull(strstr(control_out, "response received"));
+	ck_assert_int_eq(refusal("LEG2", "HOST1"), 0);
+	say("connect P", 0, "as before", NULL);
+	say("connect NOBODY", 1, NULL, "is no peer");
+	say("disconnect", 2, NULL, "takes other words");
+	ck_assert_int_eq(gateway_lines(&near, 2, "id=CCI1131W", "uid=", "pid="), 2);
+	ck_assert_int_eq(gateway_lines(&near, 2, "id=CCI1132I", "uid=", "pid="), 2);
 	control_part(&client);
 	stop();
 }
 END_TEST
 
-START_TEST(a_trace_in_the_log_shows_both_sides)
+/* It must not look as if all had come: no close_notify, and a reset in the clear. */
+static bool ends_in_order(const struct control_client *client)
+{
+	char bytes[4096];
+	ssize_t got;
+
+	do
+		got =
+		    client->ssl != NULL ? SSL_read(client->ssl, bytes, sizeof(bytes)) : read(client->fd, bytes, sizeof(bytes));
+	while (got > 0);
+	if (client->ssl != NULL)
+		return SSL_get_error(client->ssl, (int)got) == SSL_ERROR_ZERO_RETURN;
+	return got == 0 || errno != ECONNRESET;
+}
+
+START_TEST(a_running_transfer_is_cut)
+{
+	static char much[60000];
+	struct control_client client, other;
+	uint8_t offer[4096], answer[4096];
+	char back[4];
+
+	start("10s");
+	client = control_client(&near, "LEG1", NULL, _i == 1);
+	other = control_client(&near, "LEG2", NULL, true);
+	close(other.fd);
+	SSL_free(other.ssl);
+	/* One that goes elsewhere stays. */
+	other = (struct control_client){.fd = peer_connect(near.ports[0])};
+	ck_assert_int_gt(peer_exchange(other.fd, NULL, offer, peer_offer(offer, 1, 0, "LEG3", "HOST2"), answer), 0);
+	ck_assert_int_eq(peer_type(answer), 2);
+	ck_assert_int_eq(gateway_lines(&near, 1, "sysid=LEG2", "reason=", NULL), 1);
+	ck_assert(peer_write(client.fd, client.ssl, much, sizeof(much)));
+	ck_assert(peer_read(client.fd, client.ssl, back, sizeof(back)));
+	say("disconnect HOST1", 0, "1 connections ended", NULL);
+	ck_assert(!ends_in_order(&client));
+	ck_assert_int_eq(gateway_lines(&near, 1, "id=CCI3054I", "sysid=LEG1", "reason=disconnected"), 1);
+	ck_assert(peer_write(other.fd, NULL, "ping", 4) && peer_read(other.fd, NULL, back, 4));
+	(void)web_await(web_port(&near, 1), "/metrics", "cci_sessions_ended_total{reason=\"disconnected\"} 1\n");
+	control_part(&client);
+	control_part(&other);
+	stop();
+}
+END_TEST
+
+/* What the peer connects to us is its own affair. */
+START_TEST(the_disconnected_peer_may_come)
+{
+	start("10s");
+	say("disconnect HOST1", 0, NULL, NULL);
+	ck_assert_int_eq(refusal("HOST1", "HOST2"), 0);
+	ck_assert_int_eq(refusal("HOST1", "*PING"), 0);
+	ck_assert_int_eq(refusal("HOST1", "HOST1"), 6);
+	stop();
+}
+END_TEST
+
+START_TEST(recycle_is_both)
 {
 	struct control_client client;
 
-	start();
-	say("trace source 127.0.0.0/8 on", 0, "the log gets the trace", NULL);
-	client = control_client(&near, "LEG1", NULL, false);
+	start("10s");
+	client = control_client(&near, "LEG1", NULL, true);
+	say("recycle HOST1", 0, "peer P is disconnected; 1 connections ended; peer P may be used again", NULL);
+	ck_assert_ptr_nonnull(strstr(control_out, "response received: P calls itself HOST1"));
+	ck_assert(!ends_in_order(&client));
 	control_part(&client);
-	ck_assert_int_ge(gateway_lines(&near, 1, "id=CCI1130I", "side=front", "OFFER cpu=utf-8"), 1);
-	ck_assert_int_ge(gateway_lines(&near, 1, "id=CCI1130I", "side=back", "security=required"), 1);
-	ck_assert_int_ge(gateway_lines(&near, 1, "id=CCI1130I", "stage=ended", NULL), 1);
-	say("trace", 0, "127.0.0.0/8", NULL);
-	say("trace 127.0.0.0/8 off", 0, "no more", NULL);
-	say("trace", 0, "nothing is traced", NULL);
-	say("trace 00112233", 1, NULL, "no connection");
+	client = control_client(&near, "LEG1", NULL, true);
+	control_part(&client);
+	say("--json recycle P", 0, "{\"text\":\"", NULL);
+	/* It was done, though nobody answers. */
+	say("recycle DEAD", 1, "peer DEAD may be used again", "no response: connect-refused");
 	stop();
 }
 END_TEST
 
-/* A trace keeps its place at the socket for as long as it is followed; the other places stay. */
-START_TEST(traces_leave_room_for_others)
+/* --- ping --- */
+
+static const struct {
+	const char *name;
+	int status;
+	const char *out, *err;
+} outcomes[] = {
+    {"HOST1", 0, "response received: P calls itself HOST1, TLS, confirmed, ", NULL},
+    {"DEAD", 1, "sent: to 127.0.0.1:", "no response: connect-refused: "},
+    {"SILENT", 1, "requested: *PING of peer SILENT\nsent: to ", "no response: exchange-timeout"},
+    {"WRONG", 1, NULL, "no response: peer-name-mismatch"},
+    {"CLEAR", 1, NULL, "no response: peer-refused"},
+    {"TWO", 0, "no response: connect-refused", NULL},
+    {"TWO", 0, "response received: TWO calls itself HOST1", NULL},
+    {"NOBODY", 1, NULL, "NOBODY is no peer, and none has it in targets; peers lists them"},
+};
+#define OUTCOMES (sizeof(outcomes) / sizeof(outcomes[0]))
+
+START_TEST(each_outcome_of_a_ping)
 {
-	static const char request[] = "trace 127.0.0.0/8\n";
-	char answer[512];
-	int fds[20];
+	char words[64];
 
-	start();
-	for (int i = 0; i < 20; i++) {
-		ssize_t got;
-
-		fds[i] = control_connect();
-		ck_assert(peer_write(fds[i], NULL, request, strlen(request)));
-		got = read(fds[i], answer, sizeof(answer) - 1);
-		ck_assert_int_gt(got, 0);
-		answer[got] = '\0';
-		ck_assert_msg(strstr(answer, i < 8 ? "\"tracing\":" : "8 traces are followed already") != NULL, "%d: %s", i, answer);
+	start("300ms");
+	for (size_t i = 0; i < OUTCOMES; i++) {
+		(void)snprintf(words, sizeof(words), "ping %s", outcomes[i].name);
+		say(words, outcomes[i].status, outcomes[i].out, outcomes[i].err);
 	}
-	say("status", 0, NULL, NULL);
-	say("trace 127.0.0.0/8 on", 0, NULL, NULL);
-	for (int i = 0; i < 20; i++)
-		close(fds[i]);
-	/* Those who go make room. */
-	do
-		say("trace", 0, NULL, NULL);
-	while (strstr(control_out, "reader") != NULL);
-	fds[0] = control_connect();
-	ck_assert(peer_write(fds[0], NULL, request, strlen(request)));
-	ck_assert_int_gt(read(fds[0], answer, sizeof(answer)), 0);
-	ck_assert(strncmp(answer, "{\"ok\":true", 10) == 0);
-	close(fds[0]);
+	/* Nothing is remembered of it. */
+	say("peers", 0, NULL, NULL);
+	ck_assert_ptr_null(strstr(control_out, "connect-refused"));
 	stop();
+}
+END_TEST
+
+/* A ping of SILENT, until it was sent; its connection there is *taken. */
+static int begin_ping(int *taken)
+{
+	static const char request[] = "ping SILENT\n";
+	uint8_t offer[4096];
+	int fd = control_connect();
+
+	ck_assert(peer_write(fd, NULL, request, sizeof(request) - 1));
+	*taken = peer_accept(silent);
+	ck_assert_int_gt(peer_receive(*taken, NULL, offer), 0);
+	return fd;
+}
+
+START_TEST(one_ping_at_a_time)
+{
+	uint8_t byte;
+	int taken, fd;
+
+	start("60s");
+	fd = begin_ping(&taken);
+	say("ping P", 1, NULL, "another ping runs");
+	say("disconnect P", 0, "peer P is disconnected", NULL);
+	/* What was asked for is done; only the answer lacks. */
+	say("connect P", 0, "peer P may be used again; not asked for an answer, as another ping runs", NULL);
+	ck_assert_int_eq(refusal("LEG1", "HOST1"), 0);
+	say("recycle P", 0, "may be used again; not asked", NULL);
+	/* Who does not wait for the answer takes the ping along. */
+	close(fd);
+	ck_assert_int_le(recv(taken, &byte, 1, 0), 0);
+	close(taken);
+	say("ping P", 0, "response received", NULL);
+	stop();
+}
+END_TEST
+
+/* The process ends while a ping waits (a connection holds it for a while, _i 1): whoever waits is told, and nothing is
+ * waited for. */
+START_TEST(the_end_does_not_wait_for_a_ping)
+{
+	struct control_client client;
+	siginfo_t ended;
+	char answer[4096];
+	size_t used = 0;
+	ssize_t got;
+	int taken, fd;
+
+	start("60s");
+	if (_i == 1)
+		client = control_client(&near, "LEG1", NULL, false);
+	fd = begin_ping(&taken);
+	if (_i == 1) {
+		say("drain", 0, NULL, NULL);
+		while ((got = read(fd, answer + used, sizeof(answer) - 1 - used)) > 0)
+			used += (size_t)got;
+		answer[used] = '\0';
+		ck_assert_msg(strstr(answer, "no response: shutting-down") != NULL, "%s", answer);
+		say("ping P", 1, NULL, "the gateway is stopping, and asks nobody");
+	} else {
+		gateway_stop(&near);
+	}
+	close(fd);
+	close(taken);
+	close(silent);
+	/* It ends by itself, with the last connection. */
+	if (_i == 1) {
+		control_part(&client);
+		ck_assert_int_eq(waitid(P_PID, (id_t)near.pid, &ended, WEXITED | WNOWAIT), 0);
+		gateway_stop(&near);
+	}
+	gateway_stop(&far);
+	control_remove_folder();
 }
 END_TEST
 
@@ -135,8 +286,12 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_test(tests, a_disconnected_peer_is_not_used_until_connect);
-	tcase_add_test(tests, a_trace_in_the_log_shows_both_sides);
-	tcase_add_test(tests, traces_leave_room_for_others);
+	tcase_add_loop_test(tests, a_running_transfer_is_cut, 0, 2);
+	tcase_add_test(tests, the_disconnected_peer_may_come);
+	tcase_add_test(tests, recycle_is_both);
+	tcase_add_test(tests, each_outcome_of_a_ping);
+	tcase_add_test(tests, one_ping_at_a_time);
+	tcase_add_loop_test(tests, the_end_does_not_wait_for_a_ping, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
