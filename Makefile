@@ -190,7 +190,7 @@ $(BUILD)/tests/e2e_operator: $(O)/tests/e2e/web.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto $(if $(filter %e2e_events %e2e_trace,$@),-ljansson)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto -ljansson
 
 # An office for tests/tools/walkthrough.
 $(BUILD)/tests/office: $(O)/tests/tools/office.o $(O)/tests/e2e/peer.o
