@@ -134,6 +134,24 @@ static void check_control_socket(struct check *check)
 		        (unsigned)control->mode);
 }
 
+/* check_control_socket finds the control socket's. */
+static void check_http_path(struct check *check, const char *path)
+{
+	const struct config_place place = {NULL, 0};
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < config->notifier_count; i++)
+		if (config->notifiers[i].path != NULL && strcmp(config->notifiers[i].path, path) == 0)
+			FINDING(check, true, "control", &place, "http",
+			        "[control] http = unix:%s is the path of [notifier %s] already: choose another path", path,
+			        config->notifiers[i].place.name);
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (has_path(&config->listeners[i].address, path))
+			FINDING(check, true, "control", &place, "http",
+			        "[control] http = unix:%s is the address of [listener %s] already: choose another path", path,
+			        config->listeners[i].place.name);
+}
+
 static void check_control(struct check *check)
 {
 	const struct config_control *control = &check->config->control;
@@ -143,6 +161,8 @@ static void check_control(struct check *check)
 	for (size_t i = 0; i < control->http.count; i++) {
 		const struct address *address = &control->http.at[i];
 
+		if (address->kind == ADDRESS_UNIX)
+			check_http_path(check, address->socket.local.sun_path);
 		if (address->kind == ADDRESS_UNIX || (address->kind == ADDRESS_IP && socket_is_local(&address->socket)))
 			continue;
 		FINDING(check, true, "control", &place, "http",

@@ -62,11 +62,23 @@ static int open_failed(const char *path, int why, struct error *error)
 	return error_set(error, "%s: %s%s", path, strerrordesc_np(why), remedy);
 }
 
+/* What was named by mistake is not to be written into, or have its end cut. */
+static int judge(int fd, const char *path, struct error *error)
+{
+	struct stat status;
+	char first = '\0';
+
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+		return error_set(error, "%s is not a regular file", path);
+	if (pread(fd, &first, 1, 0) == 1 && first != '{')
+		return error_set(error, "%s holds something else than JSON Lines: it is left alone; name another file, or move it away", path);
+	return 0;
+}
+
 static int open_path(const char *path, mode_t mode, struct error *error)
 {
 	/* Whoever opens a FIFO would wait. */
 	const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
-	struct stat status;
 	int fd = open(path, flags);
 
 	if (fd < 0 && errno == ENOENT) {
@@ -78,10 +90,33 @@ static int open_path(const char *path, mode_t mode, struct error *error)
 	}
 	if (fd < 0)
 		return open_failed(path, errno, error);
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+	if (judge(fd, path, error) == 0)
 		return fd;
 	(void)close(fd);
-	return error_set(error, "%s is not a regular file", path);
+	return -1;
+}
+
+/* Nothing is made, and nobody is kept from it. */
+int eventfile_check(const char *path, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW), result;
+	const char *slash = strrchr(path, '/');
+	char *folder;
+
+	if (fd >= 0) {
+		result = judge(fd, path, error);
+		(void)close(fd);
+		return result;
+	}
+	/* Whoever checks may be another than who will write. */
+	if (errno == EACCES)
+		return 0;
+	if (errno != ENOENT)
+		return open_failed(path, errno, error);
+	folder = slash != NULL ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : NULL;
+	result = folder == NULL || access(folder, F_OK) == 0 ? 0 : open_failed(path, ENOENT, error);
+	free(folder);
+	return result;
 }
 
 /* Another file has the name now. */

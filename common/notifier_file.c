@@ -226,3 +226,22 @@ const struct cci_notifier_kind notifier_file_kind = {
     .reopen = reopen_file,
     .status = status_of_file,
 };
+
+int notifier_file_check(const struct config *config, config_report *report, void *context)
+{
+	struct error error;
+	int result = 0;
+
+	for (size_t i = 0; i < config->notifier_count; i++) {
+		const struct config_notifier *section = &config->notifiers[i];
+
+		/* Without a path there is another error already. */
+		if (section->kind == NULL || strcmp(section->kind, "file") != 0 || section->path == NULL ||
+		    eventfile_check(section->path, &error) == 0)
+			continue;
+		(void)error_prefix(&error, "[notifier %s] path", section->place.name);
+		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);
+		result = -1;
+	}
+	return result;
+}

@@ -17,6 +17,7 @@
 #include "notifier.h"
 #include "notifier_mark.h"
 #include "notifier_plugin.h"
+#include "notifier_file.h"
 #include "notifier_smf.h"
 #include "notifier_socket.h"
 #include "privileges.h"
@@ -112,6 +113,7 @@ int daemon_check(enum program program, const char *file)
 	fine = config != NULL && notifiers_check(config, daemon_notifier_kinds, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && control_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_socket_check(config, print_finding, NULL) == 0 && fine;
+	fine = config != NULL && notifier_file_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_smf_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_mark_check(config, print_finding, NULL) == 0 && fine;
 	fine = config != NULL && notifier_plugin_check(config, print_finding, NULL) == 0 && fine;

@@ -16,8 +16,12 @@
 struct eventfile;
 
 /* Open it for appending, or make it with `mode`. NULL with words and remedy in `error`: it cannot be opened, is no
- * regular file or a symbolic link; or with `chain`, what stands in it is no chain. */
+ * regular file or a symbolic link, or what stands in it begins with something else than an object; or with `chain`, is no
+ * chain. */
 struct eventfile *eventfile_open(const char *path, mode_t mode, bool chain, struct error *error) MUST_CHECK;
+
+/* What of that can be said before it is opened: 0, or -1 with `error`. Nothing is made. */
+int eventfile_check(const char *path, struct error *error) MUST_CHECK;
 
 /* It was empty when it was opened. */
 bool eventfile_is_new(const struct eventfile *file);

@@ -57,6 +57,8 @@ static const struct wrong {
     {PROGRAM_CCISSL, BASE "[peer P]\naddress = 127.0.0.1:2\n", "6: [peer] is a section of ccisslgw, not of ccissl"},
     {PROGRAM_CCISSL, BASE "target = X\n", "6: target in [listener l] is a key of ccisslgw, not of ccissl"},
     {PROGRAM_CCISSL, BASE "direct = maybe\n", "6: direct in [listener l]: \"maybe\" is not one of: yes, no"},
+    {PROGRAM_CCISSL, BASE "[control]\nhttp = unix:/x/y\n[notifier n]\nkind = socket\npath = /x/y\n",
+     "[control] http = unix:/x/y is the path of [notifier n] already"},
     {PROGRAM_CCISSL, BASE "direct = yes\n", "6: [listener l] direct = yes contradicts unsecured_connections = only"},
     {PROGRAM_CCISSL, BASE "service = x\n", "6: [listener l] service = x: there is no [service x]"},
     {PROGRAM_CCISSL, BASE "exchange = none\n", "6: [listener l] exchange = none needs a service"},

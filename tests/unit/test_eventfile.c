@@ -300,6 +300,10 @@ static void is_refused(bool chain, const char *words)
 {
 	ck_assert_ptr_null(eventfile_open(path, 0600, chain, &error));
 	ck_assert_msg(strstr(error.text, words) != NULL, "%s", error.text);
+	if (!chain) {
+		ck_assert_int_eq(eventfile_check(path, &error), -1);
+		ck_assert_msg(strstr(error.text, words) != NULL, "%s", error.text);
+	}
 }
 
 START_TEST(what_cannot_be_opened_is_said)
@@ -313,6 +317,13 @@ START_TEST(what_cannot_be_opened_is_said)
 	(void)unlink(path);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	is_refused(false, "not a regular file");
+	(void)unlink(path);
+	ck_assert_int_eq(eventfile_check(path, &error), 0);
+	ck_assert_int_lt(access(path, F_OK), 0);
+	set_contents(path, "; not ours\n[gateway]");
+	is_refused(false, "something else than JSON Lines");
+	ck_assert_ptr_null(eventfile_open(path, 0600, true, &error));
+	ck_assert_str_eq(contents(path), "; not ours\n[gateway]");
 	(void)unlink(path);
 	(void)snprintf(path, sizeof(path), "%s/none/events", folder);
 	is_refused(false, "make the folder");
@@ -329,7 +340,7 @@ START_TEST(a_long_half_line_is_ended)
 	struct stat status;
 
 	make_folder();
-	memset(long_text, 'x', size);
+	memset(long_text, '{', size);
 	long_text[size] = '\0';
 	set_contents(path, long_text);
 	free(long_text);
