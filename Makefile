@@ -36,7 +36,7 @@ COMMON += event_json outlet eventfile notifier_file
 COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
           session_deadlines session_view session_account session_trace
 COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
-          listener_inherit upgrade daemon_upgrade ratchet_keeper ratchet_command privileges privileges_files \
+          listener_inherit upgrade daemon_upgrade ratchet_keeper subcommand ratchet_command privileges privileges_files \
           service inspect inspect_config daemon_service
 COMMON += http http_page http_reply http_status http_metrics http_events
 COMMON += control control_client control_verbs control_trace control_peers control_print control_command

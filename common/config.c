@@ -41,11 +41,6 @@ static void say(struct parse *parse, bool is_error, unsigned line, const struct 
 		say(parse, is_error, line, &said); \
 	} while (0)
 
-static const char *program_name(unsigned programs)
-{
-	return programs == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
-}
-
 /* Put in the defaults of rows that were not said; complain of those that had to be. */
 static void finish_section(struct parse *parse)
 {
@@ -161,8 +156,8 @@ static void on_section(void *context, unsigned line, const char *kind, const cha
 		SAY(parse, true, line, "unknown section [%.40s]%s%s%s", kind, near != NULL ? ": did you mean [" : "",
 		    near != NULL ? near : "", near != NULL ? "]?" : "");
 	else if ((section->programs & parse->config->program) == 0)
-		SAY(parse, true, line, "[%s] is a section of %s, not of %s", kind, program_name(section->programs),
-		    program_name(parse->config->program));
+		SAY(parse, true, line, "[%s] is a section of %s, not of %s", kind, program_word((enum program)section->programs),
+		    program_word(parse->config->program));
 	else if (section->named)
 		begin_named(parse, section, name, line);
 	else
@@ -206,8 +201,8 @@ static void on_value(void *context, unsigned line, const char *key, const char *
 		return;
 	}
 	if ((row->programs & parse->config->program) == 0) {
-		SAY(parse, true, line, "%s in %s is a key of %s, not of %s", key, parse->label, program_name(row->programs),
-		    program_name(parse->config->program));
+		SAY(parse, true, line, "%s in %s is a key of %s, not of %s", key, parse->label, program_word((enum program)row->programs),
+		    program_word(parse->config->program));
 		return;
 	}
 	if (parse->seen[row - rows] != 0) {
@@ -430,6 +425,11 @@ static const char *word_of(const char *section, const char *key, int value)
 		if (word->value == value)
 			return word->word;
 	return "";
+}
+
+const char *program_word(enum program program)
+{
+	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
 }
 
 const char *unsecured_word(enum unsecured unsecured)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +12,13 @@
 
 #include "control.h"
 #include "control_print.h"
+#include "subcommand.h"
 
-#define EXIT_USAGE 2
 #define USAGE_WIDTH 23
 #define SILENCE_S 120 /* for the first line of an answer */
 
 struct request {
-	const char *name; /* of the program */
+	struct subcommand command;
 	enum program program;
 	const char *config, *socket;
 	bool json, help;
@@ -28,26 +27,6 @@ struct request {
 	const struct control_verb *verb;
 };
 
-static int usage_error(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static int usage_error(const struct request *request, const char *format, ...)
-{
-	va_list arguments;
-
-	(void)fprintf(stderr, "%s ctl: ", request->name);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	(void)fprintf(stderr, "; see %s ctl --help\n", request->name);
-	return EXIT_USAGE;
-}
-
-static int failed(const struct request *request, const char *words)
-{
-	(void)fprintf(stderr, "%s ctl: %s\n", request->name, words);
-	return EXIT_FAILURE;
-}
-
 /* A line for each verb: the screen has 24. */
 static int print_usage(const struct request *request)
 {
@@ -55,7 +34,7 @@ static int print_usage(const struct request *request)
 	             "\n"
 	             "    %s ctl -c FILE|--socket PATH [--json] VERB [WORD...]\n"
 	             "\n",
-	             request->name);
+	             request->command.program);
 	for (size_t i = 0; i < control_verb_count; i++) {
 		const struct control_verb *verb = &control_verbs[i];
 		char left[USAGE_WIDTH + 1];
@@ -67,7 +46,7 @@ static int print_usage(const struct request *request)
 		(void)printf("    %-*s %s\n", USAGE_WIDTH, left, verb->help);
 	}
 	(void)printf("FILE names the socket. Exit status: 0 done; 1 not done; 2 bad usage; ccissl(8).\n");
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return subcommand_printed(&request->command);
 }
 
 /* --- the socket --- */
@@ -85,7 +64,7 @@ static int say_unreachable(const struct request *request, const char *path)
 		               "%s may not be asked by this user: ask as root, or as the user whom the gateway runs as", path);
 	else
 		(void)snprintf(words, sizeof(words), "%s cannot be asked: %s", path, strerrordesc_np(number));
-	return failed(request, words);
+	return subcommand_failed(&request->command, words);
 }
 
 /* A descriptor, or -1 with errno. */
@@ -147,9 +126,10 @@ static int say_error(const struct request *request, const json_t *whole)
 	const json_t *error = json_object_get(whole, "error");
 
 	if (error == NULL)
-		return failed(request, "the gateway's answer was cut off or cannot be understood: it may have ended");
+		return subcommand_failed(&request->command,
+		                         "the gateway's answer was cut off or cannot be understood: it may have ended");
 	control_print_texts(json_object_get(whole, "findings"), stderr);
-	(void)fprintf(stderr, "%s ctl: ", request->name);
+	(void)fprintf(stderr, "%s ctl: ", request->command.program);
 	control_print_escaped(error, stderr);
 	(void)fputc('\n', stderr);
 	return EXIT_FAILURE;
@@ -163,7 +143,7 @@ static int take_line(const struct request *request, const char *line)
 	int status = EXIT_SUCCESS;
 
 	if (answer != NULL && print_answer(request, answer) != 0)
-		status = failed(request, "standard output cannot be written");
+		status = subcommand_failed(&request->command, "standard output cannot be written");
 	else if (answer == NULL)
 		status = say_error(request, whole);
 	json_decref(whole);
@@ -187,7 +167,7 @@ static int take_answers(const struct request *request, int fd)
 
 	if (stream == NULL) {
 		close(fd);
-		return failed(request, "not enough memory");
+		return subcommand_failed(&request->command, "not enough memory");
 	}
 	while (status == EXIT_SUCCESS && getline(&line, &size, stream) > 0) {
 		/* What goes on, a trace, may be silent for as long as it likes. */
@@ -196,9 +176,9 @@ static int take_answers(const struct request *request, int fd)
 		status = take_line(request, line);
 	}
 	if (lines == 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		status = failed(request, "the gateway does not answer");
+		status = subcommand_failed(&request->command, "the gateway does not answer");
 	else if (lines == 0)
-		status = failed(request, "the gateway has closed without an answer");
+		status = subcommand_failed(&request->command, "the gateway has closed without an answer");
 	free(line);
 	(void)fclose(stream);
 	return status;
@@ -213,7 +193,8 @@ static int ask(const struct request *request, const char *path)
 	set_silence(fd, SILENCE_S);
 	if (send_request(fd, request) != 0) {
 		close(fd);
-		return failed(request, "the request cannot be sent: it is too long, or the gateway is gone");
+		return subcommand_failed(&request->command,
+		                         "the request cannot be sent: it is too long, or the gateway is gone");
 	}
 	return take_answers(request, fd);
 }
@@ -223,20 +204,22 @@ static int ask(const struct request *request, const char *path)
 static int check_words(struct request *request, int count, char **words)
 {
 	if (request->config == NULL && request->socket == NULL)
-		return usage_error(request, "which gateway? Name its configuration, such as -c /etc/%s.ini, or its --socket",
-		                   request->name);
+		return subcommand_misused(&request->command,
+		                          "which gateway? Name its configuration, such as -c /etc/%s.ini, or its --socket",
+		                          request->command.program);
 	if (request->config != NULL && request->socket != NULL)
-		return usage_error(request, "-c and --socket do not go together");
+		return subcommand_misused(&request->command, "-c and --socket do not go together");
 	if (count == 0)
-		return usage_error(request, "what is to be asked? A verb is missing");
+		return subcommand_misused(&request->command, "what is to be asked? A verb is missing");
 	request->verb = control_verb_find(words[0], (unsigned)request->program);
 	if (request->verb == NULL)
-		return usage_error(request, "%s is not known", words[0]);
+		return subcommand_misused(&request->command, "%s is not known", words[0]);
 	for (int i = 1; i < count; i++)
 		if (words[i][0] == '\0' || strpbrk(words[i], " \t\r\n") != NULL)
-			return usage_error(request, "a word may not be empty or hold blanks");
+			return subcommand_misused(&request->command, "a word may not be empty or hold blanks");
 	if ((size_t)count - 1 < request->verb->least || (size_t)count - 1 > request->verb->most)
-		return usage_error(request, "%s takes other words: %s %s", words[0], words[0], request->verb->words);
+		return subcommand_misused(&request->command, "%s takes other words: %s %s", words[0], words[0],
+		                          request->verb->words);
 	request->count = count;
 	request->words = words;
 	return 0;
@@ -265,7 +248,8 @@ static int parse(struct request *request, int argc, char **argv)
 		else if (option == 'p')
 			has_peer = true;
 		else
-			return usage_error(request, option == ':' ? "%s needs a value" : "there is no option %s", argv[optind - 1]);
+			return subcommand_misused(&request->command, option == ':' ? "%s needs a value" : "there is no option %s",
+			                          argv[optind - 1]);
 	}
 	if (request->help)
 		return 0;
@@ -278,7 +262,7 @@ static int parse(struct request *request, int argc, char **argv)
 
 int control_command(enum program program, config_report *report, int argc, char **argv)
 {
-	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw", .program = program};
+	struct request request = {.command = subcommand_of(program, "ctl"), .program = program};
 	int status = parse(&request, argc, argv);
 	struct config *config;
 
@@ -292,8 +276,9 @@ int control_command(enum program program, config_report *report, int argc, char 
 	if (config == NULL)
 		return EXIT_FAILURE;
 	if (config->control.socket == NULL)
-		status = failed(&request,
-		                "no socket in [control] of the configuration: set one, and let the gateway load it (SIGHUP)");
+		status = subcommand_failed(
+		    &request.command,
+		    "no socket in [control] of the configuration: set one, and let the gateway load it (SIGHUP)");
 	else
 		status = ask(&request, config->control.socket);
 	config_free(config);

@@ -315,7 +315,7 @@ static void say_started(struct daemon *daemon)
 	const struct config *config = daemon->snapshot->config;
 
 	log_begin(&line, MESSAGE_STARTED, NULL);
-	log_text(&line, "program", daemon_program_name(daemon->program));
+	log_text(&line, "program", program_word(daemon->program));
 	log_text(&line, "version", GATEWAY_VERSION);
 	log_text(&line, "sysid", config->gateway.sysid);
 	log_text(&line, "config", daemon->file);
@@ -382,7 +382,7 @@ static void say_stopped(const struct daemon *daemon)
 	struct logline line;
 
 	log_begin(&line, MESSAGE_STOPPED, NULL);
-	log_text(&line, "program", daemon_program_name(daemon->program));
+	log_text(&line, "program", program_word(daemon->program));
 	log_number(&line, "accepted", daemon->accepted);
 	log_number(&line, "log_lines_lost", log_lost());
 	log_number(&line, "status", (uint64_t)daemon->status);

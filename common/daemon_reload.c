@@ -19,11 +19,6 @@ const struct cci_notifier_kind *const daemon_notifier_kinds[] = {
     &notifier_log_kind, &notifier_file_kind, &notifier_socket_kind, &notifier_plugin_kind,
     &notifier_smf_kind, &notifier_mark_kind, NULL};
 
-const char *daemon_program_name(enum program program)
-{
-	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
-}
-
 /* --- configuration --- */
 
 void daemon_log_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
@@ -60,7 +55,7 @@ void daemon_apply_limits(const struct daemon *daemon, const struct config *confi
 
 int daemon_open_log(const struct config *config, struct error *error)
 {
-	return log_open((enum log_sink)config->log.to, (enum level)config->log.level, daemon_program_name(config->program), error);
+	return log_open((enum log_sink)config->log.to, (enum level)config->log.level, program_word(config->program), error);
 }
 
 /* --- reload --- */

@@ -13,7 +13,7 @@
 
 static void put_build(const struct daemon *daemon, FILE *stream)
 {
-	const struct metrics_label labels[] = {{"program", daemon_program_name(daemon->program)},
+	const struct metrics_label labels[] = {{"program", program_word(daemon->program)},
 	                                       {"version", GATEWAY_VERSION},
 	                                       {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)},
 	                                       {"libuv", uv_version_string()},

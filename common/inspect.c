@@ -75,7 +75,7 @@ json_t *inspect_status(struct daemon *daemon)
 	struct metrics_totals totals;
 
 	metrics_totals(daemon->metrics, &totals);
-	json_put_text(status, "program", daemon_program_name(daemon->program));
+	json_put_text(status, "program", program_word(daemon->program));
 	json_put_text(status, "version", GATEWAY_VERSION);
 	json_put_text(status, "sysid", daemon->snapshot->config->gateway.sysid);
 	json_put_number(status, "pid", (uint64_t)getpid());

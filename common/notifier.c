@@ -131,7 +131,7 @@ static int open_state(struct instance *instance, const struct config *config, ch
 	    .size = sizeof(options),
 	    .version = CCI_NOTIFIER_VERSION,
 	    .name = section->place.name,
-	    .program = config->program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw",
+	    .program = program_word(config->program),
 	    .gateway = config->gateway.sysid,
 	    .path = section->path,
 	    .argument = section->argument,

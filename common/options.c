@@ -32,16 +32,11 @@
 /* Values that no character has: getopt_long returns them beside -c and -h. */
 enum mode { MODE_RUN, MODE_FIRST = 256, MODE_CHECK = MODE_FIRST, MODE_DUMP, MODE_EXPLAIN, MODE_VERSION, MODE_HELP };
 
-static const char *program_name(enum program program)
-{
-	return program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw";
-}
-
 static int usage_error(enum program program, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static int usage_error(enum program program, const char *format, ...)
 {
-	const char *name = program_name(program);
+	const char *name = program_word(program);
 	va_list arguments;
 
 	(void)fprintf(stderr, "%s: ", name);
@@ -154,7 +149,7 @@ int daemon_explain(enum program program, const char *file, int count, char *cons
 
 static int print_version(enum program program)
 {
-	(void)printf("%s %s\n%s, libuv %s, kernel TLS: %s\n", program_name(program), GATEWAY_VERSION,
+	(void)printf("%s %s\n%s, libuv %s, kernel TLS: %s\n", program_word(program), GATEWAY_VERSION,
 	             OpenSSL_version(OPENSSL_VERSION), uv_version_string(), kerneltls_words());
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -228,8 +223,8 @@ static int parse(enum program program, int argc, char **argv, struct request *re
 	if (optind < argc && request->mode != MODE_EXPLAIN)
 		return usage_error(program, "%s is not expected here", argv[optind]);
 	if (request->file == NULL && request->mode != MODE_VERSION && request->mode != MODE_HELP)
-		return usage_error(program, "no configuration: name its file, such as %s -c /etc/%s.ini", program_name(program),
-		                   program_name(program));
+		return usage_error(program, "no configuration: name its file, such as %s -c /etc/%s.ini", program_word(program),
+		                   program_word(program));
 	return 0;
 }
 

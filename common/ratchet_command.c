@@ -12,51 +12,30 @@
 #include <unistd.h>
 
 #include "ratchet_file.h"
+#include "subcommand.h"
 
-#define EXIT_USAGE 2
 #define DAY_S 86400u
 #define LOCK_ATTEMPTS 200 /* 10 seconds */
 #define LOCK_WAIT_US 50000
 #define UTC_SIZE 32
 
-static const char usage[] =
-    "The names that were secured and may not come back in the clear (ratchet = yes,\n"
-    "ratchet_file).\n"
-    "\n"
-    "    %s ratchet -c FILE list [--json]\n"
-    "        print them, the one that was secured last at the end\n"
-    "    %s ratchet -c FILE lift NAME [--peer]\n"
-    "        let a client (a peer) come back in the clear once; it is held again when\n"
-    "        it was secured again\n"
-    "\n"
-    "FILE is the configuration. A gateway that runs takes a lift within two seconds.\n"
-    "Exit status: 0 done; 1 not done, no such name; 2 bad usage.\n";
+static const char usage[] = "The names that were secured and may not come back in the clear (ratchet = yes,\n"
+                            "ratchet_file).\n"
+                            "\n"
+                            "    %s ratchet -c FILE list [--json]\n"
+                            "        print them, the one that was secured last at the end\n"
+                            "    %s ratchet -c FILE lift NAME [--peer]\n"
+                            "        let a client (a peer) come back in the clear once; it is held again when\n"
+                            "        it was secured again\n"
+                            "\n"
+                            "FILE is the configuration. A gateway that runs takes a lift within two seconds.\n"
+                            "Exit status: 0 done; 1 not done, no such name; 2 bad usage.\n";
 
 struct request {
-	const char *name; /* of the program */
+	struct subcommand command;
 	const char *config, *verb, *lifted;
 	bool json, peer, help;
 };
-
-static int usage_error(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static int usage_error(const struct request *request, const char *format, ...)
-{
-	va_list arguments;
-
-	(void)fprintf(stderr, "%s ratchet: ", request->name);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	(void)fprintf(stderr, "; see %s ratchet --help\n", request->name);
-	return EXIT_USAGE;
-}
-
-static int failed(const struct request *request, const struct error *error)
-{
-	(void)fprintf(stderr, "%s ratchet: %s\n", request->name, error->text);
-	return EXIT_FAILURE;
-}
 
 /* --- the file --- */
 
@@ -155,8 +134,8 @@ static int list(const struct request *request, const struct config *config, cons
 		(void)printf("%s]\n", listing.printed > 0 ? "\n" : "");
 	free(reading.entries.at);
 	if (fflush(stdout) != 0)
-		return failed(request, &(struct error){.text = "standard output cannot be written"});
-	return result == 0 ? EXIT_SUCCESS : failed(request, &error);
+		return subcommand_failed(&request->command, "standard output cannot be written");
+	return result == 0 ? EXIT_SUCCESS : subcommand_failed(&request->command, "%s", error.text);
 }
 
 /* --- lift --- */
@@ -202,13 +181,13 @@ static int lift(const struct request *request, const char *path)
 		lock = ratchet_file_lock(path, &busy, &error);
 	}
 	if (lock < 0)
-		return failed(request, &error);
+		return subcommand_failed(&request->command, "%s", error.text);
 	result = edit(request, path, &error);
 	ratchet_file_unlock(lock);
 	if (result != 0)
-		return failed(request, &error);
+		return subcommand_failed(&request->command, "%s", error.text);
 	(void)printf("%s %s is lifted\n", request->peer ? "peer" : "client", request->lifted);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return subcommand_printed(&request->command);
 }
 
 /* --- the command line --- */
@@ -218,22 +197,24 @@ static int parse_words(struct request *request, int count, char **words)
 	bool is_list;
 
 	if (count == 0)
-		return usage_error(request, "list or lift is missing");
+		return subcommand_misused(&request->command, "list or lift is missing");
 	request->verb = words[0];
 	is_list = strcmp(words[0], "list") == 0;
 	if (!is_list && strcmp(words[0], "lift") != 0)
-		return usage_error(request, "%s is not known: list or lift", words[0]);
+		return subcommand_misused(&request->command, "%s is not known: list or lift", words[0]);
 	if (!is_list && count < 2)
-		return usage_error(request, "lift needs a NAME");
+		return subcommand_misused(&request->command, "lift needs a NAME");
 	if (count > (is_list ? 1 : 2))
-		return usage_error(request, "%s is not expected here", words[is_list ? 1 : 2]);
+		return subcommand_misused(&request->command, "%s is not expected here", words[is_list ? 1 : 2]);
 	if (is_list ? request->peer : request->json)
-		return usage_error(request, "%s does not go with %s", is_list ? "--peer" : "--json", words[0]);
+		return subcommand_misused(&request->command, "%s does not go with %s", is_list ? "--peer" : "--json", words[0]);
 	request->lifted = is_list ? NULL : words[1];
 	if (!is_list && !name_valid(words[1], strlen(words[1])))
-		return usage_error(request, "%s is not a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -", words[1]);
+		return subcommand_misused(&request->command, "%s is not a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -",
+		                          words[1]);
 	if (request->config == NULL)
-		return usage_error(request, "no configuration: name its file, such as -c /etc/%s.ini", request->name);
+		return subcommand_misused(&request->command, "no configuration: name its file, such as -c /etc/%s.ini",
+		                          request->command.program);
 	return 0;
 }
 
@@ -257,14 +238,15 @@ static int parse(struct request *request, int argc, char **argv)
 		else if (option == 'h')
 			request->help = true;
 		else
-			return usage_error(request, option == ':' ? "%s needs a file" : "there is no option %s", argv[optind - 1]);
+			return subcommand_misused(&request->command, option == ':' ? "%s needs a file" : "there is no option %s",
+			                          argv[optind - 1]);
 	}
 	return request->help ? 0 : parse_words(request, argc - optind, argv + optind);
 }
 
 int ratchet_command(enum program program, config_report *report, int argc, char **argv)
 {
-	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw"};
+	struct request request = {.command = subcommand_of(program, "ratchet")};
 	int status = parse(&request, argc, argv);
 	char buffer[PATH_MAX];
 	struct config *config;
@@ -273,16 +255,16 @@ int ratchet_command(enum program program, config_report *report, int argc, char 
 	if (status != 0)
 		return status;
 	if (request.help) {
-		(void)printf(usage, request.name, request.name);
-		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		(void)printf(usage, request.command.program, request.command.program);
+		return subcommand_printed(&request.command);
 	}
 	config = config_load(request.config, program, report, NULL);
 	if (config == NULL)
 		return EXIT_FAILURE;
 	path = path_of(config, buffer);
 	if (path == NULL)
-		status = failed(&request, &(struct error){.text = "no ratchet_file in [gateway]: names are in the memory of the "
-		                                                  "gateway alone, and a restart forgets them"});
+		status = subcommand_failed(&request.command, "no ratchet_file in [gateway]: names are in the memory of the gateway "
+		                                             "alone, and a restart forgets them");
 	else
 		status = request.lifted != NULL ? lift(&request, path) : list(&request, config, path);
 	config_free(config);

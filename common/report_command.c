@@ -3,31 +3,29 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "linereader.h"
 #include "report.h"
+#include "subcommand.h"
 
-#define EXIT_USAGE 2
 #define ENTRIES 100000 /* memory stays bounded, however much is read */
 
-static const char usage[] =
-    "What has come: which names are secured, which come in the clear still, and\n"
-    "which of them `never` would refuse today.\n"
-    "\n"
-    "    %s report [--names | --json | --csv] FILE...\n"
-    "\n"
-    "FILE is what a [notifier] of the kind file has written, rotated ones too, in any\n"
-    "order; - is standard input. What it prints are tables; --names: the first alone;\n"
-    "--json: the whole in one object; --csv: the entries, for a spreadsheet.\n"
-    "Lines that are broken are passed over, and said on standard error.\n"
-    "Exit status: 0 done; 1 a file cannot be read, or has broken lines; 2 bad usage.\n";
+static const char usage[] = "What has come: which names are secured, which come in the clear still, and\n"
+                            "which of them `never` would refuse today.\n"
+                            "\n"
+                            "    %s report [--names | --json | --csv] FILE...\n"
+                            "\n"
+                            "FILE is what a [notifier] of the kind file has written, rotated ones too, in any\n"
+                            "order; - is standard input. What it prints are tables; --names: the first alone;\n"
+                            "--json: the whole in one object; --csv: the entries, for a spreadsheet.\n"
+                            "Lines that are broken are passed over, and said on standard error.\n"
+                            "Exit status: 0 done; 1 a file cannot be read, or has broken lines; 2 bad usage.\n";
 
 struct request {
-	const char *name; /* of the program */
+	struct subcommand command;
 	int form; /* the option's letter: n, j, v; 0: tables */
 	bool help;
 };
@@ -37,22 +35,8 @@ struct reading {
 	const char *file;
 	unsigned long long line, broken;
 	char first[1024]; /* the first that was broken: where, and why */
-	char *buffer;    /* LINE_MOST bytes */
+	char *buffer;     /* LINE_MOST bytes */
 };
-
-static int usage_error(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static int usage_error(const struct request *request, const char *format, ...)
-{
-	va_list arguments;
-
-	(void)fprintf(stderr, "%s report: ", request->name);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	(void)fprintf(stderr, "; see %s report --help\n", request->name);
-	return EXIT_USAGE;
-}
 
 /* --- the files --- */
 
@@ -86,7 +70,7 @@ static int read_file(const struct request *request, struct report *report, struc
 	if (stream != NULL)
 		read_stream(report, reading, stream);
 	if (stream == NULL || ferror(stream)) {
-		(void)fprintf(stderr, "%s report: %s cannot be read: %s\n", request->name, reading->file, strerrordesc_np(errno));
+		(void)subcommand_failed(&request->command, "%s cannot be read: %s", reading->file, strerrordesc_np(errno));
 		result = -1;
 	}
 	if (stream != NULL && !is_input)
@@ -108,8 +92,8 @@ static int read_files(const struct request *request, struct report *report, int 
 			result = -1;
 	}
 	if (reading.broken > 0) {
-		(void)fprintf(stderr, "%s report: %s; %llu line%s passed over\n", request->name, reading.first, reading.broken,
-		              reading.broken == 1 ? "" : "s");
+		(void)subcommand_failed(&request->command, "%s; %llu line%s passed over", reading.first, reading.broken,
+		                        reading.broken == 1 ? "" : "s");
 		result = -1;
 	}
 	free(reading.buffer);
@@ -137,7 +121,7 @@ static int print(const struct request *request, const json_t *json)
 	else
 		result = request->form == 'n' ? report_print_names(json, stdout) : report_print(json, stdout);
 	if (result != 0)
-		(void)fprintf(stderr, "%s report: standard output cannot be written\n", request->name);
+		(void)subcommand_failed(&request->command, "standard output cannot be written");
 	return result;
 }
 
@@ -152,7 +136,7 @@ static int run(const struct request *request, int count, char **files)
 		json = report_json(report);
 	}
 	if (json == NULL)
-		(void)fprintf(stderr, "%s report: not enough memory\n", request->name);
+		(void)subcommand_failed(&request->command, "not enough memory");
 	else if (print(request, json) != 0)
 		result = -1;
 	json_decref(json);
@@ -174,28 +158,29 @@ static int parse(struct request *request, int argc, char **argv)
 		if (option == 'h')
 			request->help = true;
 		else if (option == '?' || option == ':')
-			return usage_error(request, "there is no option %s", argv[optind - 1]);
+			return subcommand_misused(&request->command, "there is no option %s", argv[optind - 1]);
 		else if (request->form != 0 && request->form != option)
-			return usage_error(request, "only one of --names, --json and --csv at a time");
+			return subcommand_misused(&request->command, "only one of --names, --json and --csv at a time");
 		else
 			request->form = option;
 	}
 	if (request->help)
 		return 0;
 	if (optind == argc)
-		return usage_error(request, "no FILE: name what a [notifier] of the kind file writes, or - for standard input");
+		return subcommand_misused(&request->command,
+		                          "no FILE: name what a [notifier] of the kind file writes, or - for standard input");
 	return 0;
 }
 
 int report_command(enum program program, int argc, char **argv)
 {
-	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw"};
+	struct request request = {.command = subcommand_of(program, "report")};
 	int status = parse(&request, argc, argv);
 
 	if (status != 0)
 		return status;
 	if (!request.help)
 		return run(&request, argc - optind, argv + optind);
-	(void)printf(usage, request.name);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	(void)printf(usage, request.command.program);
+	return subcommand_printed(&request.command);
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,41 +10,26 @@
 #include "file.h"
 #include "jsontext.h"
 #include "linereader.h"
+#include "subcommand.h"
 #include "verify.h"
-
-#define EXIT_USAGE 2
 
 static const char usage[] = "Is what a [notifier] of the kind file has written, with chain = yes, whole?\n"
                             "\n"
                             "    %s verify [--json] [--expect SEQ:DIGEST] FILE...\n"
                             "\n"
                             "Names the first line that was altered, taken out, moved or doubled. Several\n"
-    "FILEs are one chain, the oldest first, as rotation leaves them; - is standard\n"
-    "input.\n"
-    "Lines cut off at the end leave no trace in a file: keep the last line's\n"
-    "SEQ:DIGEST, which is printed, where nobody can alter it; --expect holds the\n"
-    "files against it another time.\n"
-    "Exit status: 0 whole; 1 not, or a file cannot be read; 2 bad usage.\n";
+                            "FILEs are one chain, the oldest first, as rotation leaves them; - is standard\n"
+                            "input.\n"
+                            "Lines cut off at the end leave no trace in a file: keep the last line's\n"
+                            "SEQ:DIGEST, which is printed, where nobody can alter it; --expect holds the\n"
+                            "files against it another time.\n"
+                            "Exit status: 0 whole; 1 not, or a file cannot be read; 2 bad usage.\n";
 
 struct request {
-	const char *name; /* of the program */
+	struct subcommand command;
 	bool json, help;
 	struct verify verify;
 };
-
-static int usage_error(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static int usage_error(const struct request *request, const char *format, ...)
-{
-	va_list arguments;
-
-	(void)fprintf(stderr, "%s verify: ", request->name);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	(void)fprintf(stderr, "; see %s verify --help\n", request->name);
-	return EXIT_USAGE;
-}
 
 /* --- the files --- */
 
@@ -71,7 +55,7 @@ static int read_file(struct request *request, const char *path, char *buffer)
 	if (stream != NULL && ferror(stream))
 		why = strerrordesc_np(errno);
 	if (why != NULL) {
-		(void)fprintf(stderr, "%s verify: %s cannot be read: %s\n", request->name, path, why);
+		(void)subcommand_failed(&request->command, "%s cannot be read: %s", path, why);
 		result = -1;
 	}
 	if (stream != NULL && !is_input)
@@ -85,7 +69,7 @@ static int read_files(struct request *request, int count, char **files)
 	int result = 0;
 
 	if (buffer == NULL) {
-		(void)fprintf(stderr, "%s verify: not enough memory\n", request->name);
+		(void)subcommand_failed(&request->command, "not enough memory");
 		return -1;
 	}
 	for (int i = 0; i < count && result == 0; i++)
@@ -104,9 +88,8 @@ static void print_words(const struct request *request)
 	char digest[CHAIN_DIGEST_TEXT];
 
 	if (verify->kind != NULL) {
-		(void)fprintf(stderr, "%s verify: %s:%llu: %s: %s\n", request->name,
-		              verify->at.file != NULL ? verify->at.file : "", (unsigned long long)verify->at.line, verify->kind,
-		              verify->words.text);
+		(void)subcommand_failed(&request->command, "%s:%llu: %s: %s", verify->at.file != NULL ? verify->at.file : "",
+		                        (unsigned long long)verify->at.line, verify->kind, verify->words.text);
 		return;
 	}
 	if (verify->lines == 0) {
@@ -174,7 +157,7 @@ static int run(struct request *request, int count, char **files)
 		print_words(request);
 	if (result == 0 && fflush(stdout) == 0)
 		return request->verify.kind == NULL ? EXIT_SUCCESS : EXIT_FAILURE;
-	(void)fprintf(stderr, "%s verify: standard output cannot be written\n", request->name);
+	(void)subcommand_failed(&request->command, "standard output cannot be written");
 	return EXIT_FAILURE;
 }
 
@@ -189,28 +172,29 @@ static int parse(struct request *request, int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (option == ':')
-			return usage_error(request, "%s takes SEQ:DIGEST", argv[optind - 1]);
+			return subcommand_misused(&request->command, "%s takes SEQ:DIGEST", argv[optind - 1]);
 		if (option == '?')
-			return usage_error(request, "there is no option %s", argv[optind - 1]);
+			return subcommand_misused(&request->command, "there is no option %s", argv[optind - 1]);
 		if (option == 'e' && verify_expect(&request->verify, optarg) != 0)
-			return usage_error(request, "%s is no SEQ:DIGEST, as verify prints it", optarg);
+			return subcommand_misused(&request->command, "%s is no SEQ:DIGEST, as verify prints it", optarg);
 		request->help = request->help || option == 'h';
 		request->json = request->json || option == 'j';
 	}
 	if (!request->help && optind == argc)
-		return usage_error(request, "no FILE: name what a [notifier] with chain = yes writes, or - for standard input");
+		return subcommand_misused(&request->command,
+		                          "no FILE: name what a [notifier] with chain = yes writes, or - for standard input");
 	return 0;
 }
 
 int verify_command(enum program program, int argc, char **argv)
 {
-	struct request request = {.name = program == PROGRAM_CCISSL ? "ccissl" : "ccisslgw"};
+	struct request request = {.command = subcommand_of(program, "verify")};
 	int status = parse(&request, argc, argv);
 
 	if (status != 0)
 		return status;
 	if (!request.help)
 		return run(&request, argc - optind, argv + optind);
-	(void)printf(usage, request.name);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	(void)printf(usage, request.command.program);
+	return subcommand_printed(&request.command);
 }

@@ -18,6 +18,9 @@
 
 enum program { PROGRAM_CCISSL = 1, PROGRAM_CCISSLGW = 2 };
 
+/* "ccissl" or "ccisslgw". */
+const char *program_word(enum program program);
+
 /* UNSECURED_CONNECTIONS (protocol, section 3). */
 enum unsecured {
 	UNSECURED_INHERIT, /* a rule that does not say */

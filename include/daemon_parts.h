@@ -57,8 +57,6 @@ struct daemon {
 	int status;
 };
 
-const char *daemon_program_name(enum program program);
-
 /* A config_report that logs. */
 void daemon_log_finding(void *context, bool is_error, const char *file, unsigned line, const char *text);
 
