@@ -59,6 +59,8 @@ static int open_failed(const char *path, int why, struct error *error)
 		remedy = ": let the user that the gateway runs as read and write it, and make files in its folder";
 	else if (why == ELOOP)
 		return error_set(error, "%s is a symbolic link: name the file itself", path);
+	else if (why == EISDIR)
+		return error_set(error, "%s is not a regular file", path);
 	return error_set(error, "%s: %s%s", path, strerrordesc_np(why), remedy);
 }
 
@@ -71,7 +73,9 @@ static int judge(int fd, const char *path, struct error *error)
 	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
 		return error_set(error, "%s is not a regular file", path);
 	if (pread(fd, &first, 1, 0) == 1 && first != '{')
-		return error_set(error, "%s holds something else than JSON Lines: it is left alone; name another file, or move it away", path);
+		return error_set(
+		    error, "%s holds something else than JSON Lines: it is left alone; name another file, or move it away",
+		    path);
 	return 0;
 }
 
@@ -94,29 +98,6 @@ static int open_path(const char *path, mode_t mode, struct error *error)
 		return fd;
 	(void)close(fd);
 	return -1;
-}
-
-/* Nothing is made, and nobody is kept from it. */
-int eventfile_check(const char *path, struct error *error)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW), result;
-	const char *slash = strrchr(path, '/');
-	char *folder;
-
-	if (fd >= 0) {
-		result = judge(fd, path, error);
-		(void)close(fd);
-		return result;
-	}
-	/* Whoever checks may be another than who will write. */
-	if (errno == EACCES)
-		return 0;
-	if (errno != ENOENT)
-		return open_failed(path, errno, error);
-	folder = slash != NULL ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : NULL;
-	result = folder == NULL || access(folder, F_OK) == 0 ? 0 : open_failed(path, ENOENT, error);
-	free(folder);
-	return result;
 }
 
 /* Another file has the name now. */
@@ -295,6 +276,38 @@ struct eventfile *eventfile_open(const char *path, mode_t mode, bool chain, stru
 		return file;
 	eventfile_close(file);
 	return NULL;
+}
+
+static int check_folder(const char *path, struct error *error)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash != NULL ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : NULL;
+	int result = folder == NULL || access(folder, F_OK) == 0 ? 0 : open_failed(path, ENOENT, error);
+
+	free(folder);
+	return result;
+}
+
+/* Nothing is made, and nobody is kept from it. */
+int eventfile_check(const char *path, bool chain, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW), result;
+	struct eventfile file = {.path = (char *)(uintptr_t)path, .fd = fd, .chained = chain};
+	struct tail tail = {.bytes = NULL};
+
+	if (fd < 0 && errno == ENOENT)
+		return check_folder(path, error);
+	/* Whoever checks may be another than who will write. */
+	if (fd < 0)
+		return errno == EACCES ? 0 : open_failed(path, errno, error);
+	result = judge(fd, path, error);
+	if (result == 0 && chain)
+		result = read_tail(&file, &tail, error);
+	if (result == 0 && chain)
+		result = adopt(&file, &tail, error);
+	free(tail.bytes);
+	(void)close(fd);
+	return result;
 }
 
 bool eventfile_is_new(const struct eventfile *file)

@@ -237,7 +237,7 @@ int notifier_file_check(const struct config *config, config_report *report, void
 
 		/* Without a path there is another error already. */
 		if (section->kind == NULL || strcmp(section->kind, "file") != 0 || section->path == NULL ||
-		    eventfile_check(section->path, &error) == 0)
+		    eventfile_check(section->path, section->chain == CHOICE_YES, &error) == 0)
 			continue;
 		(void)error_prefix(&error, "[notifier %s] path", section->place.name);
 		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);

@@ -21,7 +21,7 @@ struct eventfile;
 struct eventfile *eventfile_open(const char *path, mode_t mode, bool chain, struct error *error) MUST_CHECK;
 
 /* What of that can be said before it is opened: 0, or -1 with `error`. Nothing is made. */
-int eventfile_check(const char *path, struct error *error) MUST_CHECK;
+int eventfile_check(const char *path, bool chain, struct error *error) MUST_CHECK;
 
 /* It was empty when it was opened. */
 bool eventfile_is_new(const struct eventfile *file);

@@ -137,7 +137,7 @@ static const struct {
 	const char *path, *says;
 } wrong[] = {
     {"%s/none/events", "make the folder"},
-    {"%s", "Is a directory"},
+    {"%s", "is not a regular file"},
     {"%s/plain", "its last line is no part of a chain: move the file away"},
 };
 
@@ -158,17 +158,18 @@ START_TEST(what_cannot_be_opened_is_an_error_at_start)
 	              "unsecured_connections = only\n[service s]\naddress = builtin:echo\n[notifier f]\nkind = file\nchain "
 	              "= yes\npath = ",
 	              geteuid() == 0 ? "user = root\n" : "");
-	(void)snprintf(line, sizeof(line), "%.*s%s", (int)(strstr(wrong[_i].path, "%s") - wrong[_i].path), wrong[_i].path,
-	               folder);
-	(void)fprintf(stream, "%s%s\n", line, wrong[_i].path + 2);
+	(void)snprintf(line, sizeof(line), "%.*s%s", (int)(strstr(wrong[_i / 2].path, "%s") - wrong[_i / 2].path),
+	               wrong[_i / 2].path, folder);
+	(void)fprintf(stream, "%s%s\n", line, wrong[_i / 2].path + 2);
 	ck_assert_int_eq(fclose(stream), 0);
-	(void)snprintf(line, sizeof(line), "timeout 10 %s/ccissl -c %s 2>&1", gateway_build(), name);
+	(void)snprintf(line, sizeof(line), "timeout 10 %s/ccissl -c %s %s 2>&1", gateway_build(), name,
+	               _i % 2 == 1 ? "--check" : "");
 	stream = popen(line, "r");
 	ck_assert_ptr_nonnull(stream);
 	got = fread(says, 1, sizeof(says) - 1, stream);
 	says[got] = '\0';
 	ck_assert_int_eq(WEXITSTATUS(pclose(stream)), 1);
-	ck_assert_msg(strstr(says, wrong[_i].says) != NULL, "%s", says);
+	ck_assert_msg(strstr(says, wrong[_i / 2].says) != NULL, "%s", says);
 	remove_folder();
 }
 END_TEST
@@ -182,7 +183,8 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_chain_outlives_rotation_and_restarts);
 	tcase_add_test(tests, what_cannot_be_opened_anew_is_said);
 	tcase_add_test(tests, a_full_disk_refuses_and_recovers);
-	tcase_add_loop_test(tests, what_cannot_be_opened_is_an_error_at_start, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
+	tcase_add_loop_test(tests, what_cannot_be_opened_is_an_error_at_start, 0,
+	                    2 * (int)(sizeof(wrong) / sizeof(wrong[0])));
 	suite_add_tcase(suite, tests);
 	return suite;
 }

@@ -301,7 +301,7 @@ static void is_refused(bool chain, const char *words)
 	ck_assert_ptr_null(eventfile_open(path, 0600, chain, &error));
 	ck_assert_msg(strstr(error.text, words) != NULL, "%s", error.text);
 	if (!chain) {
-		ck_assert_int_eq(eventfile_check(path, &error), -1);
+		ck_assert_int_eq(eventfile_check(path, false, &error), -1);
 		ck_assert_msg(strstr(error.text, words) != NULL, "%s", error.text);
 	}
 }
@@ -318,7 +318,7 @@ START_TEST(what_cannot_be_opened_is_said)
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	is_refused(false, "not a regular file");
 	(void)unlink(path);
-	ck_assert_int_eq(eventfile_check(path, &error), 0);
+	ck_assert_int_eq(eventfile_check(path, false, &error), 0);
 	ck_assert_int_lt(access(path, F_OK), 0);
 	set_contents(path, "; not ours\n[gateway]");
 	is_refused(false, "something else than JSON Lines");
