@@ -50,7 +50,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
 UNIT_TESTS += event_tls smf smf_table smf_file
 UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file chain
-UNIT_TESTS += notifier_plugin notifier_socket notifier_socket_path
+UNIT_TESTS += notifier_mark notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += control
 UNIT_TESTS += eventring trace params_text
 UNIT_TESTS += eventfile verify event_json
@@ -116,7 +116,7 @@ clean:
 # PREFIX=/usr DESTDIR=/tmp/package, for a package. Nothing is started, and no user is made.
 SHARE := $(DESTDIR)$(PREFIX)/share
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(SHARE)/doc/ccissl/plugin $(SHARE)/man/man3 \
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/cci $(SHARE)/doc/ccissl/plugin $(SHARE)/doc/ccissl/wireshark $(SHARE)/man/man3 \
 	    $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
@@ -131,6 +131,7 @@ install: all
 	install -m 644 README.md LICENSE docs/*.md docs/*.svg docs/page.png etc/ccissl.ini etc/ccisslgw.ini etc/prometheus/ccissl.rules.yml docs/events.schema.json \
 	    $(SHARE)/doc/ccissl
 	install -m 644 etc/plugin/* $(SHARE)/doc/ccissl/plugin
+	install -m 644 etc/wireshark/cci.lua $(SHARE)/doc/ccissl/wireshark
 	install -m 644 etc/logrotate/ccissl $(SHARE)/doc/ccissl/ccissl.logrotate
 	install -m 755 etc/smf-dump $(SHARE)/doc/ccissl
 

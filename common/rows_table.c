@@ -316,9 +316,9 @@ const struct row rows[] = {
     {"notifier", "interval", NULL, ROW_DURATION, AT(config_notifier, interval_ms), SECOND, DAY, "15m", .reloadable = true, .programs = BOTH,
      .help = "smf: how often a summary (subtype 12) is written."},
     {"notifier", "mark_secured", NULL, ROW_NUMBER, AT(config_notifier, mark_secured), 0, UINT32_MAX, "1", .reloadable = true, .programs = BOTH,
-     .help = "mark: the value for secured connections. 0 is what no packet that was not marked has."},
+     .help = "mark: SO_MARK of secured connections. Packets without a mark have 0. Workers keep CAP_NET_RAW for it."},
     {"notifier", "mark_clear", NULL, ROW_NUMBER, AT(config_notifier, mark_clear), 0, UINT32_MAX, "2", .reloadable = true, .programs = BOTH,
-     .help = "mark: the value for connections that go on in the clear."},
+     .help = "mark: SO_MARK of connections that go on in the clear."},
     {"notifier", "argument", NULL, ROW_TEXT, AT(config_notifier, argument), .reloadable = true, .programs = BOTH,
      .help = "plugin: handed to it as it stands."},
 

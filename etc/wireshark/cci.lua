@@ -215,12 +215,17 @@ end
 
 local function hand_over(tvb, at, pinfo, root)
 	tls = tls or Dissector.get("tls")
+	-- It is not TCP that calls it, and still it may ask for more segments; counted from its own first byte.
+	pinfo.can_desegment = 2
 	tls:call(tvb(at):tvb(), pinfo, root)
+	if at > 0 and pinfo.desegment_len ~= 0 then
+		pinfo.desegment_offset = pinfo.desegment_offset + at
+	end
 end
 
 local function dissect(tvb, pinfo, root, stream, inside)
 	local at = 0
-	if not inside then
+	if not inside and not (stream.tls and pinfo.number > stream.agreed) then
 		pinfo.cols.protocol = "CCI"
 		pinfo.cols.info = ""
 	end
