@@ -2,6 +2,7 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -133,7 +134,7 @@ START_TEST(a_running_transfer_is_cut)
 	ck_assert(!ends_in_order(&client));
 	ck_assert_int_eq(gateway_lines(&near, 1, "id=CCI3054I", "sysid=LEG1", "reason=disconnected"), 1);
 	ck_assert(peer_write(other.fd, NULL, "ping", 4) && peer_read(other.fd, NULL, back, 4));
-	(void)web_await(web_port(&near, 1), "/metrics", "cci_sessions_ended_total{reason=\"disconnected\"} 1\n");
+	free(web_await(web_port(&near, 1), "/metrics", "cci_sessions_ended_total{reason=\"disconnected\"} 1\n"));
 	control_part(&client);
 	control_part(&other);
 	stop();
