@@ -189,11 +189,10 @@ end
 
 -- --- a connection ---
 
--- What became of a TCP stream, by its number: in which frame, and at which byte of it (of which direction), the ACCEPT ended.
-local streams = {}
-local stream_of = Field.new("tcp.stream")
+-- What became of a connection: `agreed` is the frame in which the ACCEPT ended, `tls` that it says so.
+local streams, frames = {}, {}
 function cci.init()
-	streams = {}
+	streams, frames = {}, {}
 end
 
 local function starts_like(range)
@@ -260,18 +259,28 @@ local function dissect(tvb, pinfo, root, stream, inside)
 	return tvb:len()
 end
 
-local function stream_at(pinfo)
-	local number = stream_of()
-	local key = number ~= nil and number.value or "none"
-	streams[key] = streams[key] or {}
-	return streams[key]
+-- By addresses and ports: tcp.stream is not known to Lua in a pass without a tree. Who uses them again begins with an OFFER, which
+-- no TLS record looks like. What was found in the first pass holds for each frame in the next.
+local function stream_at(tvb, pinfo)
+	if frames[pinfo.number] ~= nil then return frames[pinfo.number] end
+	local a, b = tostring(pinfo.src) .. " " .. pinfo.src_port, tostring(pinfo.dst) .. " " .. pinfo.dst_port
+	local key = a < b and a .. " " .. b or b .. " " .. a
+	local stream = streams[key]
+	local is_new = tvb:len() >= HEADER and tvb(0, 4):uint() == MAGIC and tvb(5, 1):uint() == 1
+	if stream == nil or is_new and (stream.agreed ~= nil or stream.direct) then
+		stream = {}
+		streams[key] = stream
+	end
+	if not pinfo.visited then frames[pinfo.number] = stream end
+	return stream
 end
 
 function cci.dissector(tvb, pinfo, root)
-	local stream = stream_at(pinfo)
-	-- The other way of starting needs no help.
-	if not stream.seen and tvb:len() > 0 and tvb(0, 1):uint() == 0x16 then
-		stream.direct = true
+	local stream = stream_at(tvb, pinfo)
+	-- The other way of starting needs no help; nor does a recording that begins later.
+	if not stream.seen and tvb:len() > 0 then
+		local first = tvb(0, 1):uint()
+		stream.direct = first >= 0x14 and first <= 0x17
 	end
 	stream.seen = true
 	if stream.direct then
