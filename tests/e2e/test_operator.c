@@ -1,6 +1,7 @@
 /* Scenarios of operators' words with the real pair: disconnect, connect, recycle, ping. */
 #include <check.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,16 @@
 
 #define PEER(name) "[peer " name "]\nserver_name = localhost\nsecurity = required\naddress = 127.0.0.1:%d"
 
-static int silent, dead; /* listening and mute; a port where nobody is */
+/* Listening and mute, the second one for health pings; a port where nobody is. */
+static int silent, asked, dead;
 
 static void start(const char *exchange)
 {
-	int silent_port;
+	int silent_port, asked_port;
 
 	control_make_folder();
 	silent = peer_listen(&silent_port);
+	asked = peer_listen(&asked_port);
 	close(peer_listen(&dead));
 	gateway_start(&far, "ccissl",
 	              "[gateway]\nsysid = HOST1\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
@@ -34,21 +37,33 @@ static void start(const char *exchange)
 	        "Q") "\ntargets = HOST2\n" PEER("DEAD") "\n" PEER("SILENT") "\n" PEER("TWO") ", 127.0.0.1:%d\n"
 	                                                                                     "[peer CLEAR]\naddress = "
 	                                                                                     "127.0.0.1:%d\nsecurity = "
-	                                                                                     "none\n"
-	                                                                                     "[peer WRONG]\naddress = "
-	                                                                                     "127.0.0.1:%d\nsecurity = "
-	                                                                                     "required\nserver_name = "
-	                                                                                     "wrong.example\n" TLS_SECTION
-	                                                                                     "[control]\nsocket = %s\nhttp "
-	                                                                                     "= 127.0.0.1:0\n",
-	    exchange, far.ports[0], far.ports[0], dead, silent_port, dead, far.ports[0], far.ports[1], far.ports[0],
-	    control_path);
+	                                                                                     "none\n" PEER(
+	                                                                                         "ASKED") "\nhealth_"
+	                                                                                                  "interval = "
+	                                                                                                  "100ms\n"
+	                                                                                                  "[peer "
+	                                                                                                  "WRONG]\naddress "
+	                                                                                                  "= "
+	                                                                                                  "127.0.0.1:%"
+	                                                                                                  "d\nsecurity = "
+	                                                                                                  "required\nserver"
+	                                                                                                  "_name = "
+	                                                                                                  "wrong."
+	                                                                                                  "example"
+	                                                                                                  "\n" TLS_SECTION
+	                                                                                                  "[control]"
+	                                                                                                  "\nsocket = "
+	                                                                                                  "%s\nhttp "
+	                                                                                                  "= 127.0.0.1:0\n",
+	    exchange, far.ports[0], far.ports[0], dead, silent_port, dead, far.ports[0], far.ports[1], asked_port,
+	    far.ports[0], control_path);
 }
 
 static void stop(void)
 {
 	pair_stop();
 	close(silent);
+	close(asked);
 }
 
 /* What an OFFER of `sysid` to `target` is answered: 0 is ACCEPT. */
@@ -172,6 +187,26 @@ START_TEST(recycle_is_both)
 }
 END_TEST
 
+/* A health ping that waits is one of them: it goes, and says nothing of the peer. */
+START_TEST(health_pings_are_cut)
+{
+	struct pollfd more = {.events = POLLIN};
+	uint8_t offer[4096];
+	int taken;
+
+	start("60s");
+	taken = peer_accept(asked);
+	ck_assert_int_gt(peer_receive(taken, NULL, offer), 0);
+	say("disconnect ASKED", 0, "peer ASKED is disconnected; 0 connections ended", NULL);
+	ck_assert_int_le(recv(taken, offer, 1, 0), 0);
+	close(taken);
+	more.fd = asked;
+	ck_assert_int_eq(poll(&more, 1, 400), 0);
+	ck_assert_int_eq(gateway_lines(&near, 0, "name=ASKED", "reason=", NULL), 0);
+	stop();
+}
+END_TEST
+
 /* --- ping --- */
 
 static const struct {
@@ -258,7 +293,8 @@ START_TEST(the_end_does_not_wait_for_a_ping)
 	fd = begin_ping(&taken);
 	if (_i == 1) {
 		say("drain", 0, NULL, NULL);
-		while ((got = read(fd, answer + used, sizeof(answer) - 1 - used)) > 0)
+	close(silent);
+	close(asked);
 			used += (size_t)got;
 		answer[used] = '\0';
 		ck_assert_msg(strstr(answer, "no response: shutting-down") != NULL, "%s", answer);
@@ -290,6 +326,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, a_running_transfer_is_cut, 0, 2);
 	tcase_add_test(tests, the_disconnected_peer_may_come);
 	tcase_add_test(tests, recycle_is_both);
+	tcase_add_test(tests, health_pings_are_cut);
 	tcase_add_test(tests, each_outcome_of_a_ping);
 	tcase_add_test(tests, one_ping_at_a_time);
 	tcase_add_loop_test(tests, the_end_does_not_wait_for_a_ping, 0, 2);
