@@ -2,6 +2,7 @@
 #include "control_command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,20 +68,35 @@ static int say_unreachable(const struct request *request, const char *path)
 	return subcommand_failed(&request->command, words);
 }
 
+/* Above the standard descriptors: as one of these that was closed it would be written what is meant for people. */
+static int new_socket(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), higher = fd;
+
+	if (fd >= 0 && fd <= STDERR_FILENO) {
+		higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		close(fd);
+	}
+	return higher;
+}
+
 /* A descriptor, or -1 with errno. */
 static int open_socket(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd, number;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		errno = ENAMETOOLONG;
-	else
-		(void)strcpy(address.sun_path, path);
-	if (fd >= 0 && address.sun_path[0] != '\0' && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+	if (path[0] == '\0' || strlen(path) >= sizeof(address.sun_path)) {
+		errno = path[0] == '\0' ? ENOENT : ENAMETOOLONG;
+		return -1;
+	}
+	(void)strcpy(address.sun_path, path);
+	fd = new_socket();
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
-	if (fd >= 0)
-		close(fd);
+	number = errno;
+	close(fd);
+	errno = number;
 	return -1;
 }
 

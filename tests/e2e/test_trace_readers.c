@@ -94,6 +94,33 @@ START_TEST(who_leaves_is_forgotten)
 }
 END_TEST
 
+/* A trace keeps its place at the socket for as long as it is followed; the other places stay. */
+START_TEST(others_find_room)
+{
+	int fds[20];
+
+	pair_start();
+	for (int i = 0; i < 20; i++) {
+		ssize_t got;
+
+		fds[i] = ask_raw("trace 127.0.0.0/8\n");
+		got = read(fds[i], control_out, 512);
+		ck_assert_int_gt(got, 0);
+		control_out[got] = '\0';
+		ck_assert_msg(strstr(control_out, i < 8 ? "\"tracing\":" : "8 traces are followed already") != NULL, "%d: %s", i, control_out);
+	}
+	say("status", 0, NULL, NULL);
+	say("trace 127.0.0.0/8 on", 0, NULL, NULL);
+	say("trace 127.0.0.0/8 off", 0, NULL, NULL);
+	for (int i = 0; i < 20; i++)
+		close(fds[i]);
+	wait_for_silence();
+	follow("127.0.0.0/8", false);
+	(void)unfollow(SIGKILL);
+	pair_stop();
+}
+END_TEST
+
 /* The gateway ends while one follows: so does ctl. */
 START_TEST(the_gateway_ends_first)
 {
@@ -159,6 +186,7 @@ Suite *module_suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, who_reads_too_slowly_is_told);
 	tcase_add_test(tests, who_leaves_is_forgotten);
+	tcase_add_test(tests, others_find_room);
 	tcase_add_test(tests, the_gateway_ends_first);
 	tcase_add_test(tests, on_and_off);
 	suite_add_tcase(suite, tests);
