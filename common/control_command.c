@@ -65,7 +65,7 @@ static int say_unreachable(const struct request *request, const char *path)
 		               "%s may not be asked by this user: ask as root, or as the user whom the gateway runs as", path);
 	else
 		(void)snprintf(words, sizeof(words), "%s cannot be asked: %s", path, strerrordesc_np(number));
-	return subcommand_failed(&request->command, words);
+	return subcommand_failed(&request->command, "%s", words);
 }
 
 /* Above the standard descriptors: as one of these that was closed it would be written what is meant for people. */
