@@ -19,7 +19,7 @@ ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZ
 LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ldl
 
 # By layers: includes point down only (tests/tools/layers).
-COMMON := text file identity address log messages reason ebcdic rows rows_table inireader config config_values \
+COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config config_values \
           config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
           config_check_sight iobudget
 COMMON += keyhash jsontext linereader chain verify verify_command eventring

@@ -12,10 +12,10 @@
 
 #include "daemon_parts.h"
 #include "kerneltls.h"
+#include "clock.h"
 #include "listener_inherit.h"
 #include "log.h"
 #include "privileges.h"
-#include "record.h"
 
 #define NOISE_MS 60000
 #define SECOND_MS 1000
@@ -419,7 +419,7 @@ static void prepare_process(void)
 
 int daemon_run(enum program program, const char *file, char *const *argv)
 {
-	struct daemon daemon = {.program = program, .file = file, .started_us = record_now_us(), .in_force_us = record_now_us()};
+	struct daemon daemon = {.program = program, .file = file, .started_us = clock_utc_us(), .in_force_us = clock_utc_us()};
 	struct config *config;
 	struct error error;
 

@@ -4,6 +4,7 @@
 
 #include "daemon_parts.h"
 #include "jsontext.h"
+#include "clock.h"
 #include "listener_inherit.h"
 #include "log.h"
 #include "notifier_file.h"
@@ -12,7 +13,6 @@
 #include "notifier_plugin.h"
 #include "notifier_smf.h"
 #include "notifier_socket.h"
-#include "record.h"
 #include "reload.h"
 
 const struct cci_notifier_kind *const daemon_notifier_kinds[] = {
@@ -160,7 +160,7 @@ static int put_in_force(struct daemon *daemon, struct snapshot *snapshot, struct
 		swap(daemon, snapshot, &listeners);
 		http_use(daemon->http);
 		control_use(daemon->control);
-		daemon->in_force_us = record_now_us();
+		daemon->in_force_us = clock_utc_us();
 		return 0;
 	}
 	for (unsigned i = 0; i < daemon->worker_count; i++)

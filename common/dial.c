@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "confirm.h"
 #include "dial_offer.h"
 #include "exchange.h"
@@ -217,7 +218,7 @@ static void on_handshake(void *owner, const struct verdict *verdict, const struc
 		return;
 	}
 	leg->secured = dial->result.secured = true;
-	leg->secured_at_us = record_now_us();
+	leg->secured_at_us = clock_utc_us();
 	dial->facts = malloc(sizeof(*dial->facts));
 	if (dial->facts == NULL) {
 		fail(dial, REASON_NO_MEMORY, "");
@@ -248,7 +249,7 @@ static void start_tls(struct dial *dial, enum tls_start start)
 		fail(dial, REASON_INTERNAL, "no TLS for this peer");
 		return;
 	}
-	dial->options.leg->handshake_at_us = record_now_us();
+	dial->options.leg->handshake_at_us = clock_utc_us();
 	dial->handshake = handshake_start(dial->channel, ssl, &expectation, on_handshake, dial);
 	if (dial->handshake == NULL)
 		fail(dial, REASON_NO_MEMORY, "");

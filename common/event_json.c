@@ -18,23 +18,17 @@ const char *event_word(int type)
 	return type >= CCI_HANDSHAKE_STARTING && type <= CCI_RECORD ? words[type] : "unknown";
 }
 
-static void put_text(json_t *object, const char *key, const char *text)
-{
-	if (text != NULL && text[0] != '\0')
-		json_put_text(object, key, text);
-}
-
 static void put_peer(json_t *object, const struct cci_event *event)
 {
 	json_put_address(object, "remote", event->remote);
 	json_put_address(object, "local", event->local);
-	put_text(object, "gateway", event->gateway);
-	put_text(object, "listener", event->listener);
-	put_text(object, "rule", event->rule);
-	put_text(object, "policy", event->policy);
-	put_text(object, "sysid", event->sysid);
-	put_text(object, "target", event->target);
-	put_text(object, "agent", event->agent);
+	json_put_said(object, "gateway", event->gateway);
+	json_put_said(object, "listener", event->listener);
+	json_put_said(object, "rule", event->rule);
+	json_put_said(object, "policy", event->policy);
+	json_put_said(object, "sysid", event->sysid);
+	json_put_said(object, "target", event->target);
+	json_put_said(object, "agent", event->agent);
 	json_put_number(object, "clear_in", event->clear_in);
 	json_put_number(object, "clear_out", event->clear_out);
 }
@@ -43,12 +37,12 @@ static void put_peer(json_t *object, const struct cci_event *event)
 static void put_certificates(json_t *object, const struct cci_event *event)
 {
 	if (event->own_certificate != NULL) {
-		put_text(object, "own_subject", event->own_certificate->subject);
-		put_text(object, "own_serial", event->own_certificate->serial);
-		put_text(object, "own_not_after", event->own_certificate->not_after);
+		json_put_said(object, "own_subject", event->own_certificate->subject);
+		json_put_said(object, "own_serial", event->own_certificate->serial);
+		json_put_said(object, "own_not_after", event->own_certificate->not_after);
 	}
 	if (event->peer_certificate != NULL)
-		put_text(object, "peer_issuer", event->peer_certificate->issuer);
+		json_put_said(object, "peer_issuer", event->peer_certificate->issuer);
 }
 
 static void put_tls(json_t *object, const struct cci_event *event)
@@ -56,24 +50,24 @@ static void put_tls(json_t *object, const struct cci_event *event)
 	if (event->tls_version == NULL)
 		return;
 	json_put_utc(object, "secured_at", event->secured_us);
-	put_text(object, "tls_version", event->tls_version);
-	put_text(object, "tls_suite", event->tls_suite);
-	put_text(object, "tls_group", event->tls_group);
-	put_text(object, "tls_alpn", event->tls_alpn);
-	put_text(object, "tls_start", event->tls_start);
+	json_put_said(object, "tls_version", event->tls_version);
+	json_put_said(object, "tls_suite", event->tls_suite);
+	json_put_said(object, "tls_group", event->tls_group);
+	json_put_said(object, "tls_alpn", event->tls_alpn);
+	json_put_said(object, "tls_start", event->tls_start);
 	json_put_bool(object, "tls_resumed", event->tls_resumed != 0);
-	put_text(object, "verify", event->verify);
+	json_put_said(object, "verify", event->verify);
 	put_certificates(object, event);
-	put_text(object, "peer_subject", event->peer_subject);
-	put_text(object, "peer_names", event->peer_names);
-	put_text(object, "peer_serial", event->peer_serial);
-	put_text(object, "peer_not_after", event->peer_not_after);
+	json_put_said(object, "peer_subject", event->peer_subject);
+	json_put_said(object, "peer_names", event->peer_names);
+	json_put_said(object, "peer_serial", event->peer_serial);
+	json_put_said(object, "peer_not_after", event->peer_not_after);
 }
 
 static void put_end(json_t *object, const struct cci_event *event)
 {
-	put_text(object, "reason", event->reason);
-	put_text(object, "detail", event->detail);
+	json_put_said(object, "reason", event->reason);
+	json_put_said(object, "detail", event->detail);
 	if (event->type != CCI_CLOSED)
 		return;
 	json_put_bool(object, "secured", event->secured != 0);

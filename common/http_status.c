@@ -5,7 +5,7 @@
 
 #include "http_parts.h"
 #include "inspect.h"
-#include "record.h"
+#include "clock.h"
 #include "report.h"
 
 #define CONNECTIONS_MOST 500
@@ -92,7 +92,7 @@ void http_status(struct http *http, struct http_reply *reply)
 	    report_json_most(daemon->shared.report, REPORT_MOST), "certificates", inspect_certificates(daemon), "peers", inspect_peers(daemon), "notifiers",
 	    inspect_notifiers(daemon), "rules", inspect_rules(daemon), "ratcheted",
 	    (json_int_t)ratchet_count(daemon->shared.ratchet), "history",
-	    history_json(http->history, http_now_s(http), record_now_us()));
+	    history_json(http->history, http_now_s(http), clock_utc_us()));
 	char *body = whole != NULL ? json_dumps(whole, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
 	json_decref(whole);

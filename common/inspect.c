@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "daemon_parts.h"
 #include "jsontext.h"
 #include "notifier.h"
@@ -15,13 +16,6 @@
 #define SLICE 128 /* sessions that a worker copies at once, and names that are told at once */
 #define ID_DIGITS_LEAST 4
 #define SILENT_MS 3000 /* a worker that has not come by for so long is not waited for */
-
-/* What was not said is left out. */
-static void put_said(json_t *object, const char *key, const char *text)
-{
-	if (text != NULL && text[0] != '\0')
-		json_put_text(object, key, text);
-}
 
 /* --- status --- */
 
@@ -81,11 +75,11 @@ json_t *inspect_status(struct daemon *daemon)
 	json_put_number(status, "pid", (uint64_t)getpid());
 	json_put_text(status, "config", daemon->file);
 	json_put_utc(status, "started", daemon->started_us);
-	json_put_number(status, "uptime_s", (record_now_us() - daemon->started_us) / 1000000);
+	json_put_number(status, "uptime_s", (clock_utc_us() - daemon->started_us) / 1000000);
 	json_put_utc(status, "in_force", daemon->in_force_us);
-	json_put_utc(status, "now", record_now_us());
+	json_put_utc(status, "now", clock_utc_us());
 	json_put_bool(status, "ready", why == NULL);
-	put_said(status, "not_ready", why);
+	json_put_said(status, "not_ready", why);
 	json_put_bool(status, "draining", daemon->draining);
 	json_put_bool(status, "reload_failed", daemon->reload_failed);
 	json_put_number(status, "workers", daemon->worker_count);
@@ -120,17 +114,17 @@ static void put_security(json_t *one, const struct session_view *view)
 	if (!view->secured)
 		return;
 	json_put_utc(one, "secured_at", view->secured_us);
-	put_said(one, "tls_version", view->tls_version);
-	put_said(one, "tls_suite", view->tls_suite);
-	put_said(one, "tls_alpn", view->tls_alpn);
+	json_put_said(one, "tls_version", view->tls_version);
+	json_put_said(one, "tls_suite", view->tls_suite);
+	json_put_said(one, "tls_alpn", view->tls_alpn);
 	json_put_text(one, "tls_start", view->direct ? "direct" : "upgrade");
 	json_put_bool(one, "confirmed", view->confirmed);
 }
 
 static void put_onward(json_t *one, const struct session_view *view)
 {
-	put_said(one, "to_kind", view->to_kind);
-	put_said(one, "to_name", view->to);
+	json_put_said(one, "to_kind", view->to_kind);
+	json_put_said(one, "to_name", view->to);
 	if (view->to_connected && view->to_address.any.sa_family != 0)
 		json_put_address(one, "to", &view->to_address.any);
 	if (view->to_connected)
@@ -145,15 +139,15 @@ static json_t *connection_json(const struct session_view *view, unsigned worker)
 	json_put_hex(one, "id", view->id, sizeof(view->id));
 	if (view->from.any.sa_family != 0)
 		json_put_address(one, "from", &view->from.any);
-	put_said(one, "listener", view->listener);
-	put_said(one, "sysid", view->sysid);
-	put_said(one, "target", view->target);
-	put_said(one, "agent", view->agent);
-	put_said(one, "stage", view->stage);
-	put_said(one, "asked", view->asked);
-	put_said(one, "outcome", view->outcome);
-	put_said(one, "policy", view->policy);
-	put_said(one, "rule", view->rule);
+	json_put_said(one, "listener", view->listener);
+	json_put_said(one, "sysid", view->sysid);
+	json_put_said(one, "target", view->target);
+	json_put_said(one, "agent", view->agent);
+	json_put_said(one, "stage", view->stage);
+	json_put_said(one, "asked", view->asked);
+	json_put_said(one, "outcome", view->outcome);
+	json_put_said(one, "policy", view->policy);
+	json_put_said(one, "rule", view->rule);
 	if (view->rule[0] != '\0')
 		json_put_number(one, "rule_line", view->rule_line);
 	put_security(one, view);
@@ -392,7 +386,7 @@ json_t *inspect_notifiers(struct daemon *daemon)
 		json_put_number(one, "written", state.status.written);
 		json_put_number(one, "dropped", state.status.dropped);
 		json_put_number(one, "subscribers", state.status.subscribers);
-		put_said(one, "error", state.status.error);
+		json_put_said(one, "error", state.status.error);
 		(void)json_array_append_new(list, one);
 	}
 	return list;

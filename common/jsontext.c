@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "address.h"
+#include "clock.h"
 
 #define UTC_SIZE 32
 #define HEX_MOST 64 /* bytes: ids, session ids, digests */
@@ -81,6 +81,12 @@ void json_put_text(json_t *object, const char *key, const char *text)
 		put(object, key, json_of_text(text));
 }
 
+void json_put_said(json_t *object, const char *key, const char *text)
+{
+	if (text != NULL && text[0] != '\0')
+		json_put_text(object, key, text);
+}
+
 void json_put_number(json_t *object, const char *key, uint64_t number)
 {
 	put(object, key, json_integer(number < INT64_MAX ? (json_int_t)number : INT64_MAX));
@@ -115,10 +121,7 @@ void json_put_utc(json_t *object, const char *key, uint64_t time_us)
 
 void json_put_now(json_t *object, const char *key)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	json_put_utc(object, key, (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	json_put_utc(object, key, clock_utc_us());
 }
 
 void json_put_address(json_t *object, const char *key, const struct sockaddr *address)

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define BATCH_SIZE (32 * 1024)
 
 struct batch {
@@ -76,11 +78,8 @@ int log_wanted(enum message message)
 
 static void put_time(struct text *text)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	text_puts(text, "time=");
-	text_put_utc(text, (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	text_put_utc(text, clock_utc_us());
 }
 
 /* Without printf: a connection writes some hundred keys. */

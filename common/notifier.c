@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "complaint.h"
 #include "log.h"
 
@@ -307,18 +307,10 @@ bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type)
 	return notifiers != NULL && ((notifiers->wants & CCI_WANTS((unsigned)type)) != 0 || tap_wants((unsigned)type));
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* One that cannot take anything would say so for every connection: a line a minute, with the count. */
 static void say_failed(struct instance *instance, int on_error, const struct cci_event *event, int result)
 {
-	uint64_t count = complaint_due(&instance->complaint, now_ms());
+	uint64_t count = complaint_due(&instance->complaint, clock_monotonic_ms());
 	char conn[2 * sizeof(event->connection) + 1];
 	struct logline line;
 	struct text text;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "complaint.h"
 #include "log.h"
 #include "notifier.h"
@@ -55,14 +56,6 @@ struct smf {
 	unsigned lost_count; /* in the list */
 };
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* --- what is said --- */
 
 static void say(struct smf *smf, enum message message, const char *detail, uint64_t number)
@@ -81,7 +74,7 @@ static void say(struct smf *smf, enum message message, const char *detail, uint6
 static void note_trouble(struct smf *smf, const struct error *error)
 {
 	smf->failing = true;
-	if (complaint_due(&smf->trouble, now_us() / 1000) != 0)
+	if (complaint_due(&smf->trouble, clock_utc_us() / 1000) != 0)
 		say(smf, MESSAGE_SMF_NOT_WRITTEN, error->text, 0);
 }
 
@@ -93,7 +86,7 @@ static void say_over(struct smf *smf)
 	smf_table_counts(smf->table, &count);
 	over = count.connections_over + count.sessions_over;
 	atomic_store(&smf->over, over);
-	if (over == smf->said_over || complaint_due(&smf->full, now_us() / 1000) == 0)
+	if (over == smf->said_over || complaint_due(&smf->full, clock_utc_us() / 1000) == 0)
 		return;
 	say(smf, MESSAGE_SMF_FULL, NULL, over - smf->said_over);
 	smf->said_over = over;
@@ -176,7 +169,7 @@ static int write_smf(void *owner, const char *bytes, size_t size, struct error *
 
 	memcpy(&connection, bytes, size < sizeof(connection) ? size : sizeof(connection));
 	/* What is gathered could go on for a while; but whoever is told must know that nothing reaches the file. */
-	if ((!smf->failing || flush(smf) == 0) && smf_table_take(smf->table, &connection, now_us()) == 0)
+	if ((!smf->failing || flush(smf) == 0) && smf_table_take(smf->table, &connection, clock_utc_us()) == 0)
 		return 0;
 	return error_set(error, "%s", smf->error.text);
 }
@@ -221,7 +214,7 @@ static void turn_smf(void *owner)
 	learn_user(smf);
 	learn_zone(smf);
 	take_lost_ends(smf);
-	smf_table_turn(smf->table, now_us());
+	smf_table_turn(smf->table, clock_utc_us());
 	say_over(smf);
 	(void)flush(smf);
 }
@@ -260,7 +253,7 @@ static struct smf *new_smf(const struct cci_notifier_options *options, struct er
 	table.interval_us = options->interval_ms * 1000;
 	table.owner = smf;
 	smf->name = strdup(options->name);
-	smf->table = smf->name != NULL ? smf_table_new(&table, now_us()) : NULL;
+	smf->table = smf->name != NULL ? smf_table_new(&table, clock_utc_us()) : NULL;
 	if (smf->table == NULL)
 		error_set(error, "not enough memory");
 	else
@@ -338,7 +331,7 @@ static void close_smf(void *state)
 	uint64_t dropped = outlet_free(smf->outlet, CLOSE_MS);
 
 	take_lost_ends(smf);
-	if (smf_table_finish(smf->table, now_us()) != 0 || flush(smf) != 0 || dropped != 0)
+	if (smf_table_finish(smf->table, clock_utc_us()) != 0 || flush(smf) != 0 || dropped != 0)
 		say(smf, MESSAGE_SMF_LOST, smf->error.text, dropped);
 	free_smf(smf);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "log.h"
 #include "thread.h"
 
@@ -30,14 +31,6 @@ struct outlet {
 	uint64_t until_ms; /* when ending: nothing is tried any more */
 	struct error error;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Under the lock: until something changes, or a second has passed. */
 static void wait_a_second(struct outlet *outlet)
@@ -106,7 +99,7 @@ static struct item *write_items(struct outlet *outlet, struct item *items)
 
 static bool is_over(const struct outlet *outlet)
 {
-	return outlet->ending && (outlet->first == NULL || now_ms() >= outlet->until_ms);
+	return outlet->ending && (outlet->first == NULL || clock_monotonic_ms() >= outlet->until_ms);
 }
 
 static void *run(void *argument)
@@ -220,7 +213,7 @@ uint64_t outlet_free(struct outlet *outlet, uint64_t wait_ms)
 		return 0;
 	(void)pthread_mutex_lock(&outlet->lock);
 	outlet->ending = true;
-	outlet->until_ms = now_ms() + wait_ms;
+	outlet->until_ms = clock_monotonic_ms() + wait_ms;
 	(void)pthread_cond_signal(&outlet->changed);
 	(void)pthread_mutex_unlock(&outlet->lock);
 	(void)pthread_join(outlet->thread, NULL);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "event_tls.h"
 #include "log.h"
 
@@ -154,7 +155,7 @@ static enum reason tell_notifiers(const struct leg *leg, struct notifiers *notif
 	event.role = (int32_t)leg->role;
 	event.fd = leg->channel != NULL ? channel_fd(leg->channel) : -1;
 	memcpy(event.connection, leg->connection, sizeof(event.connection));
-	event.time_us = record_now_us();
+	event.time_us = clock_utc_us();
 	event.remote = leg->remote.any.sa_family != 0 ? &leg->remote.any : NULL;
 	event.local = leg->local.any.sa_family != 0 ? &leg->local.any : NULL;
 	event.gateway = leg->gateway;
@@ -189,14 +190,6 @@ const char *connection_text(const uint8_t *connection, char *buffer)
 	text_init(&text, buffer, CONNECTION_TEXT_SIZE);
 	text_put_hex(&text, connection, PARAMS_CONNECTION_SIZE);
 	return buffer;
-}
-
-uint64_t record_now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static const char *yes_no(bool yes)

@@ -7,13 +7,6 @@
 #include "jsontext.h"
 #include "tlsverdict.h"
 
-/* What a peer or the configuration has not said is left out. */
-static void put_text(json_t *object, const char *key, const char *text)
-{
-	if (text != NULL && text[0] != '\0')
-		json_put_text(object, key, text);
-}
-
 /* Keys of the two legs differ in their prefix alone. */
 static const char *key_of(const char *prefix, const char *key, char buffer[48])
 {
@@ -29,23 +22,23 @@ static void put_tls(json_t *object, const struct leg *leg, const char *prefix)
 
 	if (own != NULL) {
 		tls_serial_of(own, serial);
-		put_text(object, key_of(prefix, "own_serial", key), serial);
+		json_put_said(object, key_of(prefix, "own_serial", key), serial);
 	}
 	json_put_utc(object, key_of(prefix, "secured_at", key), leg->secured_at_us);
-	put_text(object, key_of(prefix, "tls_version", key), facts->version);
-	put_text(object, key_of(prefix, "tls_suite", key), facts->suite);
-	put_text(object, key_of(prefix, "tls_group", key), facts->group);
-	put_text(object, key_of(prefix, "tls_alpn", key), facts->alpn);
-	put_text(object, key_of(prefix, "tls_start", key), leg->direct ? "direct" : "upgrade");
+	json_put_said(object, key_of(prefix, "tls_version", key), facts->version);
+	json_put_said(object, key_of(prefix, "tls_suite", key), facts->suite);
+	json_put_said(object, key_of(prefix, "tls_group", key), facts->group);
+	json_put_said(object, key_of(prefix, "tls_alpn", key), facts->alpn);
+	json_put_said(object, key_of(prefix, "tls_start", key), leg->direct ? "direct" : "upgrade");
 	json_put_bool(object, key_of(prefix, "tls_resumed", key), facts->resumed);
 	json_put_bool(object, key_of(prefix, "confirmed", key), leg->confirmed);
-	put_text(object, key_of(prefix, "verify", key), facts->verify);
+	json_put_said(object, key_of(prefix, "verify", key), facts->verify);
 	if (!facts->has_peer)
 		return;
-	put_text(object, key_of(prefix, "peer_subject", key), facts->subject);
-	put_text(object, key_of(prefix, "peer_names", key), facts->names);
-	put_text(object, key_of(prefix, "peer_serial", key), facts->serial);
-	put_text(object, key_of(prefix, "peer_not_after", key), facts->not_after);
+	json_put_said(object, key_of(prefix, "peer_subject", key), facts->subject);
+	json_put_said(object, key_of(prefix, "peer_names", key), facts->names);
+	json_put_said(object, key_of(prefix, "peer_serial", key), facts->serial);
+	json_put_said(object, key_of(prefix, "peer_not_after", key), facts->not_after);
 }
 
 static void put_security(json_t *object, const struct leg *leg, const char *prefix)
@@ -63,20 +56,20 @@ static void put_decision(json_t *object, const struct record *record)
 	const struct leg *leg = &record->front;
 	char rule[96];
 
-	put_text(object, "asked", record->asked);
-	put_text(object, "outcome", record->outcome);
+	json_put_said(object, "asked", record->asked);
+	json_put_said(object, "outcome", record->outcome);
 	if (leg->rule != NULL) {
 		(void)snprintf(rule, sizeof(rule), "%s:%u", leg->rule, record->rule_line);
-		put_text(object, "rule", rule);
+		json_put_said(object, "rule", rule);
 	}
-	put_text(object, "policy", leg->policy);
-	put_text(object, "audit_policy", record->audit);
-	put_text(object, "audit_outcome", record->audit_outcome);
+	json_put_said(object, "policy", leg->policy);
+	json_put_said(object, "audit_policy", record->audit);
+	json_put_said(object, "audit_outcome", record->audit_outcome);
 	if (record->audit_reason != REASON_NONE)
-		put_text(object, "audit_reason", reason_word(record->audit_reason));
-	put_text(object, "never_outcome", record->never);
+		json_put_said(object, "audit_reason", reason_word(record->audit_reason));
+	json_put_said(object, "never_outcome", record->never);
 	if (record->never_reason != REASON_NONE)
-		put_text(object, "never_reason", reason_word(record->never_reason));
+		json_put_said(object, "never_reason", reason_word(record->never_reason));
 }
 
 static void put_front(json_t *object, const struct record *record)
@@ -89,11 +82,11 @@ static void put_front(json_t *object, const struct record *record)
 		json_put_address(object, "from", &leg->remote.any);
 	if (leg->via != NULL)
 		json_put_address(object, "via", &leg->via->any);
-	put_text(object, "listener", leg->listener);
+	json_put_said(object, "listener", leg->listener);
 	put_decision(object, record);
-	put_text(object, "sysid", leg->sysid);
-	put_text(object, "target", leg->target);
-	put_text(object, "agent", leg->agent);
+	json_put_said(object, "sysid", leg->sysid);
+	json_put_said(object, "target", leg->target);
+	json_put_said(object, "agent", leg->agent);
 	json_put_bool(object, "relayed", record->relayed);
 	json_put_bool(object, "ratcheted", record->ratcheted);
 	put_security(object, leg, "");
@@ -115,16 +108,16 @@ static void put_back(json_t *object, const struct record *record)
 {
 	const struct leg *leg = &record->back;
 
-	put_text(object, "to_kind", record->service_kind);
-	put_text(object, "to_name", record->service);
+	json_put_said(object, "to_kind", record->service_kind);
+	json_put_said(object, "to_name", record->service);
 	if (leg->channel == NULL)
 		return;
 	if (leg->remote.any.sa_family != 0)
 		json_put_address(object, "to", &leg->remote.any);
 	if (record->service_kind == NULL || strcmp(record->service_kind, "peer") != 0)
 		return;
-	put_text(object, "to_sysid", leg->sysid);
-	put_text(object, "to_agent", leg->agent);
+	json_put_said(object, "to_sysid", leg->sysid);
+	json_put_said(object, "to_agent", leg->agent);
 	if (leg->has_peer_connection)
 		json_put_hex(object, "to_conn", leg->peer_connection, sizeof(leg->peer_connection));
 	put_security(object, leg, "to_");
@@ -146,10 +139,10 @@ static void put_end(json_t *object, const struct record *record)
 	if (record->refuse_code != 0)
 		json_put_number(object, "refuse", record->refuse_code);
 	if (record->reason != REASON_ENDED)
-		put_text(object, "at", record->reason_at_back ? "back" : "front");
+		json_put_said(object, "at", record->reason_at_back ? "back" : "front");
 	json_put_bool(object, "truncated", record->reason == REASON_TRUNCATED);
-	put_text(object, "detail", record->detail);
-	put_text(object, record->back.secured ? "peer_text" : "peer_text_unauthenticated", record->peer_text);
+	json_put_said(object, "detail", record->detail);
+	json_put_said(object, record->back.secured ? "peer_text" : "peer_text_unauthenticated", record->peer_text);
 }
 
 char *record_json(const struct record *record, size_t *size)
@@ -160,7 +153,7 @@ char *record_json(const struct record *record, size_t *size)
 	json_put_text(object, "event", "record");
 	json_put_utc(object, "time", record->started_us + record->duration_us);
 	json_put_text(object, "conn", connection_text(record->connection, conn));
-	put_text(object, "gateway", record->front.gateway);
+	json_put_said(object, "gateway", record->front.gateway);
 	json_put_text(object, "reason", reason_word(record->reason));
 	put_front(object, record);
 	put_back(object, record);

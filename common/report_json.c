@@ -14,7 +14,7 @@ static json_t *json_of_entry(const struct report_entry *entry)
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < REPORT_KEY_COUNT; i++)
-		json_put_text(object, members[i], entry->keys[i][0] != '\0' ? entry->keys[i] : NULL);
+		json_put_said(object, members[i], entry->keys[i]);
 	json_put_number(object, "sessions", counts->sessions);
 	json_put_number(object, "open", counts->open);
 	json_put_number(object, "bytes_up", counts->bytes_up);
@@ -24,8 +24,8 @@ static json_t *json_of_entry(const struct report_entry *entry)
 	json_put_bool(object, "ratcheted", counts->ratcheted);
 	json_put_utc(object, "first", counts->first_us);
 	json_put_utc(object, "last", counts->last_us);
-	json_put_text(object, "agent", entry->agent[0] != '\0' ? entry->agent : NULL);
-	json_put_text(object, "peer_subject", entry->subject[0] != '\0' ? entry->subject : NULL);
+	json_put_said(object, "agent", entry->agent);
+	json_put_said(object, "peer_subject", entry->subject);
 	return object;
 }
 

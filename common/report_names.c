@@ -256,7 +256,7 @@ static json_t *json_of_name(const struct name *name)
 	(void)json_object_set_new(object, "clear_networks", networks_of(name));
 	(void)json_object_set_new(object, "reasons", reasons_of(name));
 	json_put_text(object, "last_reason", last_reason(name));
-	json_put_text(object, "agent", name->last->agent[0] != '\0' ? name->last->agent : NULL);
+	json_put_said(object, "agent", name->last->agent);
 	json_put_utc(object, "last", name->all.last_us);
 	return object;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "session_stages.h"
 
 static void unlink_session(struct session *session)
@@ -184,7 +185,7 @@ static void init_record(struct session *session, const union socket_address *rem
 	struct record *record = &session->record;
 	const struct config *config = session->snapshot->config;
 
-	record->started_us = record_now_us();
+	record->started_us = clock_utc_us();
 	/* Only joins records of one connection: nothing secret depends on it. */
 	if (RAND_bytes(record->connection, sizeof(record->connection)) != 1)
 		memcpy(record->connection, &record->started_us, sizeof(record->started_us));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "confirm.h"
 #include "version.h"
 
@@ -257,7 +258,7 @@ static void on_handshake(void *owner, const struct verdict *verdict, const struc
 		return;
 	}
 	leg->secured = true;
-	leg->secured_at_us = record_now_us();
+	leg->secured_at_us = clock_utc_us();
 	session_is(session, METRICS_SECURED);
 	metrics_handshake(session->host->metrics, METRICS_ACCEPTING, facts->version, facts->suite, facts->resumed);
 	if (!tell(session, CCI_HANDSHAKE_DONE, &news))
@@ -298,7 +299,7 @@ static void start_tls(struct session *session, enum tls_start start)
 	TRACE(&session->trace, TRACE_FRONT, "handshake starts", "%s",
 	      start == TLS_START_DIRECT ? "TLS from the first byte" : "after a clear exchange");
 	session_enter(session, STAGE_HANDSHAKE, session_timeouts(session).handshake_ms);
-	session->record.front.handshake_at_us = record_now_us();
+	session->record.front.handshake_at_us = clock_utc_us();
 	session->handshake = handshake_start(session->front, ssl, &expectation, on_handshake, session);
 	if (session->handshake == NULL)
 		session_end(session, REASON_NO_MEMORY, "no memory for the handshake");

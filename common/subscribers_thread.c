@@ -7,22 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 
 #define SECOND_MS 1000
 #define LAST_MS 5000 /* for one that is dropped to take its last line, where the kernel has no room for it */
 #define ROUNDS 16    /* batches for one subscriber before the next has its turn */
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- lines of our own --- */
 
@@ -30,17 +22,15 @@ static uint64_t now_ms(void)
 PRINTF_LIKE(3, 4) static size_t make_note(char *buffer, const char *event, const char *format, ...)
 {
 	char rest[SUBSCRIBERS_NOTE_SIZE];
-	struct timespec now;
 	struct text text;
 	va_list arguments;
 
 	va_start(arguments, format);
 	(void)vsnprintf(rest, sizeof(rest), format, arguments);
 	va_end(arguments);
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	text_init(&text, buffer, SUBSCRIBERS_NOTE_SIZE);
 	text_printf(&text, "{\"event\":\"%s\",\"time\":\"", event);
-	text_put_utc(&text, (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	text_put_utc(&text, clock_utc_us());
 	text_printf(&text, "\"%s}\n", rest);
 	return text.used;
 }
@@ -121,8 +111,8 @@ static void accept_all(struct subscribers *subscribers)
 	number = errno;
 	if (number == EAGAIN || number == EINTR || number == ECONNABORTED)
 		return;
-	subscribers->accept_after_ms = now_ms() + SECOND_MS;
-	if (complaint_due(&subscribers->complaint, now_ms()) > 0)
+	subscribers->accept_after_ms = clock_monotonic_ms() + SECOND_MS;
+	if (complaint_due(&subscribers->complaint, clock_monotonic_ms()) > 0)
 		say(subscribers, MESSAGE_SUBSCRIBER_REFUSED, NULL, strerrordesc_np(number));
 }
 
@@ -190,7 +180,7 @@ static void drop(struct subscribers *subscribers, struct subscriber *subscriber)
 	subscribers_unlock(subscribers);
 	subscriber_widen(subscriber);
 	subscriber->stage = SUBSCRIBER_LAST;
-	subscriber->deadline_ms = now_ms() + LAST_MS;
+	subscriber->deadline_ms = clock_monotonic_ms() + LAST_MS;
 }
 
 static bool is_slow(struct subscribers *subscribers, const struct subscriber *subscriber)
@@ -226,7 +216,7 @@ static void serve(struct subscribers *subscribers, struct subscriber *subscriber
 			break;
 	}
 	if (subscriber->failed || (subscriber->stage == SUBSCRIBER_LAST &&
-	                           (!subscriber_is_sending(subscriber) || now_ms() >= subscriber->deadline_ms)))
+	                           (!subscriber_is_sending(subscriber) || clock_monotonic_ms() >= subscriber->deadline_ms)))
 		go(subscribers, subscriber);
 }
 
@@ -263,7 +253,7 @@ static void fill(struct subscribers *subscribers, struct wait *wait)
 	wait->count = 2;
 	wait->busy = false;
 	polled[1] =
-	    (struct pollfd){.fd = now_ms() >= subscribers->accept_after_ms ? subscribers->fd : -1, .events = POLLIN};
+	    (struct pollfd){.fd = clock_monotonic_ms() >= subscribers->accept_after_ms ? subscribers->fd : -1, .events = POLLIN};
 	subscribers_lock(subscribers);
 	for (size_t i = 0; i < SUBSCRIBERS_MOST; i++) {
 		struct subscriber *subscriber = &subscribers->at[i];
@@ -318,9 +308,9 @@ void *subscribers_run(void *argument)
 		subscribers_unlock(subscribers);
 		if (ending && deadline_ms == UINT64_MAX) {
 			widen_all(subscribers);
-			deadline_ms = now_ms() + SECOND_MS;
+			deadline_ms = clock_monotonic_ms() + SECOND_MS;
 		}
-		if (ending && (!wait.busy || now_ms() >= deadline_ms))
+		if (ending && (!wait.busy || clock_monotonic_ms() >= deadline_ms))
 			break;
 		if (ending)
 			wait.at[1].fd = -1;

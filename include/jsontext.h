@@ -20,6 +20,7 @@ json_t *json_of_text(const char *text) MUST_CHECK;
  * out by json_line. `text` and `address` NULL, and a time of 0: the member is left out. Integers above INT64_MAX stand as
  * that. */
 void json_put_text(json_t *object, const char *key, const char *text);
+void json_put_said(json_t *object, const char *key, const char *text); /* an empty text is left out, too */
 void json_put_number(json_t *object, const char *key, uint64_t number);
 void json_put_bool(json_t *object, const char *key, bool value);
 void json_put_hex(json_t *object, const char *key, const uint8_t *bytes, size_t size);

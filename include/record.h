@@ -110,7 +110,4 @@ void record_write(const struct record *record);
 /* The id as text; `text` has CONNECTION_TEXT_SIZE bytes. Returns it. */
 const char *connection_text(const uint8_t *connection, char *text);
 
-/* UTC microseconds since 1970. */
-uint64_t record_now_us(void);
-
 #endif
