@@ -5,11 +5,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "log.h"
 #include "report.h"
 #include "suite.h"
+
+#include "recordline.h"
 
 static char line[2 * LOG_LINE_SIZE];
 
@@ -48,26 +48,6 @@ static void make_record(struct record *record)
 	record->duration_us = 33;
 }
 
-static void write_line(const struct record *record)
-{
-	FILE *stream = tmpfile();
-	struct error error;
-	int saved = dup(STDERR_FILENO);
-	size_t size;
-
-	ck_assert_ptr_nonnull(stream);
-	ck_assert_int_eq(dup2(fileno(stream), STDERR_FILENO), STDERR_FILENO);
-	ck_assert_int_eq(log_open(LOG_STDERR, LEVEL_DEBUG, "test", &error), 0);
-	record_write(record);
-	log_flush();
-	ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
-	rewind(stream);
-	size = fread(line, 1, sizeof(line) - 1, stream);
-	line[size] = '\0';
-	close(saved);
-	ck_assert_int_eq(fclose(stream), 0);
-}
-
 static bool is_among(const char *key, const char *const *keys)
 {
 	while (*keys != NULL && strcmp(*keys, key) != 0)
@@ -84,7 +64,7 @@ START_TEST(it_has_what_the_log_line_has)
 	json_t *json, *value;
 
 	make_record(&record);
-	write_line(&record);
+	(void)record_line(&record, line, sizeof(line));
 	text = record_json(&record, NULL);
 	json = json_loads(text, 0, NULL);
 	ck_assert_ptr_nonnull(json);
