@@ -187,6 +187,15 @@ START_TEST(recycle_is_both)
 }
 END_TEST
 
+/* And not only silent until the wait is over. */
+static bool is_cut(int fd)
+{
+	uint8_t byte;
+	ssize_t got = recv(fd, &byte, 1, 0);
+
+	return got == 0 || (got < 0 && errno == ECONNRESET);
+}
+
 /* A health ping that waits is one of them: it goes, and says nothing of the peer. */
 START_TEST(health_pings_are_cut)
 {
@@ -198,7 +207,7 @@ START_TEST(health_pings_are_cut)
 	taken = peer_accept(asked);
 	ck_assert_int_gt(peer_receive(taken, NULL, offer), 0);
 	say("disconnect ASKED", 0, "peer ASKED is disconnected; 0 connections ended", NULL);
-	ck_assert_int_le(recv(taken, offer, 1, 0), 0);
+	ck_assert(is_cut(taken));
 	close(taken);
 	more.fd = asked;
 	ck_assert_int_eq(poll(&more, 1, 400), 0);
@@ -256,7 +265,6 @@ static int begin_ping(int *taken)
 
 START_TEST(one_ping_at_a_time)
 {
-	uint8_t byte;
 	int taken, fd;
 
 	start("60s");
@@ -269,7 +277,7 @@ START_TEST(one_ping_at_a_time)
 	say("recycle P", 0, "may be used again; not asked", NULL);
 	/* Who does not wait for the answer takes the ping along. */
 	close(fd);
-	ck_assert_int_le(recv(taken, &byte, 1, 0), 0);
+	ck_assert(is_cut(taken));
 	close(taken);
 	say("ping P", 0, "response received", NULL);
 	stop();
