@@ -22,7 +22,7 @@ LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ld
 COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config config_values \
           config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
           config_check_sight iobudget
-COMMON += keyhash jsontext linereader chain verify verify_command eventring
+COMMON += keyhash jsontext linereader appendfile chain verify verify_command eventring
 COMMON += metrics metrics_text history
 COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
           tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "appendfile.h"
 #include "chain.h"
 #include "jsontext.h"
 
@@ -49,29 +50,11 @@ static void unlock(struct eventfile *file)
 
 /* --- open --- */
 
-static int open_failed(const char *path, int why, struct error *error)
-{
-	const char *remedy = "";
-
-	if (why == ENOENT)
-		remedy = ": make the folder, it is not made for you";
-	else if (why == EACCES || why == EPERM || why == EROFS)
-		remedy = ": let the user that the gateway runs as read and write it, and make files in its folder";
-	else if (why == ELOOP)
-		return error_set(error, "%s is a symbolic link: name the file itself", path);
-	else if (why == EISDIR)
-		return error_set(error, "%s is not a regular file", path);
-	return error_set(error, "%s: %s%s", path, strerrordesc_np(why), remedy);
-}
-
 /* What was named by mistake is not to be written into, or have its end cut. */
 static int judge(int fd, const char *path, struct error *error)
 {
-	struct stat status;
 	char first = '\0';
 
-	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-		return error_set(error, "%s is not a regular file", path);
 	if (pread(fd, &first, 1, 0) == 1 && first != '{')
 		return error_set(
 		    error, "%s holds something else than JSON Lines: it is left alone; name another file, or move it away",
@@ -81,19 +64,10 @@ static int judge(int fd, const char *path, struct error *error)
 
 static int open_path(const char *path, mode_t mode, struct error *error)
 {
-	/* Whoever opens a FIFO would wait. */
-	const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
-	int fd = open(path, flags);
+	int fd = appendfile_open(path, mode, error);
 
-	if (fd < 0 && errno == ENOENT) {
-		fd = open(path, flags | O_CREAT | O_EXCL, mode);
-		if (fd >= 0)
-			(void)fchmod(fd, mode);
-		else if (errno == EEXIST)
-			fd = open(path, flags);
-	}
 	if (fd < 0)
-		return open_failed(path, errno, error);
+		return -1;
 	if (judge(fd, path, error) == 0)
 		return fd;
 	(void)close(fd);
@@ -282,7 +256,7 @@ static int check_folder(const char *path, struct error *error)
 {
 	const char *slash = strrchr(path, '/');
 	char *folder = slash != NULL ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : NULL;
-	int result = folder == NULL || access(folder, F_OK) == 0 ? 0 : open_failed(path, ENOENT, error);
+	int result = folder == NULL || access(folder, F_OK) == 0 ? 0 : appendfile_fault(path, ENOENT, error);
 
 	free(folder);
 	return result;
@@ -291,7 +265,7 @@ static int check_folder(const char *path, struct error *error)
 /* Nothing is made, and nobody is kept from it. */
 int eventfile_check(const char *path, bool chain, struct error *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW), result;
+	int fd = appendfile_look(path), result;
 	struct eventfile file = {.path = (char *)(uintptr_t)path, .fd = fd, .chained = chain};
 	struct tail tail = {.bytes = NULL};
 
@@ -299,7 +273,7 @@ int eventfile_check(const char *path, bool chain, struct error *error)
 		return check_folder(path, error);
 	/* Whoever checks may be another than who will write. */
 	if (fd < 0)
-		return errno == EACCES ? 0 : open_failed(path, errno, error);
+		return errno == EACCES ? 0 : appendfile_fault(path, errno, error);
 	result = judge(fd, path, error);
 	if (result == 0 && chain)
 		result = read_tail(&file, &tail, error);

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "appendfile.h"
+
 #define GATHER_BYTES 65536
 #define WALK_BYTES 65536
 #define HEADER_SIZE 24 /* of a record: less is none */
@@ -133,28 +135,6 @@ static int walk_file(int fd, const char *path, off_t *end, uint64_t *cut_bytes, 
 
 /* --- open --- */
 
-static int open_path(const char *path, mode_t mode, struct error *error)
-{
-	/* Whoever opens a FIFO would wait. */
-	const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	struct stat status;
-	int fd = open(path, flags);
-
-	if (fd < 0 && errno == ENOENT) {
-		fd = open(path, flags | O_CREAT | O_EXCL, mode);
-		if (fd >= 0)
-			(void)fchmod(fd, mode);
-		else if (errno == EEXIST)
-			fd = open(path, flags);
-	}
-	if (fd < 0)
-		return error_set(error, "%s: %s", path, strerrordesc_np(errno));
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-		return fd;
-	close(fd);
-	return error_set(error, "%s is not a regular file", path);
-}
-
 static int check_folder(const char *path, struct error *error)
 {
 	const char *slash = strrchr(path, '/');
@@ -169,25 +149,21 @@ static int check_folder(const char *path, struct error *error)
 
 int smf_file_check(const char *path, struct error *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), result;
-	struct stat status;
+	int fd = appendfile_look(path), result;
 	off_t end = 0, size;
 
 	if (fd < 0 && errno == ENOENT)
 		return check_folder(path, error);
 	if (fd < 0)
-		return error_set(error, "%s: %s", path, strerrordesc_np(errno));
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-		result = find_end(fd, path, &end, &size, error);
-	else
-		result = error_set(error, "%s is not a regular file", path);
+		return appendfile_fault(path, errno, error);
+	result = find_end(fd, path, &end, &size, error);
 	close(fd);
 	return result;
 }
 
 static int open_checked(const char *path, mode_t mode, off_t *end, uint64_t *cut_bytes, struct error *error)
 {
-	int fd = open_path(path, mode, error), result;
+	int fd = appendfile_open(path, mode, error), result;
 
 	*end = 0;
 	*cut_bytes = 0;

@@ -164,6 +164,12 @@ START_TEST(what_is_no_file_is_refused)
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	ck_assert_ptr_null(open_file());
 	ck_assert_ptr_nonnull(strstr(error.text, "is not a regular file"));
+	ck_assert_int_eq(smf_file_check(path, &error), -1);
+	ck_assert_ptr_nonnull(strstr(error.text, "is not a regular file"));
+	(void)unlink(path);
+	ck_assert_int_eq(symlink("/dev/null", path), 0);
+	ck_assert_ptr_null(open_file());
+	ck_assert_ptr_nonnull(strstr(error.text, "is a symbolic link: name the file itself"));
 	(void)unlink(path);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	ck_assert_ptr_null(open_file());
