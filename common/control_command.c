@@ -13,6 +13,7 @@
 
 #include "control.h"
 #include "control_print.h"
+#include "report.h"
 #include "subcommand.h"
 
 #define USAGE_WIDTH 23
@@ -21,8 +22,9 @@
 struct request {
 	struct subcommand command;
 	enum program program;
+	config_report *report;
 	const char *config, *socket;
-	bool json, help;
+	bool json, help, names, csv;
 	int count; /* the verb and its words */
 	char **words;
 	const struct control_verb *verb;
@@ -131,9 +133,11 @@ static int print_answer(const struct request *request, const json_t *answer)
 
 		return result == 0 && fputc('\n', stdout) != EOF && fflush(stdout) == 0 ? 0 : -1;
 	}
-	return request->verb->print != NULL && !json_is_string(json_object_get(answer, "text"))
-	           ? request->verb->print(answer, stdout)
-	           : control_print_text(answer, stdout);
+	if (request->verb->print == NULL || json_is_string(json_object_get(answer, "text")))
+		return control_print_text(answer, stdout);
+	if (request->names)
+		return report_print_names(answer, stdout);
+	return request->csv ? report_print_csv(answer, stdout) : request->verb->print(answer, stdout);
 }
 
 /* What was found comes first, as in the log. */
@@ -230,6 +234,8 @@ static int check_words(struct request *request, int count, char **words)
 	request->verb = control_verb_find(words[0], (unsigned)request->program);
 	if (request->verb == NULL)
 		return subcommand_misused(&request->command, "%s is not known", words[0]);
+	if ((request->names || request->csv) && request->verb->print != report_print)
+		return subcommand_misused(&request->command, "--names and --csv go with the verb report alone");
 	for (int i = 1; i < count; i++)
 		if (words[i][0] == '\0' || strpbrk(words[i], " \t\r\n") != NULL)
 			return subcommand_misused(&request->command, "a word may not be empty or hold blanks");
@@ -246,7 +252,8 @@ static int parse(struct request *request, int argc, char **argv)
 	static const struct option options[] = {
 	    {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
 	    {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
-	    {"peer", no_argument, NULL, 'p'},         {NULL, 0, NULL, 0}};
+	    {"peer", no_argument, NULL, 'p'},         {"names", no_argument, NULL, 'n'},
+	    {"csv", no_argument, NULL, 'v'},          {NULL, 0, NULL, 0}};
 	static char peer[] = "--peer";
 	bool has_peer = false;
 	int option, count;
@@ -263,12 +270,18 @@ static int parse(struct request *request, int argc, char **argv)
 			request->help = true;
 		else if (option == 'p')
 			has_peer = true;
+		else if (option == 'n')
+			request->names = true;
+		else if (option == 'v')
+			request->csv = true;
 		else
 			return subcommand_misused(&request->command, option == ':' ? "%s needs a value" : "there is no option %s",
 			                          argv[optind - 1]);
 	}
 	if (request->help)
 		return 0;
+	if (request->names + request->json + request->csv > 1)
+		return subcommand_misused(&request->command, "only one of --names, --json and --csv at a time");
 	count = argc - optind;
 	/* getopt has taken it out of the words, which end by argv's NULL. */
 	if (has_peer)
@@ -276,9 +289,18 @@ static int parse(struct request *request, int argc, char **argv)
 	return check_words(request, count, argv + optind);
 }
 
+/* Warnings are the gateway's to say, when it starts and at `reload`; here they are in the way. */
+static void report_errors(void *context, bool is_error, const char *file, unsigned line, const char *text)
+{
+	const struct request *request = context;
+
+	if (is_error)
+		request->report(NULL, true, file, line, text);
+}
+
 int control_command(enum program program, config_report *report, int argc, char **argv)
 {
-	struct request request = {.command = subcommand_of(program, "ctl"), .program = program};
+	struct request request = {.command = subcommand_of(program, "ctl"), .program = program, .report = report};
 	int status = parse(&request, argc, argv);
 	struct config *config;
 
@@ -288,7 +310,7 @@ int control_command(enum program program, config_report *report, int argc, char 
 		return print_usage(&request);
 	if (request.socket != NULL)
 		return ask(&request, request.socket);
-	config = config_load(request.config, program, report, NULL);
+	config = config_load(request.config, program, report_errors, &request);
 	if (config == NULL)
 		return EXIT_FAILURE;
 	if (config->control.socket == NULL)

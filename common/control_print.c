@@ -194,6 +194,7 @@ int control_print_connections(const json_t *answer, FILE *stream)
 	                                        {"SUITE", "tls_suite", false, 0},
 	                                        {"RULE", "rule", false, 0},
 	                                        {"TO", "to_name", false, 0},
+	                                        {"TO TLS", "to_secured", false, 0},
 	                                        {"UP", "up", true, 0},
 	                                        {"DOWN", "down", true, 0},
 	                                        {"SINCE", "started", false, 0},

@@ -272,7 +272,7 @@ const struct control_verb control_verbs[] = {
     LOOK("certificates", "what is shown to peers, and for how long", run_certificates, control_print_certificates),
     {.name = "ratchet", .words = "[list | lift NAME [--peer]]", .help = "names that were secured; lift one",
      .programs = BOTH, .most = 3, .run = run_ratchet, .print = control_print_ratchet},
-    LOOK("report", "who is secured, and who still comes in the clear", run_report, report_print),
+    LOOK("report", "who is secured, who is not; with --names or --csv", run_report, report_print),
     LOOK("notifiers", "how the notifiers stand", run_notifiers, control_print_notifiers),
     {.name = "reload", .words = "", .help = "read the configuration again", .programs = BOTH, .changes = true, .run = run_reload},
     {.name = "reopen", .words = "", .help = "open the files of notifiers anew", .programs = BOTH,

@@ -76,6 +76,29 @@ START_TEST(each_verb_answers_as_a_table_and_as_json)
 }
 END_TEST
 
+START_TEST(warnings_are_not_the_commands_to_say)
+{
+	control_make_folder();
+	gateway_start(&gateway, "ccissl", CONFIG, "[rule idle]\nsysid = X\naction = refuse\nservice = s\n", control_path);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1009W", "says nothing beside", NULL), 1);
+	control_expect(&gateway, "status", 0, "HOST1", NULL);
+	ck_assert_str_eq(control_err, "");
+	control_expect(&gateway, "reload", 0, "says nothing beside", NULL);
+	ck_assert_str_eq(control_err, "");
+	stop();
+}
+END_TEST
+
+START_TEST(forms_of_the_report_go_with_no_other_verb)
+{
+	start();
+	control_expect(&gateway, "report --csv", 0, "listener,sysid,", "");
+	control_expect(&gateway, "--csv status", 2, "", "--names and --csv go with the verb report alone");
+	control_expect(&gateway, "report --names --json", 2, "", "only one of --names, --json and --csv");
+	stop();
+}
+END_TEST
+
 START_TEST(connections_say_how_they_are_secured)
 {
 	struct control_client clear, secured;
@@ -308,6 +331,8 @@ Suite *module_suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, each_verb_answers_as_a_table_and_as_json);
 	tcase_add_test(tests, connections_say_how_they_are_secured);
+	tcase_add_test(tests, warnings_are_not_the_commands_to_say);
+	tcase_add_test(tests, forms_of_the_report_go_with_no_other_verb);
 	tcase_add_test(tests, what_peers_say_is_escaped);
 	tcase_add_test(tests, a_reload_answers_what_is_wrong);
 	tcase_add_loop_test(tests, names_are_lifted_with_and_without_a_file, 0, 2);

@@ -220,7 +220,8 @@ static void compare_with_memory(const char *program)
 	static const char script[] =
 	    "ctl --socket control --json report >memory.json && jq -S . memory.json >memory.1 &&"
 	    "P report --json events.1 events >files.json && jq -S . files.json >files.1 && diff memory.1 files.1 >&2 &&"
-	    "P ctl --socket control report >memory.2 && P report events.1 events >files.2 && diff memory.2 files.2 >&2";
+	    "for form in '' --names --csv; do P ctl --socket control report $form >memory.2 &&"
+	    "P report $form events.1 events >files.2 && test -s files.2 && diff memory.2 files.2 >&2 || exit 1; done";
 	char line[2 * PATH_MAX], build[PATH_MAX];
 
 	ck_assert_ptr_nonnull(realpath(gateway_build(), build));
