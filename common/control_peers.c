@@ -241,8 +241,8 @@ static void disconnect(struct control_request *request, int number, char *words,
 
 	for (unsigned i = 0; i < request->daemon->worker_count; i++)
 		ended += worker_end_peer(request->daemon->workers[i], memory);
-	(void)snprintf(words, size, "peer %s is disconnected%s; %zu connections ended",
-	               snapshot->config->peers[number].place.name, changed ? "" : " as it was", ended);
+	(void)snprintf(words, size, "peer %s is disconnected%s; %zu connection%s ended",
+	               snapshot->config->peers[number].place.name, changed ? "" : " as it was", ended, ended == 1 ? "" : "s");
 	log_peer(request, MESSAGE_PEER_DISCONNECTED, snapshot->config->peers[number].place.name, words);
 }
 

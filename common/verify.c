@@ -101,7 +101,7 @@ static bool resolve_gap(struct verify *verify, uint64_t next_seq)
 	uint64_t seq = verify->gap.seq, wanted = verify->chain.seq + 1;
 
 	if (next_seq == wanted) {
-		(void)error_set(&verify->words, "seq %llu stands before seq %llu: moved", ULL(seq), ULL(wanted));
+		(void)error_set(&verify->words, "seq %llu stands before seq %llu", ULL(seq), ULL(wanted));
 		return found(verify, "moved", &verify->gap_at);
 	}
 	(void)error_set(&verify->words, "seq %llu follows on seq %llu: %llu line%s missing before it", ULL(seq),

@@ -89,7 +89,7 @@ START_TEST(a_disconnected_peer_is_not_used_until_connect)
 	start("10s");
 	client = control_client(&near, "LEG1", NULL, false);
 	say("ping HOST1", 0, "response received: P calls itself HOST1, TLS, confirmed", NULL);
-	say("disconnect HOST1", 0, "1 connections ended", NULL);
+	say("disconnect HOST1", 0, "1 connection ended", NULL);
 	ck_assert_int_eq(gateway_lines(&near, 1, "id=CCI3054I", "reason=disconnected", NULL), 1);
 	ck_assert_int_eq(refusal("LEG2", "HOST1"), 6);
 	ck_assert_int_eq(gateway_lines(&near, 1, "reason=peer-down", "disconnected by the operator", NULL), 1);
@@ -145,7 +145,7 @@ START_TEST(a_running_transfer_is_cut)
 	ck_assert_int_eq(gateway_lines(&near, 1, "sysid=LEG2", "reason=", NULL), 1);
 	ck_assert(peer_write(client.fd, client.ssl, much, sizeof(much)));
 	ck_assert(peer_read(client.fd, client.ssl, back, sizeof(back)));
-	say("disconnect HOST1", 0, "1 connections ended", NULL);
+	say("disconnect HOST1", 0, "1 connection ended", NULL);
 	ck_assert(!ends_in_order(&client));
 	ck_assert_int_eq(gateway_lines(&near, 1, "id=CCI3054I", "sysid=LEG1", "reason=disconnected"), 1);
 	ck_assert(peer_write(other.fd, NULL, "ping", 4) && peer_read(other.fd, NULL, back, 4));
@@ -174,7 +174,7 @@ START_TEST(recycle_is_both)
 
 	start("10s");
 	client = control_client(&near, "LEG1", NULL, true);
-	say("recycle HOST1", 0, "peer P is disconnected; 1 connections ended; peer P may be used again", NULL);
+	say("recycle HOST1", 0, "peer P is disconnected; 1 connection ended; peer P may be used again", NULL);
 	ck_assert_ptr_nonnull(strstr(control_out, "response received: P calls itself HOST1"));
 	ck_assert(!ends_in_order(&client));
 	control_part(&client);
