@@ -62,7 +62,7 @@ _ccissl_ctl() { # word before, word so far
 	for verb in $verbs; do [[ $so_far == *" $verb "* ]] && break; done
 	if [[ $2 == -* ]]; then
 		[[ $so_far != *' ratchet '* ]] || options+=' --peer'
-		[[ $verb != report && $so_far == *" ${verb:-?} "* ]] || options+=' --names --csv'
+		[[ ${verb:-} != report && $so_far == *" ${verb:-?} "* ]] || options+=' --names --csv'
 		[[ $so_far == *' -c '* || $so_far == *' --config '* ]] && options=${options/-c --config/}
 		compgen -W "$options" -- "$2"
 		return
