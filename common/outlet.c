@@ -12,6 +12,7 @@
 #include "thread.h"
 
 #define SECOND_MS 1000
+#define FAILING_END_MS 200
 
 struct item {
 	struct item *next;
@@ -32,13 +33,12 @@ struct outlet {
 	struct error error;
 };
 
-/* Under the lock: until something changes, or a second has passed. */
-static void wait_a_second(struct outlet *outlet)
+/* Under the lock: until something changes, or `most_ms` have passed. */
+static void wait_for_change(struct outlet *outlet, uint64_t most_ms)
 {
-	struct timespec until;
+	uint64_t until_ms = clock_monotonic_ms() + most_ms;
+	struct timespec until = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += SECOND_MS / 1000;
 	(void)pthread_cond_timedwait(&outlet->changed, &outlet->lock, &until);
 }
 
@@ -111,7 +111,7 @@ static void *run(void *argument)
 	while (!is_over(outlet)) {
 		/* After a failure a second passes, whatever comes. */
 		if (!outlet->woken && !outlet->ending && (outlet->first == NULL || outlet->failing))
-			wait_a_second(outlet);
+			wait_for_change(outlet, SECOND_MS);
 		outlet->woken = false;
 		items = take(outlet);
 		(void)pthread_mutex_unlock(&outlet->lock);
@@ -123,7 +123,7 @@ static void *run(void *argument)
 		(void)pthread_mutex_lock(&outlet->lock);
 		put_back(outlet, items);
 		if (outlet->ending && outlet->failing && !is_over(outlet))
-			wait_a_second(outlet);
+			wait_for_change(outlet, FAILING_END_MS);
 	}
 	(void)pthread_mutex_unlock(&outlet->lock);
 	return NULL;
@@ -213,6 +213,9 @@ uint64_t outlet_free(struct outlet *outlet, uint64_t wait_ms)
 		return 0;
 	(void)pthread_mutex_lock(&outlet->lock);
 	outlet->ending = true;
+	/* Whoever waits has more to do, and perhaps more of these: what has failed so far is tried once more. */
+	if (outlet->failing && wait_ms > FAILING_END_MS)
+		wait_ms = FAILING_END_MS;
 	outlet->until_ms = clock_monotonic_ms() + wait_ms;
 	(void)pthread_cond_signal(&outlet->changed);
 	(void)pthread_mutex_unlock(&outlet->lock);

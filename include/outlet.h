@@ -41,8 +41,8 @@ void outlet_wake(struct outlet *outlet);
 /* Fill in failing, queued_bytes, queue_bytes, written, dropped and error of a status. Any thread. */
 void outlet_status(struct outlet *outlet, struct cci_notifier_status *status);
 
-/* What waits is still written, for at most `wait_ms`; the rest is dropped. Ends the thread. Returns how many items were
- * dropped in all. NULL does nothing. */
+/* What waits is still written, for at most `wait_ms`, or 200 ms where writing fails already; the rest is dropped. Ends the
+ * thread. Returns how many items were dropped in all. NULL does nothing. */
 uint64_t outlet_free(struct outlet *outlet, uint64_t wait_ms);
 
 #endif

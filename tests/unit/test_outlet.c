@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -148,6 +149,26 @@ START_TEST(the_end_waits_no_longer_than_told)
 }
 END_TEST
 
+/* The main thread waits, and several files may lie on one full disk. */
+START_TEST(the_end_of_what_fails_is_soon)
+{
+	struct cci_notifier_status status = {.failing = 0};
+	struct outlet *outlet = open_sink(100);
+	struct timespec began, ended;
+
+	atomic_store(&sink.broken, true);
+	ck_assert_int_eq(outlet_put(outlet, "never", 5), 0);
+	for (int i = 0; i < 5000 && status.failing == 0; i++) {
+		usleep(1000);
+		outlet_status(outlet, &status);
+	}
+	(void)clock_gettime(CLOCK_MONOTONIC, &began);
+	ck_assert_uint_eq(outlet_free(outlet, 60000), 1);
+	(void)clock_gettime(CLOCK_MONOTONIC, &ended);
+	ck_assert_int_lt(ended.tv_sec - began.tv_sec, 5);
+}
+END_TEST
+
 START_TEST(a_wake_is_a_turn)
 {
 	struct outlet *outlet = open_sink(100);
@@ -212,6 +233,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, what_has_no_room_is_refused_and_counted);
 	tcase_add_test(tests, a_failure_refuses_until_it_is_over);
 	tcase_add_test(tests, the_end_waits_no_longer_than_told);
+	tcase_add_test(tests, the_end_of_what_fails_is_soon);
 	tcase_add_test(tests, a_wake_is_a_turn);
 	tcase_add_test(tests, what_its_thread_says_is_in_the_log_soon);
 	tcase_add_test(tests, all_threads_put);
