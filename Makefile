@@ -18,28 +18,26 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) 
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
 LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ldl
 
-# By layers: includes point down only (tests/tools/layers).
-COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config config_values \
-          config_check config_check_tls config_check_unused config_dump account config_check_listen complaint \
-          config_check_sight iobudget
-COMMON += keyhash jsontext linereader appendfile chain verify verify_command eventring
-COMMON += metrics metrics_text history
-COMMON += params policy route confirm tlsload tlscredential tlstrust tlstickets tlscontext tlsexpiry tlsserver \
-          tlscontext_load tlsverdict kerneltls ratchet quota noise target_memory rate rulelimit admission \
-          ratchet_file proxyheader proxyheader_write params_text trace_held trace
-COMMON += report report_json report_names report_print report_line session_report report_command record_json
-COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier_smf
-COMMON += notifier poller iocontext channel bio resolver connector filewatch
-COMMON += exchange handshake target relay linger record notifier_log proxyin
-COMMON += notifier_mark privileges_mark notifier_plugin unixsocket thread linetable subscriber subscribers subscribers_thread notifier_socket
-COMMON += event_json outlet eventfile notifier_file
-COMMON += snapshot dial session session_stages session_target health dial_offer session_limits session_proxy \
-          session_deadlines session_view session_account session_trace
-COMMON += listener accept worker reload explain daemon daemon_reload daemon_renew options listener_unix \
-          listener_inherit upgrade daemon_upgrade ratchet_keeper subcommand ratchet_command privileges privileges_files \
-          service inspect inspect_config daemon_service
-COMMON += http http_page http_reply http_status http_metrics http_events
-COMMON += control control_client control_verbs control_trace control_peers control_print control_command
+# By layers, the lowest first: includes point down only (tests/tools/layers).
+COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config \
+          config_values config_check config_check_tls config_check_unused config_dump account \
+          config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
+          eventring unixsocket thread linetable
+COMMON += chain verify metrics metrics_text history params policy route confirm tlsload tlscredential tlstrust \
+          tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
+          target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
+          trace_held trace report report_json report_names report_print report_line
+COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier poller iocontext channel bio resolver \
+          connector filewatch subscriber subscribers subscribers_thread event_json outlet eventfile
+COMMON += notifier_smf exchange handshake target relay linger record notifier_log proxyin notifier_mark \
+          notifier_plugin notifier_socket notifier_file
+COMMON += session_report record_json snapshot dial session session_stages session_target health dial_offer \
+          session_limits session_proxy session_deadlines session_view session_account session_trace
+COMMON += verify_command report_command privileges_mark listener accept worker reload explain daemon \
+          daemon_reload daemon_renew options listener_unix listener_inherit upgrade daemon_upgrade \
+          ratchet_keeper subcommand ratchet_command privileges privileges_files service inspect inspect_config \
+          daemon_service http http_page http_reply http_status http_metrics http_events control control_client \
+          control_verbs control_trace control_peers control_print control_command
 CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
