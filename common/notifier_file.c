@@ -65,8 +65,12 @@ static void turn(void *owner)
 static int write_line(void *owner, const char *bytes, size_t size, struct error *error)
 {
 	struct file *file = owner;
+	bool failed_before = file->failing;
 
 	file->failing = eventfile_write(file->lines, bytes, size, error) != 0;
+	/* What the workers say of it, by connection, is that it fails; not why. */
+	if (file->failing && !failed_before)
+		log_say(MESSAGE_NOTIFIER_ERROR, "%s: events cannot be written: %s", file->name, error->text);
 	return file->failing ? -1 : 0;
 }
 

@@ -119,6 +119,7 @@ START_TEST(a_full_disk_refuses_and_recovers)
 		usleep(10000);
 	}
 	ck_assert_int_ge(gateway_lines(&gateway, 1, "notifier-refused", NULL, NULL), 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1019W", "events cannot be written", "No space left"), 1);
 	(void)snprintf(command, sizeof(command), "rm %s/filler", folder);
 	ck_assert_int_eq(system(command), 0);
 	all = events(path, "dropped", 1);
