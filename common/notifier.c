@@ -311,6 +311,7 @@ bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type)
 static void say_failed(struct instance *instance, int on_error, const struct cci_event *event, int result)
 {
 	uint64_t count = complaint_due(&instance->complaint, clock_monotonic_ms());
+	struct cci_notifier_status status = {.size = sizeof(status)};
 	char conn[2 * sizeof(event->connection) + 1];
 	struct logline line;
 	struct text text;
@@ -323,6 +324,10 @@ static void say_failed(struct instance *instance, int on_error, const struct cci
 	log_text(&line, "notifier", instance->settings.place.name);
 	log_text(&line, "kind", instance->kind->kind);
 	log_text(&line, "detail", notifier_result_text(result));
+	if (instance->kind->status != NULL)
+		instance->kind->status(instance->state, &status);
+	if (status.error[0] != '\0')
+		log_text(&line, "error", status.error);
 	log_text(&line, "on_error", on_error == ON_ERROR_REFUSE ? "refuse" : "continue");
 	log_number(&line, "count", count);
 	log_end(&line);

@@ -184,7 +184,7 @@ struct cci_notifier_kind {
 	void (*close)(void *state);
 	/* Open what is written to once more: it was renamed (SIGHUP). NULL: there is nothing. */
 	void (*reopen)(void *state);
-	/* How it stands: fill in what is known, the rest is 0. NULL: nothing is known. */
+	/* How it stands: fill in what is known, the rest is 0. NULL: nothing is known. Any thread. */
 	void (*status)(void *state, struct cci_notifier_status *status);
 	/* What this instance wants, as `wants`; asked once, after open. NULL: `wants` holds for all instances. */
 	uint32_t (*instance_wants)(void *state);
