@@ -18,6 +18,8 @@ static void unlink_session(struct session *session)
 		host->first = session->next;
 	if (session->next != NULL)
 		session->next->previous = session->previous;
+	if (host->next_viewed == session)
+		host->next_viewed = session->next;
 	host->count--;
 }
 

@@ -83,13 +83,19 @@ static void view_one(const struct session *session, struct session_view *view)
 	view_back(session, view);
 }
 
-size_t session_view_slice(const struct session_host *host, uint64_t before, struct session_view *views, size_t most)
+/* Where the slice before has ended this one begins, or a walk over very many would pass the first of them again and again. */
+size_t session_view_slice(struct session_host *host, uint64_t before, struct session_view *views, size_t most)
 {
+	struct session *session = before == host->viewed ? host->next_viewed : host->first;
 	size_t count = 0;
 
-	for (const struct session *session = host->first; session != NULL && count < most; session = session->next)
+	for (; session != NULL && count < most; session = session->next)
 		if (session->serial < before && !session->ended)
 			view_one(session, &views[count++]);
+	if (count > 0) {
+		host->viewed = views[count - 1].serial;
+		host->next_viewed = session;
+	}
 	return count;
 }
 

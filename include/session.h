@@ -34,6 +34,8 @@ struct session_host {
 	struct session *first;       /* all sessions here */
 	size_t count;
 	uint64_t serial;             /* of the newest session */
+	uint64_t viewed;             /* session_view.c: serial of the last one in the last slice, */
+	struct session *next_viewed; /* and the one behind it; NULL: none */
 	void (*emptied)(struct session_host *host); /* called when count falls to 0; NULL: nobody asks */
 };
 

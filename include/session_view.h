@@ -40,7 +40,7 @@ struct session_view {
 
 /* The sessions whose serial is lower than `before` (UINT64_MAX at first), newest first, at most `most`. Those that have
  * ended and only linger are left out. Returns how many; the next slice begins before the serial of the last one. */
-size_t session_view_slice(const struct session_host *host, uint64_t before, struct session_view *views,
+size_t session_view_slice(struct session_host *host, uint64_t before, struct session_view *views,
                           size_t most) MUST_CHECK;
 
 /* End the session with this id for `reason`. False: there is none. */

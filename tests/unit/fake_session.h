@@ -56,7 +56,7 @@ int session_start(struct session_host *host, struct snapshot *snapshot, size_t l
 }
 
 /* Nobody looks at these. */
-size_t session_view_slice(const struct session_host *host, uint64_t before, struct session_view *views, size_t most)
+size_t session_view_slice(struct session_host *host, uint64_t before, struct session_view *views, size_t most)
 {
 	(void)host, (void)before, (void)views, (void)most;
 	return 0;
