@@ -96,16 +96,19 @@ static void print_words(const struct request *request)
 		(void)printf("whole: no lines\n");
 		return;
 	}
-	(void)printf("whole: %llu lines, seq %llu to %llu\n", (unsigned long long)verify->lines,
-	             (unsigned long long)verify->first_seq, (unsigned long long)verify->chain.seq);
+	(void)printf("whole: %llu line%s, seq %llu to %llu\n", (unsigned long long)verify->lines,
+	             verify->lines == 1 ? "" : "s", (unsigned long long)verify->first_seq,
+	             (unsigned long long)verify->chain.seq);
 	if (verify->first_seq > 1)
 		(void)printf("what stood before seq %llu is in no file that was named\n",
 		             (unsigned long long)verify->first_seq);
 	if (verify->torn > 0)
-		(void)printf("half a line was left by a crash or a full disk: %llu times\n", (unsigned long long)verify->torn);
+		(void)printf("half a line was left by a crash or a full disk: %llu time%s\n", (unsigned long long)verify->torn,
+		             verify->torn == 1 ? "" : "s");
 	if (verify->starts > verify->ends + 1)
-		(void)printf("no last line before a new start: %llu times: the gateway was killed, or lines were cut off\n",
-		             (unsigned long long)(verify->starts - verify->ends - 1));
+		(void)printf("no last line before a new start: %llu time%s: the gateway was killed, or lines were cut off\n",
+		             (unsigned long long)(verify->starts - verify->ends - 1),
+		             verify->starts - verify->ends == 2 ? "" : "s");
 	(void)printf("last: %llu:%s\n", (unsigned long long)verify->chain.seq,
 	             chain_digest_text(verify->chain.digest, digest));
 }
