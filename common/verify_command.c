@@ -105,10 +105,9 @@ static void print_words(const struct request *request)
 	if (verify->torn > 0)
 		(void)printf("half a line was left by a crash or a full disk: %llu time%s\n", (unsigned long long)verify->torn,
 		             verify->torn == 1 ? "" : "s");
-	if (verify->starts > verify->ends + 1)
+	if (verify_unended(verify) > 0)
 		(void)printf("no last line before a new start: %llu time%s: the gateway was killed, or lines were cut off\n",
-		             (unsigned long long)(verify->starts - verify->ends - 1),
-		             verify->starts - verify->ends == 2 ? "" : "s");
+		             (unsigned long long)verify_unended(verify), verify_unended(verify) == 1 ? "" : "s");
 	(void)printf("last: %llu:%s\n", (unsigned long long)verify->chain.seq,
 	             chain_digest_text(verify->chain.digest, digest));
 }
@@ -136,6 +135,7 @@ static int print_json(const struct verify *verify)
 	json_put_text(object, "last_digest", chain_digest_text(verify->chain.digest, digest));
 	json_put_number(object, "starts", verify->starts);
 	json_put_number(object, "ends", verify->ends);
+	json_put_number(object, "unended", verify_unended(verify));
 	json_put_number(object, "torn", verify->torn);
 	if (verify->kind != NULL)
 		(void)json_object_set_new(object, "problem", problem(verify));

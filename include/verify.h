@@ -21,6 +21,9 @@ struct verify {
 	struct verify_place last; /* where it stands */
 	uint64_t lines, first_seq;
 	uint64_t starts, ends; /* lines that say so */
+	uint64_t open;         /* starts whose end has not come */
+	int64_t last_pid;      /* of the last start */
+	bool last_ended;
 	uint64_t torn;
 	struct chain half; /* a line that is none: seq is its length; 0: there is none */
 	struct verify_place half_at;
@@ -40,6 +43,9 @@ bool verify_line(struct verify *verify, const struct verify_place *at, const cha
 
 /* There are no more lines. */
 void verify_end(struct verify *verify);
+
+/* How many processes started and did not end in order, beside the one that may still run. */
+uint64_t verify_unended(const struct verify *verify) MUST_CHECK;
 
 /* "SEQ:DIGEST", what verify has said another time. 0, or -1. */
 int verify_expect(struct verify *verify, const char *text) MUST_CHECK;

@@ -291,6 +291,38 @@ START_TEST(half_a_line_that_is_said_is_no_harm)
 }
 END_TEST
 
+/* A letter a line: S and E are start and end of process 1, s and e those of process 2. */
+static const struct {
+	const char *lines;
+	uint64_t unended;
+} lives[] = {
+    {"", 0},     {"S", 0},   {"SE", 0},    {"SESE", 0}, {"SS", 1},  {"SSE", 1}, {"SsE", 0},
+    {"SsEe", 0}, {"Sse", 1}, {"SsseE", 1}, {"E", 0},    {"ESE", 0}, {"sE", 0},  {"SSS", 2},
+};
+
+START_TEST(who_did_not_end_in_order_is_counted)
+{
+	struct verify verify = {0};
+	struct verify_place at = {.file = "f", .line = 1};
+	struct chain chain = {0};
+
+	for (const char *life = lives[_i].lines; *life != '\0'; life++, at.line++) {
+		char object[64], *line;
+		size_t size;
+
+		(void)snprintf(object, sizeof(object), "{\"event\":\"chain-%s\",\"pid\":%d}",
+		               strchr("Ss", *life) != NULL ? "start" : "end", strchr("SE", *life) != NULL ? 1 : 2);
+		line = chain_line(&chain, object, strlen(object), &size);
+		ck_assert_int_eq(chain_take(&chain, line, size), 0);
+		ck_assert(verify_line(&verify, &at, line, size));
+		free(line);
+	}
+	verify_end(&verify);
+	ck_assert_ptr_null(verify.kind);
+	ck_assert_uint_eq(verify_unended(&verify), lives[_i].unended);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("verify");
@@ -302,6 +334,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, what_is_expected_must_be_there);
 	tcase_add_test(tests, what_is_no_place_is_not_expected);
 	tcase_add_test(tests, half_a_line_that_is_said_is_no_harm);
+	tcase_add_loop_test(tests, who_did_not_end_in_order_is_counted, 0, (int)(sizeof(lives) / sizeof(lives[0])));
 	suite_add_tcase(suite, tests);
 	return suite;
 }
