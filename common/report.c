@@ -17,7 +17,7 @@ struct entry {
 	struct entry *older, *newer;
 	uint64_t hash;
 	struct report_counts counts;
-	char *agent, *subject; /* owned; NULL: never said */
+	char *agent, *subject;         /* owned; NULL: never said */
 	char name[NAME_MAX_CHARS + 1]; /* as it was spelled first */
 	size_t size;
 	char key[]; /* the texts of REPORT_KEYS, each with its terminator; the name without capitals */
@@ -91,11 +91,24 @@ static const char *said(const char *text)
 	return text != NULL ? text : "";
 }
 
+/* A REFUSE tells the client of these, too: but nobody refused it. */
+static bool is_down(const char *reason)
+{
+	static const char *const words[] = {"target-unreachable", "connect-timeout", "connect-refused",
+	                                    "name-not-found",     "peer-down",       "disconnected"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(reason, words[i]) == 0)
+			return true;
+	return false;
+}
+
 static const char *state_of(const struct report_session *session)
 {
 	if (session->relayed)
 		return session->secured ? REPORT_SECURED : REPORT_CLEAR;
-	return strcmp(said(session->outcome), "refuse") == 0 ? REPORT_REFUSED : REPORT_FAILED;
+	return strcmp(said(session->outcome), "refuse") == 0 && !is_down(said(session->reason)) ? REPORT_REFUSED
+	                                                                                        : REPORT_FAILED;
 }
 
 static const char *network_of(const union socket_address *source, char *buffer)

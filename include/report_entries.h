@@ -32,7 +32,7 @@ enum report_key {
 /* What became of a session: REPORT_STATE is one of these. */
 #define REPORT_SECURED "secured" /* relayed, by TLS */
 #define REPORT_CLEAR "clear"     /* relayed, in the clear */
-#define REPORT_REFUSED "refused" /* by a REFUSE, or by the policy; REPORT_REASON says why */
+#define REPORT_REFUSED "refused" /* by a REFUSE, save that a target is down; REPORT_REASON says why */
 #define REPORT_FAILED "failed"   /* neither; REPORT_REASON says why */
 
 /* Numbers of one entry. */

@@ -7,10 +7,10 @@
 
 #define START "{\"event\":\"record\",\"listener\":\"hosts\",\"started\":\"2025-11-24T16:05:00.000001Z\""
 #define WHOLE                                                                                                         \
-	START ",\"from\":\"192.0.2.9:4711\",\"sysid\":\"BR1\",\"asked\":\"on\",\"outcome\":\"tls\",\"policy\":\"allow\","  \
-	      "\"rule\":\"branches:12\",\"audit_policy\":\"never\",\"audit_outcome\":\"tls\",\"never_outcome\":\"tls\","   \
-	      "\"secured\":true,\"relayed\":true,\"ratcheted\":true,\"tls_version\":\"1.3\",\"tls_suite\":\"S\","          \
-	      "\"tls_start\":\"upgrade\",\"tls_resumed\":true,\"confirmed\":true,\"verify\":\"ok\","                       \
+	START ",\"from\":\"192.0.2.9:4711\",\"sysid\":\"BR1\",\"asked\":\"on\",\"outcome\":\"tls\",\"policy\":\"allow\"," \
+	      "\"rule\":\"branches:12\",\"audit_policy\":\"never\",\"audit_outcome\":\"tls\",\"never_outcome\":\"tls\","  \
+	      "\"secured\":true,\"relayed\":true,\"ratcheted\":true,\"tls_version\":\"1.3\",\"tls_suite\":\"S\","         \
+	      "\"tls_start\":\"upgrade\",\"tls_resumed\":true,\"confirmed\":true,\"verify\":\"ok\","                      \
 	      "\"peer_subject\":\"CN=br1\",\"agent\":\"x/1\",\"up\":7,\"down\":8,\"reason\":\"ended\",\"future\":[{}]}"
 
 static enum report_line add(struct report *report, const char *line)
@@ -35,10 +35,22 @@ static json_t *json_of(const char *line)
 START_TEST(a_record_is_taken_whole)
 {
 	static const char *const texts[][2] = {
-	    {"listener", "hosts"},      {"sysid", "BR1"},           {"network", "192.0.2.0/24"}, {"state", "secured"},
-	    {"asked", "on"},            {"outcome", "tls"},         {"policy", "allow"},         {"rule", "branches"},
-	    {"audit_policy", "never"},  {"audit_outcome", "tls"},   {"never_outcome", "tls"},    {"tls_version", "1.3"},
-	    {"tls_suite", "S"},         {"tls_start", "upgrade"},   {"agent", "x/1"},            {"peer_subject", "CN=br1"},
+	    {"listener", "hosts"},
+	    {"sysid", "BR1"},
+	    {"network", "192.0.2.0/24"},
+	    {"state", "secured"},
+	    {"asked", "on"},
+	    {"outcome", "tls"},
+	    {"policy", "allow"},
+	    {"rule", "branches"},
+	    {"audit_policy", "never"},
+	    {"audit_outcome", "tls"},
+	    {"never_outcome", "tls"},
+	    {"tls_version", "1.3"},
+	    {"tls_suite", "S"},
+	    {"tls_start", "upgrade"},
+	    {"agent", "x/1"},
+	    {"peer_subject", "CN=br1"},
 	    {"first", "2025-11-24T16:05:00.000001Z"},
 	};
 	static const char *const ones[] = {"sessions", "resumed", "confirmed"};
@@ -69,8 +81,12 @@ END_TEST
 static const struct {
 	const char *from, *network;
 } sources[] = {
-    {"127.0.0.1:5", "127.0.0.0/24"}, {"[2001:db8::1]:5", "2001:db8::/64"}, {"[fe80::1%nonesuch]:5", "fe80::/64"},
-    {"unix", "unix"},                {"unix:/run/x", "unix"},              {"unix:uid=0,pid=12", "unix"},
+    {"127.0.0.1:5", "127.0.0.0/24"},
+    {"[2001:db8::1]:5", "2001:db8::/64"},
+    {"[fe80::1%nonesuch]:5", "fe80::/64"},
+    {"unix", "unix"},
+    {"unix:/run/x", "unix"},
+    {"unix:uid=0,pid=12", "unix"},
 };
 
 START_TEST(addresses_are_read_as_they_are_written)
@@ -91,6 +107,29 @@ static const char *const others[] = {
     "{\"event\":\"\"}",
     "{\"event\":\"new in 2040\",\"a\":[1,2,{\"b\":null}]}",
 };
+
+static const struct {
+	const char *reason, *state;
+} refusals[] = {
+    {"security-required", "refused"}, {"ratcheted", "refused"},      {"not-permitted", "refused"},
+    {"peer-refused", "refused"},      {"connect-refused", "failed"}, {"connect-timeout", "failed"},
+    {"name-not-found", "failed"},     {"peer-down", "failed"},       {"target-unreachable", "failed"},
+    {"disconnected", "failed"},
+};
+
+START_TEST(what_is_down_refuses_nobody)
+{
+	char line[512];
+	json_t *json;
+
+	(void)snprintf(line, sizeof(line), "%s,\"sysid\":\"A\",\"outcome\":\"refuse\",\"reason\":\"%s\"}", START,
+	               refusals[_i].reason);
+	json = json_of(line);
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(json, "names"), 0), "state")),
+	                 refusals[_i].state);
+	json_decref(json);
+}
+END_TEST
 
 START_TEST(other_events_are_passed_over)
 {
@@ -218,6 +257,7 @@ Suite *module_suite(void)
 	tcase_add_test(lines, a_record_is_taken_whole);
 	tcase_add_test(lines, a_subject_that_is_not_verified_is_left_out);
 	tcase_add_loop_test(lines, addresses_are_read_as_they_are_written, 0, (int)(sizeof(sources) / sizeof(sources[0])));
+	tcase_add_loop_test(lines, what_is_down_refuses_nobody, 0, (int)(sizeof(refusals) / sizeof(refusals[0])));
 	tcase_add_loop_test(lines, other_events_are_passed_over, 0, (int)(sizeof(others) / sizeof(others[0])));
 	tcase_add_loop_test(lines, broken_lines_are_named_and_harm_nothing, 0, (int)(sizeof(broken) / sizeof(broken[0])));
 	tcase_add_test(lines, a_nul_and_a_deep_nest_are_broken);
