@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/x509.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -64,6 +66,45 @@ static void fill_certificate(struct event_certificate *to, X509 *certificate)
 	};
 }
 
+/* --- our own certificate: what is said of it never changes, and each worker has a copy of its own --- */
+
+static int kept_index = -1;
+static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
+
+static void free_kept(void *parent, void *kept, CRYPTO_EX_DATA *data, int index, long argument, void *more)
+{
+	(void)parent;
+	(void)data;
+	(void)index;
+	(void)argument;
+	(void)more;
+	free(kept);
+}
+
+static void make_index(void)
+{
+	kept_index = X509_get_ex_new_index(0, NULL, NULL, NULL, free_kept);
+}
+
+/* NULL without memory. */
+static const struct event_certificate *kept_of(X509 *certificate)
+{
+	struct event_certificate *kept;
+
+	(void)pthread_once(&kept_once, make_index);
+	kept = kept_index >= 0 ? X509_get_ex_data(certificate, kept_index) : NULL;
+	if (kept != NULL || kept_index < 0)
+		return kept;
+	kept = malloc(sizeof(*kept));
+	if (kept == NULL)
+		return NULL;
+	fill_certificate(kept, certificate);
+	if (X509_set_ex_data(certificate, kept_index, kept) == 1)
+		return kept;
+	free(kept);
+	return NULL;
+}
+
 /* Of what a client has, it may have been asked for nothing. */
 X509 *event_tls_own(SSL *ssl)
 {
@@ -91,18 +132,17 @@ static void fill_numbers(struct cci_event *event, SSL *ssl)
 	memcpy(event->tls_session_id, id, size);
 }
 
-void event_tls_fill(struct cci_event *event, SSL *ssl, struct event_tls *texts)
+void event_tls_fill(struct cci_event *event, SSL *ssl, struct event_certificate *said)
 {
 	X509 *own = event_tls_own(ssl), *peer = SSL_get0_peer_certificate(ssl);
+	const struct event_certificate *kept = own != NULL ? kept_of(own) : NULL;
 
 	fill_numbers(event, ssl);
-	if (own != NULL) {
-		fill_certificate(&texts->own, own);
-		event->own_certificate = &texts->own.certificate;
-	}
+	if (kept != NULL)
+		event->own_certificate = &kept->certificate;
 	if (peer != NULL) {
-		fill_certificate(&texts->peer, peer);
-		event->peer_certificate = &texts->peer.certificate;
+		fill_certificate(said, peer);
+		event->peer_certificate = &said->certificate;
 	}
 	ERR_clear_error();
 }

@@ -80,7 +80,7 @@ void leg_clear_bytes(const struct leg *leg, uint64_t *in, uint64_t *out)
 }
 
 /* Since version 2 of the interface. */
-static void fill_more(struct cci_event *event, const struct leg *leg, struct event_tls *texts)
+static void fill_more(struct cci_event *event, const struct leg *leg, struct event_certificate *texts)
 {
 	SSL *ssl = leg->channel != NULL ? channel_ssl(leg->channel) : NULL;
 	bool is_over = event->type == CCI_CLOSED || event->type == CCI_REFUSED || event->type == CCI_HANDSHAKE_FAILED;
@@ -148,7 +148,7 @@ static enum reason tell_notifiers(const struct leg *leg, struct notifiers *notif
                                   const struct leg_news *news)
 {
 	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = (int32_t)type};
-	struct event_tls texts;
+	struct event_certificate texts;
 
 	if (!notifiers_want(notifiers, type))
 		return REASON_NONE;

@@ -110,7 +110,7 @@ START_TEST(both_certificates_are_named)
 	const struct kind *mine = &kinds[_i / 2], *other = &kinds[(_i / 2 + 3) % KINDS];
 	struct party server, client;
 	struct meeting meeting;
-	struct event_tls texts;
+	struct event_certificate texts;
 	struct cci_event event = {0};
 	bool asks = _i % 2 == 1;
 
