@@ -151,7 +151,7 @@ static void put_listeners(FILE *stream, const json_t *listeners)
 
 int control_print_status(const json_t *answer, FILE *stream)
 {
-	const json_t *open = json_object_get(answer, "open");
+	const json_t *open = json_object_get(answer, "open"), *links = json_object_get(answer, "links");
 
 	(void)fprintf(stream, "%-16s %s %s as %s, process %" JSON_INTEGER_FORMAT "\n", "program", WORDS(answer, "program"),
 	              WORDS(answer, "version"), WORDS(answer, "sysid"), number_of(answer, "pid"));
@@ -167,6 +167,10 @@ int control_print_status(const json_t *answer, FILE *stream)
 	              "%-16s %" JSON_INTEGER_FORMAT " secured, %" JSON_INTEGER_FORMAT " clear, %" JSON_INTEGER_FORMAT
 	              " undecided\n",
 	              "open now", number_of(open, "secured"), number_of(open, "clear"), number_of(open, "undecided"));
+	if (links != NULL && json_is_string(json_object_get(answer, "program")) &&
+	    strcmp(json_string_value(json_object_get(answer, "program")), "ccisslgw") == 0)
+		(void)fprintf(stream, "%-16s %" JSON_INTEGER_FORMAT " secured, %" JSON_INTEGER_FORMAT " clear\n", "between hosts",
+		              number_of(links, "secured"), number_of(links, "clear"));
 	put_line(stream, "accepted", answer, "accepted");
 	put_line(stream, "ended", answer, "ended");
 	put_line(stream, "refused", answer, "refusals");

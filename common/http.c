@@ -337,8 +337,8 @@ void http_tick(struct http *http)
 
 	metrics_totals(http->daemon->metrics, &totals);
 	history_note(http->history, http_now_s(http),
-	             &(struct history_sample){.secured = totals.open[METRICS_SECURED],
-	                                      .clear = totals.open[METRICS_CLEAR],
+	             &(struct history_sample){.secured = totals.links[METRICS_SECURED],
+	                                      .clear = totals.links[METRICS_CLEAR],
 	                                      .refused = totals.refusals,
 	                                      .handshakes = totals.handshakes});
 	if (http->doors == NULL)

@@ -28,15 +28,13 @@ static uint64_t accepted(const struct daemon *daemon)
 	return count;
 }
 
-static json_t *open_now(const struct daemon *daemon)
+static json_t *open_now(const struct metrics_totals *totals)
 {
 	json_t *open = json_object();
-	struct metrics_totals totals;
 
-	metrics_totals(daemon->metrics, &totals);
-	json_put_number(open, "secured", totals.open[METRICS_SECURED]);
-	json_put_number(open, "clear", totals.open[METRICS_CLEAR]);
-	json_put_number(open, "undecided", totals.open[METRICS_UNDECIDED]);
+	json_put_number(open, "secured", totals->open[METRICS_SECURED]);
+	json_put_number(open, "clear", totals->open[METRICS_CLEAR]);
+	json_put_number(open, "undecided", totals->open[METRICS_UNDECIDED]);
 	return open;
 }
 
@@ -60,6 +58,16 @@ static json_t *listening(const struct daemon *daemon)
 		(void)json_array_append_new(listeners, one);
 	}
 	return listeners;
+}
+
+/* What is agreed, by what it is between hosts. */
+static json_t *links_now(const struct metrics_totals *totals)
+{
+	json_t *links = json_object();
+
+	json_put_number(links, "secured", totals->links[METRICS_SECURED]);
+	json_put_number(links, "clear", totals->links[METRICS_CLEAR]);
+	return links;
 }
 
 json_t *inspect_status(struct daemon *daemon)
@@ -89,7 +97,8 @@ json_t *inspect_status(struct daemon *daemon)
 	json_put_number(status, "handshakes", totals.handshakes);
 	json_put_number(status, "log_lines_lost", log_lost());
 	json_put_text(status, "log_level", log_level_word(log_level()));
-	(void)json_object_set_new(status, "open", open_now(daemon));
+	(void)json_object_set_new(status, "open", open_now(&totals));
+	(void)json_object_set_new(status, "links", links_now(&totals));
 	(void)json_object_set_new(status, "listeners", listening(daemon));
 	return status;
 }

@@ -97,7 +97,7 @@ static_assert(COUNT(answer_words) == METRICS_ANSWERS && COUNT(security_words) ==
 /* --- families --- */
 
 enum family {
-	OPEN, SESSIONS, ENDED, REFUSALS, OFFERS, POLICY, AUDIT, HANDSHAKES, HANDSHAKES_FAILED, DIRECT, CONFIRMED, BYTES,
+	OPEN, LINKS, SESSIONS, ENDED, REFUSALS, OFFERS, POLICY, AUDIT, HANDSHAKES, HANDSHAKES_FAILED, DIRECT, CONFIRMED, BYTES,
 	CLEAR_BYTES, LIMITS, STAGE_TIME, SESSION_TIME, FAMILIES
 };
 
@@ -107,6 +107,7 @@ static const struct family_row {
 	const double *bounds;
 } table[FAMILIES] = {
     [OPEN] = {"cci_sessions_open", "gauge", "Sessions that are open now, by what they are to the client.", {&by_security}, NULL},
+    [LINKS] = {"cci_links_open", "gauge", "Sessions that are agreed and open now, by what they are between hosts: to the peer, where they are passed on to one, or else to the client.", {&by_security}, NULL},
     [SESSIONS] = {"cci_sessions_total", "counter", "Sessions that were begun.", {NULL}, NULL},
     [ENDED] = {"cci_sessions_ended_total", "counter", "Sessions that have ended, by the reason in their closing record.", {&by_reason}, NULL},
     [REFUSALS] = {"cci_refusals_total", "counter", "Sessions that ended before they were agreed, by reason; what never spoke the protocol apart.", {&by_reason}, NULL},
@@ -264,6 +265,11 @@ void metrics_change(struct metrics_part *part, enum metrics_security from, enum 
 	ADD(part, OPEN, (uint64_t)-1, from);
 }
 
+void metrics_link(struct metrics_part *part, enum metrics_security security, bool begins)
+{
+	ADD(part, LINKS, begins ? 1 : (uint64_t)-1, security);
+}
+
 void metrics_end(struct metrics_part *part, const struct metrics_end *end)
 {
 	const uint64_t stages[] = {end->exchange_us, end->handshake_us, end->connect_us};
@@ -344,17 +350,19 @@ static uint64_t sum_family(const struct metrics *metrics, enum family family)
 }
 
 /* A session that changes between two looks may be seen nowhere, or twice: never fewer than none. */
-static uint64_t sum_open(const struct metrics *metrics, size_t security)
+static uint64_t sum_open(const struct metrics *metrics, enum family family, size_t security)
 {
-	uint64_t number = sum(metrics, metrics->base[OPEN] + security);
+	uint64_t number = sum(metrics, metrics->base[family] + security);
 
 	return number <= INT64_MAX ? number : 0;
 }
 
 void metrics_totals(const struct metrics *metrics, struct metrics_totals *totals)
 {
-	for (size_t i = 0; i < METRICS_SECURITIES; i++)
-		totals->open[i] = sum_open(metrics, i);
+	for (size_t i = 0; i < METRICS_SECURITIES; i++) {
+		totals->open[i] = sum_open(metrics, OPEN, i);
+		totals->links[i] = sum_open(metrics, LINKS, i);
+	}
 	totals->sessions = sum_family(metrics, ENDED);
 	totals->refusals = sum_family(metrics, REFUSALS);
 	totals->handshakes = sum_family(metrics, HANDSHAKES);
@@ -379,7 +387,7 @@ static void write_counters(const struct metrics *metrics, enum family family, FI
 	struct metrics_label labels[DIMENSIONS];
 
 	for (size_t i = 0; i < size_of(row); i++) {
-		uint64_t number = family == OPEN ? sum_open(metrics, i) : sum(metrics, metrics->base[family] + i);
+		uint64_t number = family == OPEN || family == LINKS ? sum_open(metrics, family, i) : sum(metrics, metrics->base[family] + i);
 
 		if (number != 0 || row->by[1] == NULL)
 			metrics_number(stream, row->name, labels, label(row, i, labels), number);

@@ -75,6 +75,15 @@ void session_is(struct session *session, enum metrics_security security)
 	session->security = security;
 }
 
+void session_is_linked(struct session *session)
+{
+	const struct record *record = &session->record;
+	bool secured = session->destination == TO_PEER ? record->back.secured : record->front.secured;
+
+	session->link = secured ? METRICS_SECURED : METRICS_CLEAR;
+	metrics_link(session->host->metrics, session->link, true);
+}
+
 static bool is_noise(enum reason reason)
 {
 	return reason == REASON_NOT_CCI || reason == REASON_PROXY_MISSING;
@@ -101,6 +110,8 @@ static void count(const struct session *session)
 		end.clear_out = channel.clear_out;
 	}
 	metrics_end(session->host->metrics, &end);
+	if (session->link != METRICS_UNDECIDED)
+		metrics_link(session->host->metrics, session->link, false);
 }
 
 /* All that is still to be filled in. */

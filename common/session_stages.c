@@ -31,6 +31,7 @@ static void start_relay(struct session *session)
 	session_report(session, REPORT_AGREED);
 	if (!session->record.front.secured)
 		session_is(session, METRICS_CLEAR);
+	session_is_linked(session);
 	exchange_free(session->exchange);
 	session->exchange = NULL;
 	free(session->offer);

@@ -40,6 +40,10 @@ void metrics_begin(struct metrics_part *part);
 /* An open session was `from`, and is `to` now. */
 void metrics_change(struct metrics_part *part, enum metrics_security from, enum metrics_security to);
 
+/* A session is agreed (begins), or was and ends: what it is between hosts, to the peer where it is passed on to one, or else to the
+ * client. */
+void metrics_link(struct metrics_part *part, enum metrics_security security, bool begins);
+
 /* How it ended. Times of 0: it did not come to that stage. */
 struct metrics_end {
 	enum metrics_security was;
@@ -75,7 +79,8 @@ void metrics_limit(struct metrics_part *part, const char *limit);
 /* --- reading: any thread --- */
 
 struct metrics_totals {
-	uint64_t open[METRICS_SECURITIES];
+	uint64_t open[METRICS_SECURITIES];     /* by what they are to the client */
+	uint64_t links[METRICS_SECURITIES]; /* agreed ones, by what they are between hosts: to the peer, or else to the client */
 	uint64_t sessions;   /* ended */
 	uint64_t refusals;   /* sessions that ended before they were agreed, noise apart */
 	uint64_t handshakes; /* done, both roles */

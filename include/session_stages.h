@@ -44,6 +44,7 @@ struct session {
 	bool ended, agreed, raw;
 	bool answered; /* the offer; it was counted */
 	enum metrics_security security; /* what it is counted as */
+	enum metrics_security link;     /* what it is between hosts; UNDECIDED: not agreed */
 	bool identity_due; /* the decision was taken again inside TLS */
 	uv_timer_t timer;
 	struct channel *front, *back; /* owned */
@@ -122,6 +123,9 @@ void session_keep_alive(struct session *session);
 /* session_account.c: the client was given this answer (`code`: that of a REFUSE), or the session is `security` now: count it. */
 void session_answered(struct session *session, enum metrics_answer answer, uint16_t code);
 void session_is(struct session *session, enum metrics_security security);
+
+/* session_account.c: it is agreed: from now on it counts as what it is between hosts. */
+void session_is_linked(struct session *session);
 
 /* session_trace.c: traces learn what has happened: accepted or PROXY header read; decided; target chosen; agreed. */
 void session_trace_accepted(struct session *session);

@@ -111,7 +111,9 @@ function showStatus(status, now) {
   state.className = "pill " + (status.draining ? "warn" : status.ready ? "good" : "bad");
 }
 
-function showShare(open) {
+/* What counts is what connections are between hosts: a local client in the clear whose way to the peer is TLS is secured there. */
+function showShare(status) {
+  const open = { ...status.links, undecided: status.open.undecided };
   const agreed = open.secured + open.clear;
   const all = agreed + open.undecided;
   const parts = id("sharebar").children;
@@ -344,7 +346,7 @@ function listen() {
 function show(data) {
   const now = Date.parse(data.status.now) || Date.now();
   showStatus(data.status, now);
-  showShare(data.status.open);
+  showShare(data.status);
   showTiles(data);
   showChart(data.history);
   showMigration(data.report, now);

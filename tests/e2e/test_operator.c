@@ -88,6 +88,8 @@ START_TEST(a_disconnected_peer_is_not_used_until_connect)
 
 	start("10s");
 	client = control_client(&near, "LEG1", NULL, false);
+	/* In the clear from the client, secured between the hosts: both are said. */
+	say("status", 0, "open now         0 secured, 1 clear, 0 undecided\nbetween hosts    1 secured, 0 clear\n", NULL);
 	say("ping HOST1", 0, "response received: P calls itself HOST1, TLS, confirmed", NULL);
 	say("disconnect HOST1", 0, "1 connection ended", NULL);
 	ck_assert_int_eq(gateway_lines(&near, 1, "id=CCI3054I", "reason=disconnected", NULL), 1);
