@@ -136,7 +136,8 @@ START_TEST(a_peer_that_comes_back_is_served)
 	(void)snprintf(address, sizeof(address), "127.0.0.1:%d", port);
 	gateway_start(&gw, "ccisslgw", passing, address, "required", "50ms");
 	for (int i = 1; i <= 2; i++) {
-		ck_assert_int_eq(gateway_lines(&gw, i, "id=CCI1020E", "reason=connect-refused", NULL), i);
+		/* The second time a ping may be under way when its gateway ends: the reason is another then. */
+		ck_assert_int_eq(gateway_lines(&gw, i, "id=CCI1020E", i == 1 ? "reason=connect-refused" : NULL, NULL), i);
 		ck_assert_int_eq(refusal(&gw), 6);
 		gateway_start(&ssl, "ccissl", answering, port);
 		ck_assert_int_eq(gateway_lines(&gw, i, "id=CCI1021I", "down_ms=", NULL), i);

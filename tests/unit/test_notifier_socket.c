@@ -1,4 +1,5 @@
 /* Subscribers of a unix socket: the list, then events; the slow, the many, and the gone. */
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -215,6 +216,8 @@ START_TEST(who_does_not_take_the_list_is_told_how_much_it_lacks)
 		ck_assert_int_eq(tell(state, CCI_UNSECURED, i), CCI_NOTIFIED);
 	ck_assert(subscribe(&slow));
 	wait_for_subscribers(state, 1);
+	/* The list has begun: on a slow machine it could be full before. */
+	ck_assert_int_eq(poll(&(struct pollfd){.fd = fileno(slow.stream), .events = POLLIN}, 1, 20000), 1);
 	(void)tell_until_full(state);
 	wait_for_subscribers(state, 0);
 	for (; (word = next(&slow)) != NULL && strcmp(word, "open") == 0; got++)
