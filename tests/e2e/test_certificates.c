@@ -254,7 +254,8 @@ START_TEST(a_revoked_peer_gets_nothing)
 	              "[tls]\nca = @CERTS@/ca.pem\ncrl = @CERTS@/crl.pem\n",
 	              far.ports[0], _i == 0 ? "" : "crl = @CERTS@/crl-revoked.pem\n");
 	fd = peer_connect(near.ports[0]);
-	ck_assert(peer_write(fd, NULL, &byte, 1));
+	/* Where the peer is refused, the end may come before the byte. */
+	ck_assert(peer_write(fd, NULL, &byte, 1) || _i == 1);
 	ck_assert_int_eq(peer_read(fd, NULL, &byte, 1), _i == 0);
 	if (_i == 1)
 		ck_assert_int_eq(gateway_lines(&near, 1, "id=CCI3022W", "revoked", NULL), 1);
