@@ -1,7 +1,6 @@
 /* The command that makes the report out of what notifiers have written. */
 #include "report_command.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +31,7 @@ struct request {
 
 /* What is read at the moment, and what was broken so far. */
 struct reading {
+	struct report *report;
 	const char *file;
 	unsigned long long line, broken;
 	char first[1024]; /* the first that was broken: where, and why */
@@ -46,51 +46,32 @@ static void note_broken(struct reading *reading, const char *why)
 		(void)snprintf(reading->first, sizeof(reading->first), "%s:%llu: %s", reading->file, reading->line, why);
 }
 
-static void read_stream(struct report *report, struct reading *reading, FILE *stream)
+static void read_stream(void *context, const char *name, FILE *stream)
 {
+	struct reading *reading = context;
 	struct error error;
 	size_t size;
 
+	reading->file = name;
 	for (reading->line = 1; line_read(stream, reading->buffer, &size); reading->line++) {
 		if (size > LINE_MOST)
 			note_broken(reading, "longer than any record");
-		else if (report_add_line(report, reading->buffer, size, &error) == REPORT_LINE_BROKEN)
+		else if (report_add_line(reading->report, reading->buffer, size, &error) == REPORT_LINE_BROKEN)
 			note_broken(reading, error.text);
 	}
-}
-
-static int read_file(const struct request *request, struct report *report, struct reading *reading)
-{
-	bool is_input = strcmp(reading->file, "-") == 0;
-	FILE *stream = is_input ? stdin : fopen(reading->file, "re");
-	int result = 0;
-
-	if (is_input)
-		reading->file = "(standard input)";
-	if (stream != NULL)
-		read_stream(report, reading, stream);
-	if (stream == NULL || ferror(stream)) {
-		(void)subcommand_failed(&request->command, "%s cannot be read: %s", reading->file, strerrordesc_np(errno));
-		result = -1;
-	}
-	if (stream != NULL && !is_input)
-		(void)fclose(stream);
-	return result;
 }
 
 /* All of them; what cannot be read is said, and the rest still read. */
 static int read_files(const struct request *request, struct report *report, int count, char **files)
 {
-	struct reading reading = {.buffer = malloc(LINE_MOST)};
+	struct reading reading = {.report = report, .buffer = malloc(LINE_MOST)};
 	int result = 0;
 
 	if (reading.buffer == NULL)
 		return -1;
-	for (int i = 0; i < count; i++) {
-		reading.file = files[i];
-		if (read_file(request, report, &reading) != 0)
+	for (int i = 0; i < count; i++)
+		if (subcommand_read(&request->command, files[i], read_stream, &reading) != 0)
 			result = -1;
-	}
 	if (reading.broken > 0) {
 		(void)subcommand_failed(&request->command, "%s; %llu line%s passed over", reading.first, reading.broken,
 		                        reading.broken == 1 ? "" : "s");

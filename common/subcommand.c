@@ -1,9 +1,13 @@
 /* Words of commands, on standard error. */
 #include "subcommand.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
 
 struct subcommand subcommand_of(enum program program, const char *name)
 {
@@ -36,6 +40,25 @@ int subcommand_failed(const struct subcommand *command, const char *format, ...)
 	va_end(arguments);
 	(void)fputc('\n', stderr);
 	return EXIT_FAILURE;
+}
+
+int subcommand_read(const struct subcommand *command, const char *path,
+                    void (*take)(void *context, const char *name, FILE *stream), void *context)
+{
+	bool is_input = strcmp(path, "-") == 0;
+	const char *name = is_input ? "(standard input)" : path, *why = NULL;
+	FILE *stream = is_input ? stdin : file_open(path, &why);
+
+	if (stream != NULL)
+		take(context, name, stream);
+	if (stream != NULL && ferror(stream))
+		why = strerrordesc_np(errno);
+	if (stream != NULL && !is_input)
+		(void)fclose(stream);
+	if (why == NULL)
+		return 0;
+	(void)subcommand_failed(command, "%s cannot be read: %s", name, why);
+	return -1;
 }
 
 int subcommand_printed(const struct subcommand *command)

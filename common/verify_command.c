@@ -1,13 +1,11 @@
 /* The command that says whether a chain of events is whole. */
 #include "verify_command.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "file.h"
 #include "jsontext.h"
 #include "linereader.h"
 #include "subcommand.h"
@@ -33,48 +31,34 @@ struct request {
 
 /* --- the files --- */
 
-static void read_stream(struct verify *verify, const char *file, FILE *stream, char *buffer)
+struct reading {
+	struct verify *verify;
+	char *buffer; /* LINE_MOST bytes */
+};
+
+static void read_stream(void *context, const char *file, FILE *stream)
 {
+	struct reading *reading = context;
 	struct verify_place at = {.file = file, .line = 1};
 	size_t size;
 
-	for (; line_read(stream, buffer, &size); at.line++)
-		if (!verify_line(verify, &at, buffer, size <= LINE_MOST ? size : 0))
+	for (; line_read(stream, reading->buffer, &size); at.line++)
+		if (!verify_line(reading->verify, &at, reading->buffer, size <= LINE_MOST ? size : 0))
 			return;
-}
-
-static int read_file(struct request *request, const char *path, char *buffer)
-{
-	bool is_input = strcmp(path, "-") == 0;
-	const char *why = NULL;
-	FILE *stream = is_input ? stdin : file_open(path, &why);
-	int result = 0;
-
-	if (stream != NULL)
-		read_stream(&request->verify, is_input ? "(standard input)" : path, stream, buffer);
-	if (stream != NULL && ferror(stream))
-		why = strerrordesc_np(errno);
-	if (why != NULL) {
-		(void)subcommand_failed(&request->command, "%s cannot be read: %s", path, why);
-		result = -1;
-	}
-	if (stream != NULL && !is_input)
-		(void)fclose(stream);
-	return result;
 }
 
 static int read_files(struct request *request, int count, char **files)
 {
-	char *buffer = malloc(LINE_MOST);
+	struct reading reading = {&request->verify, malloc(LINE_MOST)};
 	int result = 0;
 
-	if (buffer == NULL) {
+	if (reading.buffer == NULL) {
 		(void)subcommand_failed(&request->command, "not enough memory");
 		return -1;
 	}
 	for (int i = 0; i < count && result == 0; i++)
-		result = read_file(request, files[i], buffer);
-	free(buffer);
+		result = subcommand_read(&request->command, files[i], read_stream, &reading);
+	free(reading.buffer);
 	if (result == 0)
 		verify_end(&request->verify);
 	return result;

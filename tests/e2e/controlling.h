@@ -10,6 +10,20 @@
 #define CERTS "build/test-certs/"
 #define TLS_SECTION "[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n"
 
+/* A gateway that may do all: more of [gateway], the path of its socket. */
+#define CONTROL_CONFIG                                                                                                      \
+	"[gateway]\nsysid = HOST1\nworkers = 2\n%s[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                   \
+	"unsecured_connections = allow\nratchet = yes\n[rule narrow]\nsysid = R*\nconnections = 100\naction = accept\n" \
+	"[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\n" TLS_SECTION                                    \
+	"[notifier log]\nkind = log\n[control]\nsocket = %s\n"
+
+/* One that takes many connections in the clear: "socket = ", the path, more of [control]. */
+#define CONTROL_REST                                                                                                       \
+	"sysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                               \
+	"unsecured_connections = only\n[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\nexchange = 60s\n" \
+	"[limits]\nconnections = 4000\nconnections_per_source = 4000\n[control]\n%s%s\n%s\n"
+#define CONTROL_BARE "[gateway]\n" CONTROL_REST
+
 /* What the command printed: to standard output, and to standard error. */
 extern char control_out[4 * 1024 * 1024], control_err[8192];
 

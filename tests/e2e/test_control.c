@@ -13,18 +13,12 @@
 #include "../unit/suite.h"
 #include "controlling.h"
 
-#define CONFIG                                                                                                      \
-	"[gateway]\nsysid = HOST1\nworkers = 2\n%s[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                   \
-	"unsecured_connections = allow\nratchet = yes\n[rule narrow]\nsysid = R*\nconnections = 100\naction = accept\n" \
-	"[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\n" TLS_SECTION                                    \
-	"[notifier log]\nkind = log\n[control]\nsocket = %s\n"
-
 static struct gateway gateway;
 
 static void start(void)
 {
 	control_make_folder();
-	gateway_start(&gateway, "ccissl", CONFIG, "", control_path);
+	gateway_start(&gateway, "ccissl", CONTROL_CONFIG, "", control_path);
 }
 
 static void stop(void)
@@ -79,7 +73,7 @@ END_TEST
 START_TEST(warnings_are_not_the_commands_to_say)
 {
 	control_make_folder();
-	gateway_start(&gateway, "ccissl", CONFIG, "[rule idle]\nsysid = X\naction = refuse\nservice = s\n", control_path);
+	gateway_start(&gateway, "ccissl", CONTROL_CONFIG, "[rule idle]\nsysid = X\naction = refuse\nservice = s\n", control_path);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1009W", "says nothing beside", NULL), 1);
 	control_expect(&gateway, "status", 0, "HOST1", NULL);
 	ck_assert_str_eq(control_err, "");
@@ -159,7 +153,7 @@ START_TEST(a_reload_answers_what_is_wrong)
 {
 	start();
 	control_expect(&gateway, "reload", 0, "in force", NULL);
-	gateway_rewrite(&gateway, CONFIG "[limits]\nbogus = 1\n", "", control_path);
+	gateway_rewrite(&gateway, CONTROL_CONFIG "[limits]\nbogus = 1\n", "", control_path);
 	/* The command reads the file too: by the socket's path it needs none. */
 	{
 		char words[256];
@@ -175,7 +169,7 @@ START_TEST(a_reload_answers_what_is_wrong)
 		ck_assert_ptr_nonnull(strstr(control_out, "the last one failed"));
 	}
 	/* What waits for a restart is said as well. */
-	gateway_rewrite(&gateway, CONFIG, "maxru = 4096\nratchet_days = 5\n", control_path);
+	gateway_rewrite(&gateway, CONTROL_CONFIG, "maxru = 4096\nratchet_days = 5\n", control_path);
 	control_expect(&gateway, "reload", 0, "in force", NULL);
 	gateway_rewrite(&gateway,
 	                "[gateway]\nsysid = HOST1\nworkers = 3\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"
@@ -197,7 +191,7 @@ START_TEST(names_are_lifted_with_and_without_a_file)
 	control_make_folder();
 	(void)snprintf(names, sizeof(names), "%s/names", control_folder);
 	(void)snprintf(option, sizeof(option), _i == 1 ? "ratchet_file = %s\n" : "", names);
-	gateway_start(&gateway, "ccissl", CONFIG, option, control_path);
+	gateway_start(&gateway, "ccissl", CONTROL_CONFIG, option, control_path);
 	client = control_client(&gateway, "SECRET1", NULL, true);
 	control_part(&client);
 	control_expect(&gateway, "ratchet list", 0, "SECRET1", NULL);

@@ -14,18 +14,12 @@
 #include "../unit/suite.h"
 #include "controlling.h"
 
-#define CONFIG                                                                                                      \
-	"[gateway]\nsysid = HOST1\nworkers = 2\n%s[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                   \
-	"unsecured_connections = allow\nratchet = yes\n[rule narrow]\nsysid = R*\nconnections = 100\naction = accept\n" \
-	"[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\n" TLS_SECTION                                    \
-	"[notifier log]\nkind = log\n[control]\nsocket = %s\n"
-
 static struct gateway gateway;
 
 static void start(void)
 {
 	control_make_folder();
-	gateway_start(&gateway, "ccissl", CONFIG, "", control_path);
+	gateway_start(&gateway, "ccissl", CONTROL_CONFIG, "", control_path);
 }
 
 static void stop(void)
@@ -259,7 +253,7 @@ START_TEST(a_stuck_worker_is_named_and_not_waited_for)
 	control_make_folder();
 	(void)snprintf(object, sizeof(object), "%s/stuck.so", control_folder);
 	build_plugin(object);
-	gateway_start(&gateway, "ccissl", CONFIG "[notifier stuck]\nkind = plugin\npath = %s\n", "", control_path, object);
+	gateway_start(&gateway, "ccissl", CONTROL_CONFIG "[notifier stuck]\nkind = plugin\npath = %s\n", "", control_path, object);
 	fd = peer_connect(gateway.ports[0]);
 	ck_assert(peer_write(fd, NULL, offer, size));
 	/* By then it is asked, and known not to come. */

@@ -16,18 +16,12 @@
 #include "../unit/suite.h"
 #include "controlling.h"
 
-#define REST                                                                                                       \
-	"sysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                               \
-	"unsecured_connections = only\n[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\nexchange = 60s\n" \
-	"[limits]\nconnections = 4000\nconnections_per_source = 4000\n[control]\n%s%s\n%s\n"
-#define CONFIG "[gateway]\n" REST
-
 static struct gateway gateway;
 
 static void start(void)
 {
 	control_make_folder();
-	gateway_start(&gateway, "ccissl", CONFIG, "socket = ", control_path, "");
+	gateway_start(&gateway, "ccissl", CONTROL_BARE, "socket = ", control_path, "");
 }
 
 static void stop(void)
@@ -40,7 +34,7 @@ static void stop(void)
 
 static void reload(const char *line, const char *path, const char *more)
 {
-	gateway_rewrite(&gateway, CONFIG, line, path, more);
+	gateway_rewrite(&gateway, CONTROL_BARE, line, path, more);
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 }
 
@@ -92,7 +86,7 @@ START_TEST(a_reload_moves_the_socket)
 	ck_assert_int_eq(gateway_lines(&gateway, 5, "id=CCI1006I", NULL, NULL), 5);
 	control_say("status\n", "\"ok\":true");
 	/* The answer still comes where the request itself takes the socket away. */
-	gateway_rewrite(&gateway, CONFIG, "", "", "");
+	gateway_rewrite(&gateway, CONTROL_BARE, "", "", "");
 	control_say("reload\n", "\"ok\":true");
 	ck_assert_int_lt(access(other, F_OK), 0);
 	stop();
@@ -111,7 +105,7 @@ START_TEST(what_a_dead_process_left_is_replaced_and_nothing_else)
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);
-	gateway_start(&gateway, "ccissl", CONFIG, "socket = ", control_path, "");
+	gateway_start(&gateway, "ccissl", CONTROL_BARE, "socket = ", control_path, "");
 	control_say("status\n", "\"ok\":true");
 	/* A second gateway there does not start, and takes nothing away. */
 	memset(&second, 0, sizeof(second));
@@ -202,7 +196,7 @@ END_TEST
 START_TEST(an_upgrade_that_fails_leaves_the_socket_to_the_old_process)
 {
 	start();
-	gateway_rewrite(&gateway, CONFIG "[limits]\nbogus = 1\n", "socket = ", control_path, "");
+	gateway_rewrite(&gateway, CONTROL_BARE "[limits]\nbogus = 1\n", "socket = ", control_path, "");
 	ck_assert_int_eq(kill(gateway.pid, SIGUSR2), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1062E", NULL, NULL), 1);
 	ck_assert_int_eq(asked_pid(), gateway.pid);
@@ -223,7 +217,7 @@ START_TEST(the_socket_is_the_user_s_whom_the_process_becomes)
 		return;
 	control_make_folder();
 	ck_assert_int_eq(chown(control_folder, nobody->pw_uid, nobody->pw_gid), 0);
-	gateway_start(&gateway, "ccissl", "[gateway]\nuser = nobody\n" REST, "socket = ", control_path, "");
+	gateway_start(&gateway, "ccissl", "[gateway]\nuser = nobody\n" CONTROL_REST, "socket = ", control_path, "");
 	check_mode(control_path, 0600);
 	ck_assert_int_eq(lstat(control_path, &found), 0);
 	ck_assert_uint_eq(found.st_uid, nobody->pw_uid);

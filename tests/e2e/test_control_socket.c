@@ -10,18 +10,12 @@
 #include "../unit/suite.h"
 #include "controlling.h"
 
-#define REST                                                                                                       \
-	"sysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n"                               \
-	"unsecured_connections = only\n[service s]\naddress = builtin:echo\n[timeouts]\ndrain = 10s\nexchange = 60s\n" \
-	"[limits]\nconnections = 4000\nconnections_per_source = 4000\n[control]\n%s%s\n%s\n"
-#define CONFIG "[gateway]\n" REST
-
 static struct gateway gateway;
 
 static void start(void)
 {
 	control_make_folder();
-	gateway_start(&gateway, "ccissl", CONFIG, "socket = ", control_path, "");
+	gateway_start(&gateway, "ccissl", CONTROL_BARE, "socket = ", control_path, "");
 }
 
 static void stop(void)
