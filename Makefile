@@ -16,7 +16,7 @@ HARDENING := -fstack-protector-strong -fPIE $(if $(SANITIZE),,-U_FORTIFY_SOURCE 
 SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Iinclude $(WARNINGS) $(HARDENING) $(SANITIZERS) $(CFLAGS)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZERS) $(LDFLAGS)
-LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ldl
+LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -lseccomp -ldl
 
 # By layers, the lowest first: includes point down only (tests/tools/layers).
 COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config \

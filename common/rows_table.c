@@ -19,6 +19,8 @@ static const struct row_word words_unsecured[] = {{"never", UNSECURED_NEVER},
                                                   {"only", UNSECURED_ONLY},
                                                   {NULL, 0}};
 static const struct row_word words_choice[] = {{"yes", CHOICE_YES}, {"no", CHOICE_NO}, {NULL, 0}};
+static const struct row_word words_sandbox[] = {
+    {"yes", SANDBOX_YES}, {"no", SANDBOX_NO}, {"require", SANDBOX_REQUIRE}, {NULL, 0}};
 static const struct row_word words_exchange[] = {{"cci", EXCHANGE_CCI}, {"none", EXCHANGE_NONE}, {NULL, 0}};
 static const struct row_word words_client_auth[] = {
     {"no", CLIENT_AUTH_NO}, {"request", CLIENT_AUTH_REQUEST}, {"require", CLIENT_AUTH_REQUIRE}, {NULL, 0}};
@@ -75,6 +77,7 @@ const struct row_section row_sections[] = {
     {MANY("certificate", config_certificate, certificates, certificate_count),
      .help = "A further certificate: shown to clients that ask (by SNI) for one of its names. Of those with the same name and "
              "other types of key a client gets the one it takes."},
+    {ONE("keys", config_keys, keys), .help = "Who holds the private keys."},
     {MANY("notifier", config_notifier, notifiers, notifier_count),
      .help = "Who is told when a connection turns to TLS."},
     {ONE("control", config_control, control), .help = "How it is looked at and told what to do while it runs."},
@@ -126,6 +129,9 @@ const struct row rows[] = {
      .programs = BOTH, .words = words_choice,
      .help = "yes: the main thread, which speaks to no client, may still read every file and bind every port, so that a "
              "reload takes a new key of root's. no: what the user may not read cannot be loaded again."},
+    {"gateway", "sandbox", NULL, ROW_WORD, AT(config_gateway, sandbox), .fallback = "yes", .programs = BOTH, .words = words_sandbox,
+     .help = "yes: once it serves, the kernel leaves the process only what it needs (seccomp, Landlock), as far as this kernel can. "
+             "require: it does not start where something of that is missing. no: nothing is taken away."},
     {"gateway", "ratchet_file", NULL, ROW_PATH, AT(config_gateway, ratchet_file), .programs = BOTH,
      .help = "Where the names that were secured outlive a restart. Unset: kept in memory alone."},
     {"gateway", "ratchet_days", NULL, ROW_NUMBER, AT(config_gateway, ratchet_days), 0, 36500, "0", .reloadable = true, .programs = BOTH,
@@ -297,6 +303,10 @@ const struct row rows[] = {
      .help = "A file whose first line opens an encrypted private_key."},
     {"certificate", "ocsp_response", NULL, ROW_PATH, AT(config_certificate, ocsp_response), .reloadable = true, .programs = BOTH,
      .help = "An OCSP response for it, DER, stapled while it is valid."},
+
+    {"keys", "process", NULL, ROW_WORD, AT(config_keys, process), .fallback = "no", .programs = BOTH, .words = words_choice,
+     .help = "yes: private keys live in a process of their own, which speaks to nobody and signs for the workers; their memory never "
+             "holds a key."},
 
     {"notifier", "kind", NULL, ROW_TEXT, AT(config_notifier, kind), .required = true, .reloadable = true, .programs = BOTH,
      .help = "log: a log line. file: JSON Lines. socket: a unix socket for subscribers. mark: SO_MARK for the kernel. smf: SMF "

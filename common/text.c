@@ -6,17 +6,16 @@
 
 static const char hex_digits[] = "0123456789abcdef";
 
-int error_set(struct error *error, const char *format, ...)
+void error_fill(struct error *error, const char *format, ...)
 {
 	va_list arguments;
 
 	if (error == NULL)
-		return -1;
+		return;
 	error->key = error->section = error->name = NULL;
 	va_start(arguments, format);
 	(void)vsnprintf(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
-	return -1;
 }
 
 int error_about(struct error *error, const char *key)

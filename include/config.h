@@ -42,6 +42,7 @@ enum exchange_mode { EXCHANGE_CCI, EXCHANGE_NONE };
 /* What ccisslgw offers to a peer: section 2's values, and a direct TLS start. */
 enum peer_security { PEER_NONE, PEER_OFF, PEER_ON, PEER_REQUIRED, PEER_DIRECT };
 
+enum sandbox_choice { SANDBOX_NO, SANDBOX_YES, SANDBOX_REQUIRE };
 enum confirm_mode { CONFIRM_PREFER, CONFIRM_REQUIRE };
 
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_REFUSE };
@@ -76,8 +77,13 @@ struct config_gateway {
 	char *user, *group; /* whom the process becomes after its start; NULL: see privileges.h */
 	char *chroot;       /* absolute; NULL: none */
 	int keep_capabilities; /* enum choice: NO or YES */
+	int sandbox;           /* enum sandbox_choice */
 	char *ratchet_file;    /* absolute; NULL: the ratchet lives in memory */
 	uint64_t ratchet_days; /* 0: for ever */
+};
+
+struct config_keys {
+	int process; /* enum choice: NO or YES */
 };
 
 struct config_log {
@@ -239,6 +245,7 @@ struct config {
 	struct config_tls tls;
 	struct config_certificate *certificates;
 	size_t certificate_count;
+	struct config_keys keys;
 	struct config_notifier *notifiers;
 	size_t notifier_count;
 	struct config_control control;

@@ -22,9 +22,16 @@ struct error {
 	const char *section, *name; /* of its section: static, and the configuration's; NULL: not told, no name */
 };
 
-/* Fill `error` (NULL: dropped) from a printf format; cut at its size. Always returns -1, so that a caller can
+/* Fill `error` (NULL: dropped) from a printf format; cut at its size. error_set is always -1, so that a caller can
  * write `return error_set(...)`. */
-int error_set(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
+void error_fill(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
+#define error_set(error, ...) (error_fill(error, __VA_ARGS__), error_result())
+
+/* A compiler and an analyser see through this what error_set returns. */
+static inline int error_result(void)
+{
+	return -1;
+}
 
 /* Put "PREFIX: " (from a printf format) before the text that `error` already holds. Always returns -1. */
 int error_prefix(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
