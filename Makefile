@@ -78,6 +78,7 @@ help:
 	@echo "make run      build, and show the pair at work on this machine"
 	@echo "make test     build, and run every test"
 	@echo "make check    build, and run the quick tests"
+	@echo "make fuzz     search long for inputs that break something: FUZZ=name FUZZ_SECONDS=600"
 	@echo "make all install clean deps format docs bench"
 	@echo "V=1 shows commands; SANITIZE=address,undefined or SANITIZE=thread builds into a folder of its own"
 
@@ -208,6 +209,8 @@ $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc: $(BUILD)/tests/%: $(O)/tests
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+include tests/fuzz/fuzz.mk
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .SECONDARY:
