@@ -22,7 +22,7 @@ LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ls
 COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config \
           config_values config_check config_check_tls config_check_unused config_dump account \
           config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
-          eventring unixsocket thread linetable
+          eventring binding unixsocket thread linetable sidecar
 COMMON += chain verify metrics metrics_text history params policy route confirm tlsload tlscredential tlstrust \
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
@@ -34,8 +34,8 @@ COMMON += notifier_smf exchange handshake target relay linger record notifier_lo
 COMMON += session_report record_json snapshot dial session session_stages session_target health dial_offer \
           session_limits session_proxy session_deadlines session_view session_account session_trace
 COMMON += verify_command report_command privileges_mark listener accept worker reload explain daemon \
-          daemon_reload daemon_renew options listener_unix listener_inherit upgrade daemon_upgrade \
-          ratchet_keeper subcommand ratchet_command privileges privileges_files service inspect inspect_config \
+          daemon_reload daemon_renew options listener_unix listener_inherit starter starter_serve upgrade daemon_upgrade \
+          ratchet_keeper subcommand ratchet_command privileges privileges_account privileges_files service inspect inspect_config \
           daemon_service http http_page http_reply http_status http_metrics http_events control control_client \
           control_verbs control_trace control_peers control_print control_command
 CCISSL := ccissl/main
@@ -49,7 +49,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
 UNIT_TESTS += event_tls smf smf_table smf_file
 UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file chain
 UNIT_TESTS += notifier_mark notifier_plugin notifier_socket notifier_socket_path
-UNIT_TESTS += control
+UNIT_TESTS += control starter
 UNIT_TESTS += eventring trace params_text
 UNIT_TESTS += eventfile verify event_json
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \

@@ -15,7 +15,9 @@
 #include "clock.h"
 #include "listener_inherit.h"
 #include "log.h"
+#include "notifier_socket.h"
 #include "privileges.h"
+#include "starter.h"
 
 #define NOISE_MS 60000
 #define SECOND_MS 1000
@@ -297,7 +299,8 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	if (listener_open(&daemon->listeners, config, &daemon->inherited, &daemon->passed, daemon->worker_count, error) != 0 ||
-	    open_loop(daemon, error) != 0 || open_sight(daemon, error) != 0 || privileges_drop(config, error) != 0 || open_ratchet(daemon, error) != 0 ||
+	    open_loop(daemon, error) != 0 || open_sight(daemon, error) != 0 || privileges_drop(config, error) != 0 ||
+	    starter_settle(error) != 0 || open_ratchet(daemon, error) != 0 ||
 	    daemon_watch_start(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0 ||
 	    daemon_take_over(daemon, error) != 0)
@@ -358,6 +361,7 @@ static void free_daemon(struct daemon *daemon)
 	listener_close(&daemon->passed);
 	stop_workers(daemon);
 	upgrade_close(&daemon->upgrade);
+	starter_close();
 	daemon_watch_close(daemon);
 	close_loop(daemon);
 	http_free(daemon->http);
@@ -417,6 +421,14 @@ static void prepare_process(void)
 	}
 }
 
+/* What stands beside this process: forked before it has keys, threads or connections. */
+static int open_sidecars(const struct daemon *daemon, const struct config *config, struct error *error)
+{
+	const struct starter_program program = {daemon->upgrade.program, daemon->upgrade.folder, daemon->upgrade.argv};
+
+	return starter_open(config, &program, error);
+}
+
 int daemon_run(enum program program, const char *file, char *const *argv)
 {
 	struct daemon daemon = {.program = program, .file = file, .started_us = clock_utc_us(), .in_force_us = clock_utc_us()};
@@ -428,13 +440,16 @@ int daemon_run(enum program program, const char *file, char *const *argv)
 	fill_standard_descriptors();
 	config = config_load(file, program, daemon_log_finding, NULL);
 	if (config == NULL || daemon_open_log(config, &error) != 0 ||
+	    open_sidecars(&daemon, config, &error) != 0 ||
 	    upgrade_inherit(&daemon.upgrade, &daemon.inherited, &daemon.passed, &error) != 0) {
 		log_say(MESSAGE_START_FAILED, "%s", config == NULL ? "the configuration has errors" : error.text);
 		log_flush();
 		config_free(config);
 		upgrade_close(&daemon.upgrade);
+		starter_close();
 		return EXIT_FAILURE;
 	}
+	notifier_socket_succeed(daemon.upgrade.predecessor_pid);
 	if (start(&daemon, config, &error) != 0) {
 		log_say(MESSAGE_START_FAILED, "%s", error.text);
 		log_flush();

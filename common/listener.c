@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "binding.h"
 #include "listener_inherit.h"
 #include "listener_unix.h"
 #include "log.h"
@@ -49,7 +50,7 @@ static int bind_one(const struct listener *listener, const union socket_address 
 	    (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
 	    (where->any.sa_family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) != 0) ||
-	    bind(fd, &where->any, socket_length(where)) != 0) {
+	    binding_bind(fd, &where->any, socket_length(where)) != 0) {
 		fault(error, &listener->asked, "bind");
 		close(fd);
 		return -1;
@@ -84,7 +85,7 @@ static int open_sockets(struct listener *listener, struct error *error)
 			return -1;
 	}
 	for (unsigned i = 0; i < listener->sockets; i++)
-		if (listen(listener->fds[i], LISTENER_BACKLOG) != 0)
+		if (binding_listen(listener->fds[i], LISTENER_BACKLOG) != 0)
 			return fault(error, &listener->asked, "listen");
 	return 0;
 }

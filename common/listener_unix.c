@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "binding.h"
 
 static const char *path_of(const struct listener *listener)
 {
@@ -70,7 +71,7 @@ int listener_unix_open(struct listener *listener, const struct config_listener *
 	listener->bound = listener->asked.socket;
 	listener_unix_identify(listener);
 	if (listener_unix_permit(listener, section, error) == 0) {
-		if (listen(fd, LISTENER_BACKLOG) == 0)
+		if (binding_listen(fd, LISTENER_BACKLOG) == 0)
 			return 0;
 		(void)unixsocket_fault(path_of(listener), "listen", error);
 	}

@@ -41,6 +41,7 @@ struct instance {
 /* The main thread's. */
 static struct place *places;
 static bool serves; /* nobody has to let this process go any more */
+static pid_t predecessor; /* 0: none */
 
 /* --- lines --- */
 
@@ -146,12 +147,18 @@ static int move_in(struct place *place, struct error *error)
 	return 0;
 }
 
-/* The process that started this one keeps the path until it lets us go: an upgrade may still fail. */
+void notifier_socket_succeed(pid_t process)
+{
+	predecessor = process;
+}
+
+/* The process before, or its starter, which has started this one, keeps the path until it lets us go: an upgrade may
+ * still fail. */
 static int find_room(struct place *place, struct error *error)
 {
 	pid_t owner = unixsocket_owner(place->path);
 
-	if (owner == 0 || owner != getppid())
+	if (owner == 0 || (owner != getppid() && owner != predecessor))
 		return unixsocket_make_room(place->path, error);
 	if (asprintf(&place->made, "%s.%ld", place->path, (long)getpid()) < 0) {
 		place->made = NULL;

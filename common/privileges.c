@@ -19,95 +19,6 @@
 #include "log.h"
 #include "thread.h"
 
-/* --- names --- */
-
-static bool is_number(const char *text, unsigned *number)
-{
-	uint64_t value;
-	struct error ignored;
-
-	/* The last one means "leave as it is" to the kernel. */
-	if (text_to_number(text, 0, UINT32_MAX - 1, &value, &ignored) != 0)
-		return false;
-	*number = (unsigned)value;
-	return true;
-}
-
-static void take_entry(struct account *account, const struct passwd *entry)
-{
-	account->has_entry = true;
-	(void)snprintf(account->name, sizeof(account->name), "%s", entry->pw_name);
-	account->uid = entry->pw_uid;
-	account->gid = entry->pw_gid;
-}
-
-static int find_default(struct account *account, struct error *error)
-{
-	const struct passwd *entry = getpwnam("ccissl");
-
-	account->why = "user is not set: ccissl is there";
-	if (entry == NULL) {
-		entry = getpwnam("nobody");
-		account->why = "user is not set, and there is no user ccissl";
-	}
-	if (entry == NULL) {
-		error_set(error, "[gateway] user is not set, and there is neither a user ccissl nor nobody: make the first (useradd "
-		                 "--system ccissl), or set user");
-		return error_about(error, "user");
-	}
-	take_entry(account, entry);
-	return 0;
-}
-
-static int find_user(const struct config *config, struct account *account, struct error *error)
-{
-	const char *user = config->gateway.user;
-	const struct passwd *entry;
-	unsigned number;
-
-	if (user == NULL)
-		return find_default(account, error);
-	account->why = "user";
-	entry = getpwnam(user);
-	if (entry == NULL && is_number(user, &number)) {
-		(void)snprintf(account->name, sizeof(account->name), "%s", user);
-		account->uid = (uid_t)number;
-		entry = getpwuid(account->uid);
-		if (entry == NULL && config->gateway.group == NULL) {
-			error_set(error, "[gateway] user = %s has no entry that names its group: set group too", user);
-			return error_about(error, "user");
-		}
-		if (entry == NULL)
-			return 0;
-	}
-	if (entry == NULL) {
-		error_set(error, "[gateway] user = %s: there is no such user: make it (useradd --system %s), or name another", user,
-		          user);
-		return error_about(error, "user");
-	}
-	take_entry(account, entry);
-	return 0;
-}
-
-static int find_group(const struct config *config, struct account *account, struct error *error)
-{
-	const char *group = config->gateway.group;
-	const struct group *entry = group != NULL ? getgrnam(group) : NULL;
-	unsigned number;
-
-	if (entry != NULL) {
-		account->gid = entry->gr_gid;
-	} else if (group != NULL) {
-		if (!is_number(group, &number)) {
-			error_set(error, "[gateway] group = %s: there is no such group: make it (groupadd --system %s), or name another",
-			          group, group);
-			return error_about(error, "group");
-		}
-		account->gid = (gid_t)number;
-	}
-	return 0;
-}
-
 static int check_chroot(const struct config *config, struct error *error)
 {
 	const char *path = config->gateway.chroot;
@@ -157,7 +68,7 @@ static int check_by_account(const struct config *config, config_report *report, 
 	struct account account = {.name = ""};
 	struct error error = {.key = NULL};
 
-	if (find_user(config, &account, &error) != 0 || find_group(config, &account, &error) != 0 ||
+	if (privileges_find_user(config, &account, &error) != 0 || privileges_find_group(config, &account, &error) != 0 ||
 	    (config->gateway.ratchet_file != NULL && privileges_rehearse_folders(config, &account, &error) != 0)) {
 		report(context, true, config->file, line_of(config, &error), error.text);
 		return -1;
@@ -174,11 +85,11 @@ int privileges_check(const struct config *config, config_report *report, void *c
 	struct error error = {.key = NULL};
 	bool fine = true;
 
-	if (config->gateway.user != NULL && find_user(config, &account, &error) != 0) {
+	if (config->gateway.user != NULL && privileges_find_user(config, &account, &error) != 0) {
 		report(context, true, config->file, line_of(config, &error), error.text);
 		fine = false;
 	}
-	if (find_group(config, &account, &error) != 0) {
+	if (privileges_find_group(config, &account, &error) != 0) {
 		report(context, true, config->file, line_of(config, &error), error.text);
 		fine = false;
 	}
@@ -298,6 +209,18 @@ static int start_pool_without(struct error *error)
 
 /* --- the change --- */
 
+static int take_ids(const struct config *config, const struct account *account, struct error *error)
+{
+	drop_bounds(config);
+	/* Capabilities that are kept must outlive the change; of this thread alone. */
+	(void)prctl(PR_SET_KEEPCAPS, 1L, 0L, 0L, 0L);
+	if (setresgid(account->gid, account->gid, account->gid) != 0 ||
+	    setresuid(account->uid, account->uid, account->uid) != 0)
+		return error_set(error, "cannot become user %s: %s", account->name, strerrordesc_np(errno));
+	(void)prctl(PR_SET_KEEPCAPS, 0L, 0L, 0L, 0L);
+	return 0;
+}
+
 static int leave_root(const struct config *config, const struct account *account, struct error *error)
 {
 	const char *root = config->gateway.chroot;
@@ -314,13 +237,8 @@ static int leave_root(const struct config *config, const struct account *account
 		return setresgid(account->gid, account->gid, account->gid) == 0
 		           ? 0
 		           : error_set(error, "group %u cannot be taken: %s", (unsigned)account->gid, strerrordesc_np(errno));
-	drop_bounds(config);
-	/* Capabilities that are kept must outlive the change; of this thread alone. */
-	(void)prctl(PR_SET_KEEPCAPS, 1L, 0L, 0L, 0L);
-	if (setresgid(account->gid, account->gid, account->gid) != 0 ||
-	    setresuid(account->uid, account->uid, account->uid) != 0)
-		return error_set(error, "cannot become user %s: %s", account->name, strerrordesc_np(errno));
-	(void)prctl(PR_SET_KEEPCAPS, 0L, 0L, 0L, 0L);
+	if (take_ids(config, account, error) != 0)
+		return -1;
 	return privileges_check_folders(config, account, error);
 }
 
@@ -411,7 +329,7 @@ static int become(const struct config *config, struct account *account, struct e
 {
 	int tasks;
 
-	if (find_user(config, account, error) != 0 || find_group(config, account, error) != 0 ||
+	if (privileges_find_user(config, account, error) != 0 || privileges_find_group(config, account, error) != 0 ||
 	    check_chroot(config, error) != 0)
 		return -1;
 	tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -434,8 +352,8 @@ static int remain(const struct config *config, struct account *account, struct e
 	else
 		(void)snprintf(account->name, sizeof(account->name), "%u", (unsigned)account->uid);
 	account->why = "not started as root";
-	if ((config->gateway.user != NULL && find_user(config, account, error) != 0) ||
-	    (config->gateway.group != NULL && find_group(config, account, error) != 0))
+	if ((config->gateway.user != NULL && privileges_find_user(config, account, error) != 0) ||
+	    (config->gateway.group != NULL && privileges_find_group(config, account, error) != 0))
 		return -1;
 	return check_own(config, account, error);
 }
@@ -462,6 +380,37 @@ static int change(const struct config *config, struct error *error)
 	}
 	say_who(config, &account, buffer);
 	return 0;
+}
+
+static int follow(const struct config *config, const struct account *account, struct error *error)
+{
+	const char *root = config->gateway.chroot;
+
+	if (privileges_take_groups(account) != 0)
+		return error_set(error, "the groups of user %s cannot be taken: %s", account->name, strerrordesc_np(errno));
+	if (root != NULL && (chroot(root) != 0 || chdir("/") != 0))
+		return error_set(error, "chroot to %s: %s", root, strerrordesc_np(errno));
+	if (account->uid == 0)
+		return setresgid(account->gid, account->gid, account->gid);
+	return take_ids(config, account, error);
+}
+
+int privileges_follow(const struct config *config, bool with_mark, struct error *error)
+{
+	struct account account = {.uid = geteuid()};
+	char buffer[512];
+	struct text names;
+
+	text_init(&names, buffer, sizeof(buffer));
+	if (with_mark && privileges_find_mark(config, error) != 0)
+		return -1;
+	if (geteuid() == 0 && (privileges_find_user(config, &account, error) != 0 ||
+	                       privileges_find_group(config, &account, error) != 0 || follow(config, &account, error) != 0))
+		return -1;
+	if (account.uid == 0)
+		return 0;
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+	return keep_some(config, &names, error) >= 0 ? 0 : -1;
 }
 
 int privileges_drop(const struct config *config, struct error *error)

@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "binding.h"
+
 static int address_of(const char *path, struct sockaddr_un *address, struct error *error)
 {
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -193,7 +195,7 @@ int unixsocket_bind(const char *path, struct error *error)
 	if (fd < 0)
 		return unixsocket_fault(path, "socket", error);
 	/* The mode of the socket itself becomes that of the file: nobody may, until it is known who. */
-	if (fchmod(fd, 0) == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+	if (fchmod(fd, 0) == 0 && binding_bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
 	(void)unixsocket_fault(path, "bind", error);
 	close(fd);
@@ -209,7 +211,7 @@ int unixsocket_listen(const char *path, mode_t mode, struct unixsocket_file *fil
 		return -1;
 	unixsocket_identify(path, file);
 	if (unixsocket_set_mode(path, file, mode, error) == 0) {
-		if (listen(fd, SOMAXCONN) == 0)
+		if (binding_listen(fd, SOMAXCONN) == 0)
 			return fd;
 		(void)unixsocket_fault(path, "listen", error);
 	}

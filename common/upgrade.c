@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "listener_inherit.h"
-#include "privileges.h"
+#include "starter.h"
 
 #define VARIABLE "CCI_UPGRADE"
 #define ANSWER_FD 3
@@ -20,20 +20,16 @@
 #define OURSELVES "/proc/self/exe"
 #define READY 'R'
 #define GO 'G'
+#define END_MS 1000 /* between the end of a process's descriptors and its own */
 #define GO_MS 60000 /* how long a successor waits for the answer of a predecessor that lives */
 
-extern char **environ;
-
-/* One successor. Its memory goes when its three handles are closed. */
+/* One successor. Its memory goes when its handles are closed. */
 struct upgrade_attempt {
 	struct upgrade *upgrade;
-	struct upgrade_attempt *next; /* among those that are over */
-	uv_process_t process;
+	pid_t pid;
 	uv_poll_t answer;
 	uv_timer_t deadline;
-	int fd; /* owned */
-	bool running; /* the process */
-	bool over;    /* done, failed or cancelled */
+	int fd;        /* owned */
 	unsigned open; /* handles */
 };
 
@@ -94,34 +90,6 @@ void upgrade_init(struct upgrade *upgrade, char *const *argv)
 	upgrade->program = find_program(argv[0], upgrade->folder);
 }
 
-static bool is_variable(const char *entry, const char *name)
-{
-	size_t length = strlen(name);
-
-	return strncmp(entry, name, length) == 0 && entry[length] == '=';
-}
-
-/* Ours, without what was meant for this process alone, and with the words, in `entry`. Free that and the array. */
-static char **make_environment(const char *words, char **entry)
-{
-	size_t count = 0, at = 0;
-	char **copy;
-
-	while (environ[count] != NULL)
-		count++;
-	copy = calloc(count + 2, sizeof(*copy));
-	if (copy == NULL || asprintf(entry, VARIABLE "=%s", words) < 0) {
-		free(copy);
-		return NULL;
-	}
-	for (size_t i = 0; i < count; i++)
-		if (!is_variable(environ[i], VARIABLE) && !is_variable(environ[i], "LISTEN_PID") &&
-		    !is_variable(environ[i], "LISTEN_FDS") && !is_variable(environ[i], "LISTEN_FDNAMES"))
-			copy[at++] = environ[i];
-	copy[at] = *entry;
-	return copy;
-}
-
 static void on_closed(uv_handle_t *handle)
 {
 	struct upgrade_attempt *attempt = handle->data;
@@ -137,60 +105,40 @@ static void close_one(uv_handle_t *handle)
 		uv_close(handle, on_closed);
 }
 
-/* The attempt is over, whatever came of it. Its process is still waited for, or it would stay a zombie. */
+/* The attempt is over, whatever came of it. */
 static void let_go(struct upgrade_attempt *attempt)
 {
-	struct upgrade *upgrade = attempt->upgrade;
-
-	upgrade->attempt = NULL;
-	attempt->over = true;
+	attempt->upgrade->attempt = NULL;
 	close_one((uv_handle_t *)&attempt->answer);
 	close_one((uv_handle_t *)&attempt->deadline);
-	if (attempt->running) {
-		attempt->next = upgrade->over;
-		upgrade->over = attempt;
-	} else if (attempt->open > 2) {
-		close_one((uv_handle_t *)&attempt->process);
-	}
 	close(attempt->fd);
 	attempt->fd = -1;
-}
-
-static void forget(struct upgrade_attempt *attempt)
-{
-	struct upgrade_attempt **at = &attempt->upgrade->over;
-
-	while (*at != attempt)
-		at = &(*at)->next;
-	*at = attempt->next;
-	close_one((uv_handle_t *)&attempt->process);
 }
 
 static void fail(struct upgrade_attempt *attempt, const char *why)
 {
 	struct upgrade_hooks hooks = attempt->upgrade->hooks;
 
-	if (attempt->running)
-		(void)uv_process_kill(&attempt->process, SIGKILL);
+	starter_kill(attempt->pid);
 	let_go(attempt);
 	hooks.failed(hooks.context, why);
 }
 
-static void on_exit_of(uv_process_t *process, int64_t status, int number)
+/* Nobody has its end of the socket any more. */
+static void on_end(struct upgrade_attempt *attempt)
 {
-	struct upgrade_attempt *attempt = process->data;
 	char why[128];
+	int status;
 
-	attempt->running = false;
-	if (attempt->over) {
-		forget(attempt);
+	if (!starter_has_ended(attempt->pid, END_MS, &status)) {
+		(void)uv_poll_stop(&attempt->answer); /* it lives, and will never be ready: the deadline ends it */
 		return;
 	}
-	if (number != 0)
-		(void)snprintf(why, sizeof(why), "the new process was ended by signal %d", number);
+	if (WIFSIGNALED(status))
+		(void)snprintf(why, sizeof(why), "the new process was ended by signal %d", WTERMSIG(status));
 	else
 		(void)snprintf(why, sizeof(why), "the new process ended with status %d before it was ready: its own lines say why",
-		               (int)status);
+		               WEXITSTATUS(status));
 	fail(attempt, why);
 }
 
@@ -203,7 +151,7 @@ static void on_deadline(uv_timer_t *timer)
 static void hand_over(struct upgrade_attempt *attempt)
 {
 	struct upgrade_hooks hooks = attempt->upgrade->hooks;
-	pid_t pid = attempt->process.pid;
+	pid_t pid = attempt->pid;
 
 	hooks.ready(hooks.context, pid);
 	if (send(attempt->fd, &(char){GO}, 1, MSG_NOSIGNAL) != 1) {
@@ -234,43 +182,34 @@ static void on_answer(uv_poll_t *poll, int status, int events)
 	if (got == 1 && word == READY && is_there(attempt))
 		hand_over(attempt);
 	else
-		(void)uv_poll_stop(poll); /* it is about to end, and says why by its status; or the deadline ends it */
+		on_end(attempt);
 }
 
-/* Run the program with `fd` and the sockets of the parcel. 0 or libuv's error. */
-static int spawn(struct upgrade_attempt *attempt, const struct listener_parcel *parcel, int fd)
+/* Run the program with `fd` and the sockets of the parcel. Its process id, or -1 with `error`. */
+static pid_t launch(const struct listener_parcel *parcel, int fd, struct error *error)
 {
-	struct upgrade *upgrade = attempt->upgrade;
-	size_t count = FIRST_FD + parcel->count;
-	uv_stdio_container_t *stdio = calloc(count, sizeof(*stdio));
-	char *entry = NULL, **environment = stdio != NULL ? make_environment(parcel->words, &entry) : NULL;
-	uv_process_options_t options = {.exit_cb = on_exit_of, .file = upgrade->program, .cwd = upgrade->folder};
-	int result = UV_ENOMEM;
+	int *fds = calloc(parcel->count + 1, sizeof(*fds));
+	char *variable = NULL;
+	pid_t pid = -1;
 
-	if (environment != NULL) {
-		for (size_t i = 0; i < count; i++) {
-			stdio[i].flags = UV_INHERIT_FD;
-			stdio[i].data.fd = i < ANSWER_FD ? (int)i : i == ANSWER_FD ? fd : parcel->fds[i - FIRST_FD];
-		}
-		options.args = (char **)(uintptr_t)upgrade->argv;
-		options.env = environment;
-		options.stdio = stdio;
-		options.stdio_count = (int)count;
-		privileges_pass_on(true);
-		result = uv_spawn(upgrade->loop, &attempt->process, &options);
-		privileges_pass_on(false);
-		attempt->running = result == 0;
+	if (fds == NULL || asprintf(&variable, VARIABLE "=%s", parcel->words) < 0) {
+		free(fds);
+		return error_set(error, "not enough memory");
 	}
-	free(entry);
-	free(environment);
-	free(stdio);
-	return result;
+	fds[0] = fd;
+	for (size_t i = 0; i < parcel->count; i++)
+		fds[1 + i] = parcel->fds[i];
+	pid = starter_start(variable, fds, parcel->count + 1, error);
+	free(variable);
+	free(fds);
+	return pid;
 }
 
+/* Owns `attempt`, also after a failure. */
 static int open_attempt(struct upgrade_attempt *attempt, const struct listener_parcel *parcel, struct error *error)
 {
 	uv_loop_t *loop = attempt->upgrade->loop;
-	int pair[2], result;
+	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
 		free(attempt);
@@ -285,15 +224,11 @@ static int open_attempt(struct upgrade_attempt *attempt, const struct listener_p
 	}
 	(void)uv_timer_init(loop, &attempt->deadline);
 	attempt->open = 2;
-	result = spawn(attempt, parcel, pair[1]);
+	attempt->answer.data = attempt->deadline.data = attempt;
+	attempt->pid = launch(parcel, pair[1], error);
 	close(pair[1]);
-	/* libuv has initialised the handle also where it could not start anything; without memory it was not called. */
-	if (attempt->process.loop != NULL)
-		attempt->open++;
-	attempt->answer.data = attempt->deadline.data = attempt->process.data = attempt;
-	if (result == 0)
+	if (attempt->pid > 0)
 		return 0;
-	error_set(error, "%s cannot be started: %s", attempt->upgrade->program, uv_strerror(result));
 	let_go(attempt);
 	return -1;
 }
@@ -307,9 +242,7 @@ pid_t upgrade_start(struct upgrade *upgrade, const struct listener_set *set, con
 
 	if (upgrade->attempt != NULL)
 		return error_set(error, "an upgrade is under way already: process %d is being waited for",
-		                 upgrade->attempt->process.pid);
-	if (upgrade->program == NULL || upgrade->folder == NULL)
-		return error_set(error, "the program was not found when this process was started: start it by its whole path");
+		                 upgrade->attempt->pid);
 	attempt = calloc(1, sizeof(*attempt));
 	if (attempt == NULL || listener_pack(&parcel, set, passed) != 0) {
 		free(attempt);
@@ -324,7 +257,7 @@ pid_t upgrade_start(struct upgrade *upgrade, const struct listener_set *set, con
 	upgrade->attempt = attempt;
 	(void)uv_poll_start(&attempt->answer, UV_READABLE, on_answer);
 	(void)uv_timer_start(&attempt->deadline, on_deadline, deadline_ms, 0);
-	return attempt->process.pid;
+	return attempt->pid;
 }
 
 bool upgrade_is_running(const struct upgrade *upgrade)
@@ -338,16 +271,13 @@ void upgrade_cancel(struct upgrade *upgrade)
 
 	if (attempt == NULL)
 		return;
-	if (attempt->running)
-		(void)uv_process_kill(&attempt->process, SIGKILL);
+	starter_kill(attempt->pid);
 	let_go(attempt);
 }
 
 void upgrade_close(struct upgrade *upgrade)
 {
 	upgrade_cancel(upgrade);
-	while (upgrade->over != NULL)
-		forget(upgrade->over);
 	if (upgrade->predecessor >= 0)
 		close(upgrade->predecessor);
 	upgrade->predecessor = -1;
@@ -362,6 +292,8 @@ int upgrade_inherit(struct upgrade *upgrade, struct listener_set *inherited, str
                     struct error *error)
 {
 	const char *words = getenv(VARIABLE);
+	struct ucred who;
+	socklen_t size = sizeof(who);
 	char *copy;
 	int result;
 
@@ -382,6 +314,8 @@ int upgrade_inherit(struct upgrade *upgrade, struct listener_set *inherited, str
 		return error_set(error, VARIABLE " is set, and nobody is there who did it: take it out of the environment");
 	}
 	upgrade->predecessor = ANSWER_FD;
+	if (getsockopt(ANSWER_FD, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0)
+		upgrade->predecessor_pid = who.pid;
 	return 0;
 }
 

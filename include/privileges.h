@@ -6,6 +6,8 @@
 #ifndef PRIVILEGES_H
 #define PRIVILEGES_H
 
+#include <stdbool.h>
+
 #include "compiler.h"
 #include "config.h"
 #include "text.h"
@@ -24,6 +26,11 @@ int privileges_check(const struct config *config, config_report *report, void *c
  * read or bind is read and bound, and before any other thread is started. Logs who the process is now. 0, or -1 with
  * `error`, which names file and line; then the process must end. */
 int privileges_drop(const struct config *config, struct error *error) MUST_CHECK;
+
+/* For a process beside the gateway that has one thread (sidecar.h): become the same user below the same root, with the
+ * capabilities that the gateway's main thread keeps; with_mark: the one for marks too. Hands nothing over and logs nothing. 0,
+ * or -1 with `error`; then the process must end. */
+int privileges_follow(const struct config *config, bool with_mark, struct error *error) MUST_CHECK;
 
 /* Give up every capability of the calling thread but the one that marks packets, if that is kept; where the process is
  * root's, nothing. Each worker does it first. */

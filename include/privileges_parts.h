@@ -18,6 +18,10 @@ struct account {
 	const char *why;
 };
 
+/* Whom user of [gateway] names, or who it is where it is unset; and group. 0, or -1 with `error` about the key. */
+int privileges_find_user(const struct config *config, struct account *account, struct error *error) MUST_CHECK;
+int privileges_find_group(const struct config *config, struct account *account, struct error *error) MUST_CHECK;
+
 /* Give the unix sockets of `config` to the account, where no unix_owner is named, and the files that notifiers have made. By
  * root, before chroot. 0, or -1 with `error`, as the next two. */
 int privileges_hand_over_sockets(const struct config *config, const struct account *account,

@@ -6,28 +6,42 @@
 #ifndef STARTER_H
 #define STARTER_H
 
-#include <sys/socket.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "compiler.h"
 #include "config.h"
 #include "text.h"
 
-struct upgrade;
+/* What it may start; borrowed until starter_open has returned. */
+struct starter_program {
+	const char *path;    /* absolute; NULL: it starts nothing */
+	const char *folder;
+	char *const *argv;
+};
 
-/* Fork it. `config` is how the gateway starts, `upgrade` what is started (both are copied by the fork). 0, or -1 with `error`. */
-int starter_open(const struct config *config, const struct upgrade *upgrade, struct error *error) MUST_CHECK;
+/* Fork it. `config` is how the gateway starts (NULL: it never binds). 0, or -1 with `error`. */
+int starter_open(const struct config *config, const struct starter_program *program, struct error *error) MUST_CHECK;
 
-/* It becomes the user that the gateway becomes (privileges.h), and from now on it alone binds and starts. 0, or -1 with
- * `error`. */
+/* It becomes the user that the gateway has become (privileges_follow), and from now on all that binding.h binds is bound by
+ * it. 0, or -1 with `error`. */
 int starter_settle(struct error *error) MUST_CHECK;
 
-/* bind(2) and listen(2): by this process itself as long as there is no starter that has settled. 0, or -1 with errno; EPERM
- * where the configuration file has no such address. */
-int starter_bind(int fd, const struct sockaddr *address, socklen_t size) MUST_CHECK;
-int starter_listen(int fd, int backlog) MUST_CHECK;
+/* Run the program with `variable` ("NAME=words") in its environment, which is that of this process's own start without what was
+ * meant for this process alone; with the standard descriptors, and fds[i] as descriptor 3 + i. The fds stay the caller's. The
+ * process id, or -1 with `error`. */
+pid_t starter_start(const char *variable, const int *fds, size_t count, struct error *error) MUST_CHECK;
 
-/* Let it end. */
+/* Has a process that was started ended, or does it within `wait_ms`? *status is as waitpid(2) has it; 0 where that is not known
+ * any more. */
+bool starter_has_ended(pid_t pid, unsigned wait_ms, int *status);
+
+/* Kill it. Nothing where it has ended. */
+void starter_kill(pid_t pid);
+
+/* Let the starter end; what was started goes on. */
 void starter_close(void);
 
 #endif

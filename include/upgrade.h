@@ -1,7 +1,8 @@
 /*
- * Another version of the program takes over without a lost connection. The old process starts it with all its listening
- * sockets and waits; the new one makes everything ready that can fail, says so, and is let go; then it accepts, and the old
- * one retires. Until then the old one serves as if nothing had happened, whatever becomes of the new one. Main thread only.
+ * Another version of the program takes over without a lost connection. The old process has it started (by starter.h) with all
+ * its listening sockets, and waits; the new one makes everything ready that can fail, says so, and is let go; then it accepts,
+ * and the old one retires. Until then the old one serves as if nothing had happened, whatever becomes of the new one. Main
+ * thread only.
  *
  * Between the two: CCI_UPGRADE in the environment has the words of listener_pack; descriptor 3 is a stream socket on which
  * the new one says 'R' when it is ready, and the old one answers 'G'; the listening sockets follow from descriptor 4 on.
@@ -38,8 +39,8 @@ struct upgrade {
 	char *folder;      /* where we were started */
 	char *const *argv; /* borrowed */
 	int predecessor;   /* who waits for us to get ready; -1: nobody */
+	pid_t predecessor_pid; /* 0: there was none */
 	struct upgrade_attempt *attempt;
-	struct upgrade_attempt *over; /* those whose process has not ended yet */
 };
 
 /* Note how this process was started: `argv` (borrowed) and the current folder. To be called before either changes. */

@@ -322,8 +322,8 @@ static const struct {
     {"#!/bin/sh\nexit 3\n", "ended with status 3"},
     {"#!/bin/sh\nkill -9 $$\n", "ended by signal 9"},
     {"#!/bin/sh\nexec sleep 60\n", "not ready in time"},
-    {"no program\n", "ended with status 127"},
-    {"", "cannot be started: no such file or directory"},
+    {"no program\n", "cannot be started: Exec format error"},
+    {"", "cannot be started: No such file or directory"},
 };
 
 START_TEST(a_new_program_that_is_broken_changes_nothing)

@@ -1,0 +1,154 @@
+/* The gateway's side of the starter. */
+#include "starter_parts.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "binding.h"
+
+static struct sidecar sidecar;
+
+/* One question and its answer. -1 with errno where there is nobody to answer. */
+static int ask(const struct starter_request *request, size_t length, const int *fds, size_t count,
+               struct starter_answer *answer)
+{
+	ssize_t got;
+
+	if (sidecar.pid <= 0) {
+		errno = ECHILD;
+		return -1;
+	}
+	if (sidecar_send(sidecar.fd, request, length, fds, count) != 0)
+		return -1;
+	got = sidecar_receive(sidecar.fd, answer, sizeof(*answer), NULL, NULL);
+	if (got == (ssize_t)sizeof(*answer))
+		return 0;
+	if (got >= 0)
+		errno = EPIPE;
+	return -1;
+}
+
+/* What the answer says of a call, as the call would say it. */
+static int as_call(const struct starter_request *request, int fd)
+{
+	struct starter_answer answer;
+
+	if (ask(request, sizeof(*request), &fd, 1, &answer) != 0)
+		return -1;
+	errno = answer.number;
+	return answer.number == 0 ? 0 : -1;
+}
+
+static int bind_there(int fd, const struct sockaddr *address, socklen_t size)
+{
+	struct starter_request request = {.what = STARTER_BIND, .size = size};
+
+	if (size > sizeof(request.address)) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(&request.address, address, size);
+	return as_call(&request, fd);
+}
+
+static int listen_there(int fd, int backlog)
+{
+	const struct starter_request request = {.what = STARTER_LISTEN, .number = backlog};
+
+	return as_call(&request, fd);
+}
+
+/* --- its life --- */
+
+int starter_open(const struct config *config, const struct starter_program *program, struct error *error)
+{
+	struct starter_task task = {.config = config, .program = program};
+
+	return sidecar_start(&sidecar, "cci-starter", starter_serve, &task, error);
+}
+
+int starter_settle(struct error *error)
+{
+	static const struct binding there = {.bind = bind_there, .listen = listen_there};
+	const struct starter_request request = {.what = STARTER_SETTLE};
+	struct starter_answer answer;
+
+	if (ask(&request, sizeof(request), NULL, 0, &answer) != 0)
+		return error_set(error, "the starter does not answer: %s", strerrordesc_np(errno));
+	if (answer.number != 0)
+		return error_set(error, "the starter: %s", answer.words);
+	binding_use(&there);
+	return 0;
+}
+
+void starter_close(void)
+{
+	binding_use(NULL);
+	sidecar_stop(&sidecar);
+}
+
+/* --- programs --- */
+
+static int no_starter(struct error *error)
+{
+	return error_set(error, "the process that starts others has ended (%s): restart", strerrordesc_np(errno));
+}
+
+/* More descriptors than one message takes go ahead of the request. */
+static int send_ahead(const int **fds, size_t *count, struct error *error)
+{
+	const struct starter_request more = {.what = STARTER_MORE};
+	struct starter_answer answer;
+
+	while (*count > SIDECAR_DESCRIPTORS_MAX) {
+		if (ask(&more, sizeof(more), *fds, SIDECAR_DESCRIPTORS_MAX, &answer) != 0)
+			return no_starter(error);
+		*fds += SIDECAR_DESCRIPTORS_MAX;
+		*count -= SIDECAR_DESCRIPTORS_MAX;
+	}
+	return 0;
+}
+
+pid_t starter_start(const char *variable, const int *fds, size_t count, struct error *error)
+{
+	size_t length = strlen(variable) + 1;
+	struct starter_request *request;
+	struct starter_answer answer;
+	int result;
+
+	if (sizeof(*request) + length > SIDECAR_MESSAGE_MAX)
+		return error_set(error, "more listeners than can be handed to another process: restart instead");
+	if (send_ahead(&fds, &count, error) != 0)
+		return -1;
+	request = calloc(1, sizeof(*request) + length);
+	if (request == NULL)
+		return error_set(error, "not enough memory");
+	request->what = STARTER_START;
+	memcpy(request->variable, variable, length);
+	result = ask(request, sizeof(*request) + length, fds, count, &answer);
+	free(request);
+	if (result != 0)
+		return no_starter(error);
+	return answer.number == 0 ? answer.pid : error_set(error, "%s", answer.words);
+}
+
+bool starter_has_ended(pid_t pid, unsigned wait_ms, int *status)
+{
+	const struct starter_request request = {.what = STARTER_WAIT, .pid = pid, .number = (int)wait_ms};
+	struct starter_answer answer;
+
+	*status = 0;
+	if (ask(&request, sizeof(request), NULL, 0, &answer) != 0)
+		return false;
+	*status = answer.status;
+	return answer.number == 0;
+}
+
+void starter_kill(pid_t pid)
+{
+	const struct starter_request request = {.what = STARTER_KILL, .pid = pid};
+	struct starter_answer answer;
+
+	(void)ask(&request, sizeof(request), NULL, 0, &answer);
+}

@@ -1,0 +1,406 @@
+/* The starter: binds what the configuration file names, and runs the one program. */
+#include "starter_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "privileges.h"
+
+#define FIRST_FD 3
+#define DESCRIPTORS_MAX 65536
+#define REAP_MS 1000
+#define STEP_MS 2
+#define WAIT_MOST_MS 5000
+
+extern char **environ;
+
+struct starter {
+	const struct starter_task *task;
+	int *fds; /* for the next program; owned */
+	size_t count;
+	unsigned children; /* that have not been waited for */
+	pid_t last;        /* the one that ended last, and how */
+	int last_status;
+	struct config *named; /* the configuration as it was read last, and which file that was */
+	struct stat file;
+};
+
+static int fail(struct starter_answer *answer, int number, const char *words)
+{
+	answer->number = number;
+	(void)snprintf(answer->words, sizeof(answer->words), "%s", words);
+	return -1;
+}
+
+/* --- binding --- */
+
+static void ignore_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
+{
+	(void)context, (void)is_error, (void)file, (void)line, (void)text;
+}
+
+/* The configuration as the file has it now; NULL where that is not to be had. */
+static const struct config *read_named(struct starter *starter)
+{
+	const struct config *config = starter->task->config;
+	struct stat file;
+
+	if (config == NULL || stat(config->file, &file) != 0)
+		return NULL;
+	if (starter->named != NULL && file.st_ino == starter->file.st_ino && file.st_size == starter->file.st_size &&
+	    file.st_ctim.tv_sec == starter->file.st_ctim.tv_sec && file.st_ctim.tv_nsec == starter->file.st_ctim.tv_nsec)
+		return starter->named;
+	config_free(starter->named);
+	starter->file = file;
+	starter->named = config_load(config->file, config->program, ignore_finding, NULL);
+	return starter->named;
+}
+
+static bool is_path(const char *path, const union socket_address *address)
+{
+	return path != NULL && address->any.sa_family == AF_UNIX && strcmp(address->local.sun_path, path) == 0;
+}
+
+/* Is `address` what `asked` means? With port 0 any port is. */
+static bool is_meant(const struct address *asked, const union socket_address *address)
+{
+	const union socket_address *named = &asked->socket;
+
+	if (asked->kind == ADDRESS_UNIX)
+		return is_path(named->local.sun_path, address);
+	if (asked->kind != ADDRESS_IP || named->any.sa_family != address->any.sa_family)
+		return false;
+	if (named->any.sa_family == AF_INET)
+		return named->v4.sin_addr.s_addr == address->v4.sin_addr.s_addr &&
+		       (named->v4.sin_port == 0 || named->v4.sin_port == address->v4.sin_port);
+	return memcmp(&named->v6.sin6_addr, &address->v6.sin6_addr, sizeof(named->v6.sin6_addr)) == 0 &&
+	       named->v6.sin6_scope_id == address->v6.sin6_scope_id &&
+	       (named->v6.sin6_port == 0 || named->v6.sin6_port == address->v6.sin6_port);
+}
+
+static bool is_in(const struct address_list *list, const union socket_address *address)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (is_meant(&list->at[i], address))
+			return true;
+	return false;
+}
+
+static bool is_named(struct starter *starter, const union socket_address *address)
+{
+	const struct config *config = read_named(starter);
+
+	if (config == NULL)
+		return false;
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (is_in(&config->listeners[i].address, address))
+			return true;
+	for (size_t i = 0; i < config->notifier_count; i++)
+		if (strcmp(config->notifiers[i].kind, "socket") == 0 && is_path(config->notifiers[i].path, address))
+			return true;
+	return is_path(config->control.socket, address) || is_in(&config->control.http, address);
+}
+
+static void answer_bind(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
+{
+	int fd = starter->count == 1 ? starter->fds[0] : -1;
+
+	if (!is_named(starter, &request->address))
+		answer->number = EPERM;
+	else if (bind(fd, &request->address.any, request->size) != 0)
+		answer->number = errno;
+}
+
+static void answer_listen(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
+{
+	int fd = starter->count == 1 ? starter->fds[0] : -1;
+	union socket_address address = {.any.sa_family = AF_UNSPEC};
+	socklen_t size = sizeof(address);
+
+	if (getsockname(fd, &address.any, &size) != 0)
+		answer->number = errno;
+	else if (!is_named(starter, &address))
+		answer->number = EPERM;
+	else if (listen(fd, request->number) != 0)
+		answer->number = errno;
+}
+
+/* --- programs --- */
+
+static bool is_own(const char *entry)
+{
+	static const char *const names[] = {"CCI_UPGRADE=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID="};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(entry, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
+/* An array to be freed by the caller, with borrowed words. */
+static char **make_environment(const char *variable)
+{
+	size_t count = 0, at = 0;
+	char **copy;
+
+	while (environ[count] != NULL)
+		count++;
+	copy = calloc(count + 2, sizeof(*copy));
+	for (size_t i = 0; copy != NULL && i < count; i++)
+		if (!is_own(environ[i]))
+			copy[at++] = environ[i];
+	if (copy != NULL)
+		copy[at] = (char *)(uintptr_t)variable;
+	return copy;
+}
+
+/* In the new process: fds[i] becomes descriptor FIRST_FD + i. All leave the numbers that are wanted before the first is put in
+ * its place. */
+static int place(int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FD + (int)count);
+		if (fds[i] < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (dup2(fds[i], FIRST_FD + (int)i) < 0)
+			return -1;
+	return 0;
+}
+
+static void listen_to_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		(void)signal(number, SIG_DFL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the new process. Comes back only where it fails, with errno. */
+static void run(const struct starter *starter, char *const *environment, int tell)
+{
+	const struct starter_program *program = starter->task->program;
+
+	tell = fcntl(tell, F_DUPFD_CLOEXEC, FIRST_FD + (int)starter->count);
+	listen_to_signals();
+	if (tell >= 0 && place(starter->fds, starter->count) == 0 && chdir(program->folder) == 0) {
+		privileges_pass_on(true);
+		(void)execve(program->path, program->argv, environment);
+	}
+	(void)!write(tell, &errno, sizeof(errno));
+	_exit(127);
+}
+
+/* Waits until the program runs, or could not. */
+static void launch(struct starter *starter, char *const *environment, struct starter_answer *answer)
+{
+	int ends[2], number = 0;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) != 0) {
+		(void)fail(answer, errno, "no pipe for a new process");
+		return;
+	}
+	pid = fork();
+	if (pid == 0)
+		run(starter, environment, ends[1]);
+	close(ends[1]);
+	if (pid < 0)
+		number = errno;
+	else if (read(ends[0], &number, sizeof(number)) == (ssize_t)sizeof(number))
+		(void)waitpid(pid, NULL, 0);
+	else
+		number = 0;
+	close(ends[0]);
+	if (number != 0) {
+		answer->number = number;
+		(void)snprintf(answer->words, sizeof(answer->words), "%s cannot be started: %s", starter->task->program->path,
+		               strerrordesc_np(number));
+		return;
+	}
+	starter->children++;
+	answer->pid = pid;
+}
+
+static void answer_start(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
+{
+	char **environment;
+
+	if (starter->task->program->path == NULL || starter->task->program->folder == NULL) {
+		(void)fail(answer, ENOENT,
+		           "the program was not found when this process was started: start it by its whole path");
+		return;
+	}
+	environment = make_environment(request->variable);
+	if (environment == NULL)
+		(void)fail(answer, ENOMEM, "not enough memory");
+	else
+		launch(starter, environment, answer);
+	free(environment);
+}
+
+/* Take in what has ended. */
+static void reap(struct starter *starter)
+{
+	int status;
+	pid_t pid;
+
+	while (starter->children > 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		starter->children--;
+		starter->last = pid;
+		starter->last_status = status;
+	}
+}
+
+static bool still_runs(struct starter *starter, pid_t pid)
+{
+	reap(starter);
+	return starter->last != pid && starter->children > 0 && kill(pid, 0) == 0;
+}
+
+static void answer_wait(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
+{
+	const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
+	int left = request->number > WAIT_MOST_MS ? WAIT_MOST_MS : request->number;
+
+	for (; left > 0 && still_runs(starter, request->pid); left -= STEP_MS)
+		(void)nanosleep(&step, NULL);
+	if (still_runs(starter, request->pid))
+		answer->number = ECHILD;
+	else if (starter->last == request->pid)
+		answer->status = starter->last_status;
+}
+
+static void answer_kill(const struct starter_request *request)
+{
+	siginfo_t ended = {.si_pid = 0};
+
+	/* Of its own children only: a number that another process has by now is none of its. */
+	if (request->pid > 0 && waitid(P_PID, (id_t)request->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0)
+		(void)kill(request->pid, SIGKILL);
+}
+
+/* --- requests --- */
+
+static void forget_descriptors(struct starter *starter)
+{
+	for (size_t i = 0; i < starter->count; i++)
+		close(starter->fds[i]);
+	starter->count = 0;
+}
+
+/* Own those that came with the request too. */
+static int keep(struct starter *starter, const int *fds, size_t count, struct starter_answer *answer)
+{
+	int *grown = realloc(starter->fds, (starter->count + count + 1) * sizeof(*grown));
+
+	if (grown == NULL || starter->count + count > DESCRIPTORS_MAX) {
+		for (size_t i = 0; i < count; i++)
+			close(fds[i]);
+		if (grown != NULL)
+			starter->fds = grown;
+		return fail(answer, ENOMEM, "not enough memory for the descriptors of a new process");
+	}
+	starter->fds = grown;
+	memcpy(starter->fds + starter->count, fds, count * sizeof(*fds));
+	starter->count += count;
+	return 0;
+}
+
+static void settle(struct starter *starter, struct starter_answer *answer)
+{
+	struct error error;
+
+	if (starter->task->config != NULL && privileges_follow(starter->task->config, true, &error) != 0)
+		(void)fail(answer, EPERM, error.text);
+}
+
+static void answer_request(struct starter *starter, const struct starter_request *request,
+                           struct starter_answer *answer)
+{
+	switch (request->what) {
+	case STARTER_SETTLE:
+		settle(starter, answer);
+		break;
+	case STARTER_BIND:
+		answer_bind(starter, request, answer);
+		break;
+	case STARTER_LISTEN:
+		answer_listen(starter, request, answer);
+		break;
+	case STARTER_MORE:
+		return; /* what came is kept */
+	case STARTER_START:
+		answer_start(starter, request, answer);
+		break;
+	case STARTER_WAIT:
+		answer_wait(starter, request, answer);
+		break;
+	case STARTER_KILL:
+		answer_kill(request);
+		break;
+	}
+	forget_descriptors(starter);
+}
+
+static bool is_whole(const struct starter_request *request, ssize_t length)
+{
+	size_t words = (size_t)length - sizeof(*request);
+
+	if (length < (ssize_t)sizeof(*request) || request->size > sizeof(request->address))
+		return false;
+	return request->what != STARTER_START || (words > 0 && request->variable[words - 1] == '\0');
+}
+
+/* Until a request comes; what ends meanwhile does not stay a zombie. */
+static void wait_for_request(struct starter *starter, int fd)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+
+	while (poll(&wait, 1, starter->children > 0 ? REAP_MS : -1) <= 0)
+		reap(starter);
+}
+
+int starter_serve(int fd, void *context)
+{
+	static union {
+		struct starter_request request;
+		char bytes[SIDECAR_MESSAGE_MAX];
+	} in;
+	struct starter starter = {.task = context};
+	int fds[SIDECAR_DESCRIPTORS_MAX];
+	size_t count;
+	ssize_t got;
+
+	for (;;) {
+		struct starter_answer answer = {.number = 0};
+
+		wait_for_request(&starter, fd);
+		got = sidecar_receive(fd, &in, sizeof(in), fds, &count);
+		if (got <= 0)
+			break;
+		if (keep(&starter, fds, count, &answer) == 0) {
+			if (is_whole(&in.request, got))
+				answer_request(&starter, &in.request, &answer);
+			else
+				(void)fail(&answer, EBADMSG, "a request that is none");
+		}
+		if (sidecar_send(fd, &answer, sizeof(answer), NULL, 0) != 0)
+			break;
+	}
+	forget_descriptors(&starter);
+	free(starter.fds);
+	config_free(starter.named);
+	return 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * What the two sides of the starter share: starter.c asks, starter_serve.c answers. Nobody else includes it. Both sides are one
+ * program, so that structures go over the socket as they are.
+ */
+#ifndef STARTER_PARTS_H
+#define STARTER_PARTS_H
+
+#include <stdlib.h>
+
+#include "address.h"
+#include "sidecar.h"
+#include "starter.h"
+
+enum starter_what {
+	STARTER_SETTLE,
+	STARTER_BIND,   /* descriptor; address, size */
+	STARTER_LISTEN, /* descriptor; number: the backlog */
+	STARTER_MORE,   /* descriptors for the next STARTER_START, before its own */
+	STARTER_START,  /* descriptors; variable */
+	STARTER_WAIT,   /* pid; number: milliseconds. An answer with ECHILD: it still runs */
+	STARTER_KILL,   /* pid */
+};
+
+struct starter_request {
+	enum starter_what what;
+	int number;
+	pid_t pid;
+	socklen_t size;
+	union socket_address address;
+	char variable[]; /* with its zero */
+};
+
+struct starter_answer {
+	int number; /* 0, or errno */
+	pid_t pid;
+	int status;
+	char words[512]; /* where the number says too little */
+};
+
+struct starter_task {
+	const struct config *config;
+	const struct starter_program *program;
+};
+
+/* The starter itself; a sidecar_task with a struct starter_task. */
+int starter_serve(int fd, void *context);
+
+#endif
