@@ -130,8 +130,8 @@ const struct row rows[] = {
      .help = "yes: the main thread, which speaks to no client, may still read every file and bind every port, so that a "
              "reload takes a new key of root's. no: what the user may not read cannot be loaded again."},
     {"gateway", "sandbox", NULL, ROW_WORD, AT(config_gateway, sandbox), .fallback = "yes", .programs = BOTH, .words = words_sandbox,
-     .help = "yes: once it serves, the kernel leaves the process only what it needs (seccomp, Landlock), as far as this kernel can. "
-             "require: it does not start where something of that is missing. no: nothing is taken away."},
+     .help = "yes: the kernel leaves the process only what it needs (seccomp, Landlock), as far as it can. require: no start where "
+             "some of that is missing. no: nothing is taken away."},
     {"gateway", "ratchet_file", NULL, ROW_PATH, AT(config_gateway, ratchet_file), .programs = BOTH,
      .help = "Where the names that were secured outlive a restart. Unset: kept in memory alone."},
     {"gateway", "ratchet_days", NULL, ROW_NUMBER, AT(config_gateway, ratchet_days), 0, 36500, "0", .reloadable = true, .programs = BOTH,
@@ -305,8 +305,7 @@ const struct row rows[] = {
      .help = "An OCSP response for it, DER, stapled while it is valid."},
 
     {"keys", "process", NULL, ROW_WORD, AT(config_keys, process), .fallback = "no", .programs = BOTH, .words = words_choice,
-     .help = "yes: private keys live in a process of their own, which speaks to nobody and signs for the workers; their memory never "
-             "holds a key."},
+     .help = "yes: private keys live in a process of their own, which signs for the workers; their memory never holds a key."},
 
     {"notifier", "kind", NULL, ROW_TEXT, AT(config_notifier, kind), .required = true, .reloadable = true, .programs = BOTH,
      .help = "log: a log line. file: JSON Lines. socket: a unix socket for subscribers. mark: SO_MARK for the kernel. smf: SMF "
