@@ -51,7 +51,7 @@ UNIT_TESTS += report report_print report_line jsontext record_json outlet notifi
 UNIT_TESTS += notifier_mark notifier_plugin notifier_socket notifier_socket_path
 UNIT_TESTS += control starter
 UNIT_TESTS += eventring trace params_text
-UNIT_TESTS += eventfile verify event_json
+UNIT_TESTS += eventfile verify event_json tlsverdict_reason
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \
              proxy_send privileges service deadlines buffers listeners upgrade
 E2E_TESTS += operator trace trace_readers
@@ -60,6 +60,8 @@ E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events events_file
 UNIT_TESTS += metrics history
 E2E_TESTS += http http_life http_events
+FAULT_TESTS := e2e_faults_memory
+E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
@@ -67,9 +69,10 @@ LIBRARY := $(BUILD)/libcommon.a
 UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/unit_%)
 E2E_PROGRAMS := $(E2E_TESTS:%=$(BUILD)/tests/e2e_%)
 BENCH_PROGRAMS := $(BUILD)/tests/bench_load $(BUILD)/tests/bench_backend $(BUILD)/tests/bench_floor
+FAULT_LIBRARIES := $(BUILD)/tests/faults_memory.so $(BUILD)/tests/faults_calls.so
 E2E_COMMON := $(O)/tests/e2e/peer.o $(O)/tests/e2e/gateway.o
 
-.PHONY: all run test check tests bench clean install deps format docs help FORCE
+.PHONY: all run test check tests faults bench clean install deps format docs help FORCE
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS)
@@ -79,6 +82,7 @@ help:
 	@echo "make test     build, and run every test"
 	@echo "make check    build, and run the quick tests"
 	@echo "make fuzz     search long for inputs that break something: FUZZ=name FUZZ_SECONDS=600"
+	@echo "make faults   build, and make everything fail that can, at length"
 	@echo "make all install clean deps format docs bench"
 	@echo "V=1 shows commands; SANITIZE=address,undefined or SANITIZE=thread builds into a folder of its own"
 
@@ -97,8 +101,14 @@ check: deps
 test: deps
 	@tests/tools/run-tests all
 
-tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc \
+tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(FAULT_LIBRARIES) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc \
        $(BUILD)/tests/office
+
+# The whole range of injected faults, of which `make test` takes a sample (docs/faults.md).
+faults: deps
+	@$(MAKE) --no-print-directory tests
+	@certs/make-certs.sh build/test-certs --test
+	@for suite in $(FAULT_TESTS); do CCI_FAULTS_FULL=1 $(BUILD)/tests/$$suite || exit; done
 
 bench:
 	@tests/tools/deps bench
@@ -187,10 +197,21 @@ $(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_c
 	$(BUILD)/tests/e2e_trace $(BUILD)/tests/e2e_trace_readers: $(O)/tests/e2e/controlling.o
 $(BUILD)/tests/e2e_trace $(BUILD)/tests/e2e_trace_readers $(BUILD)/tests/e2e_operator: $(O)/tests/e2e/following.o
 $(BUILD)/tests/e2e_operator: $(O)/tests/e2e/web.o
+$(BUILD)/tests/e2e_faults_memory: $(O)/tests/e2e/faulting.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm -lssl -lcrypto -ljansson
+
+# Preloaded by the scenarios of faults: no sanitizer in them, and nothing of the programs.
+$(O)/tests/faults/%.pic: tests/faults/%.c tests/faults/board.h
+	@echo "  CC    $<"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -Wno-pedantic $(CFLAGS) -fPIC -ftls-model=initial-exec -c -o $@ $<
+$(BUILD)/tests/faults_%.so: $(O)/tests/faults/%.pic $(O)/tests/faults/board.pic
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -shared -pthread $(LDFLAGS) -o $@ $^ -ldl
 
 # An office for tests/tools/walkthrough.
 $(BUILD)/tests/office: $(O)/tests/tools/office.o $(O)/tests/e2e/peer.o

@@ -78,12 +78,17 @@ static void make_method(void)
 	method = NULL;
 }
 
+int bio_prepare(void)
+{
+	(void)pthread_once(&method_once, make_method);
+	return method != NULL ? 0 : -1;
+}
+
 BIO *bio_new(struct bio_socket *socket)
 {
 	BIO *bio;
 
-	(void)pthread_once(&method_once, make_method);
-	if (method == NULL)
+	if (bio_prepare() != 0)
 		return NULL;
 	bio = BIO_new(method);
 	if (bio == NULL)

@@ -253,7 +253,7 @@ static enum channel_status broken(struct channel *channel, int error)
 	const char *words = strerrordesc_np(error);
 
 	channel->error = words != NULL ? words : "unknown system error";
-	return error == ENOMEM ? CHANNEL_FAILED : CHANNEL_RESET;
+	return error == ENOMEM ? CHANNEL_NO_MEMORY : CHANNEL_RESET;
 }
 
 static enum channel_status clear_read(struct channel *channel, void *bytes, size_t size, int flags, size_t *got)
@@ -272,6 +272,12 @@ static enum channel_status clear_read(struct channel *channel, void *bytes, size
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return CHANNEL_AGAIN;
 	return broken(channel, errno);
+}
+
+static bool lacked_memory(void)
+{
+	return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE ||
+	       ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE;
 }
 
 /* What a failed call of OpenSSL means here. The error queue is left for who judges a handshake. */
@@ -294,7 +300,10 @@ static enum channel_status tls_status(struct channel *channel, int result)
 	code = ERR_peek_error();
 	words = ERR_reason_error_string(code);
 	channel->error = words != NULL ? words : "the TLS stream is broken";
-	if (!channel->socket.eof || (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING))
+	if (lacked_memory())
+		return CHANNEL_NO_MEMORY;
+	if (!channel->socket.eof || (code != 0 && (ERR_GET_LIB(code) != ERR_LIB_SSL ||
+	                                           ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)))
 		return CHANNEL_FAILED;
 	return CHANNEL_TRUNCATED;
 }
@@ -320,7 +329,7 @@ static enum channel_status tls_read(struct channel *channel, uint8_t *bytes, siz
 	} while (total < size && SSL_has_pending(channel->ssl));
 	/* A KeyUpdate or an alert may have been answered. */
 	if (!flush_gather(channel))
-		status = CHANNEL_FAILED;
+		status = broken(channel, channel->write_error);
 	if (status != CHANNEL_OK && status != CHANNEL_AGAIN)
 		channel->ending = status;
 	if (total == 0)
@@ -376,7 +385,7 @@ static enum channel_status tls_write(struct channel *channel, const void *bytes,
 	if (result != 1)
 		status = tls_status(channel, result);
 	if (!flush_gather(channel))
-		status = CHANNEL_FAILED;
+		status = broken(channel, channel->write_error);
 	channel->count.tls_out += went;
 	/* The BIO takes everything, so there is nothing that a write could wait for. */
 	return status == CHANNEL_AGAIN || status == CHANNEL_EOF ? CHANNEL_FAILED : status;
@@ -407,6 +416,9 @@ uint64_t channel_flushed_ms(const struct channel *channel)
 
 enum channel_status channel_end(struct channel *channel)
 {
+	enum channel_status status = CHANNEL_OK;
+	int result;
+
 	if (channel->ssl == NULL) {
 		channel->end_due = true;
 		if (channel->pending_end == 0)
@@ -414,11 +426,15 @@ enum channel_status channel_end(struct channel *channel)
 		return CHANNEL_OK;
 	}
 	ERR_clear_error();
-	if (SSL_shutdown(channel->ssl) < 0)
-		(void)tls_status(channel, -1);
+	result = SSL_shutdown(channel->ssl);
+	if (result < 0)
+		status = tls_status(channel, result);
 	if (!flush_gather(channel))
-		return CHANNEL_FAILED;
-	return channel->write_error != 0 ? broken(channel, channel->write_error) : CHANNEL_OK;
+		status = broken(channel, channel->write_error);
+	if (channel->write_error != 0)
+		return broken(channel, channel->write_error);
+	/* A close_notify that was not sent: the peer would wait for it. As in tls_write, there is nothing to wait for here. */
+	return status == CHANNEL_AGAIN || status == CHANNEL_EOF ? CHANNEL_FAILED : status;
 }
 
 enum channel_status channel_upgrade(struct channel *channel, SSL *ssl)
@@ -445,7 +461,7 @@ enum channel_status channel_handshake(struct channel *channel)
 	if (result != 1)
 		status = tls_status(channel, result);
 	if (!flush_gather(channel))
-		status = CHANNEL_FAILED;
+		status = broken(channel, channel->write_error);
 	return status == CHANNEL_EOF ? CHANNEL_FAILED : status;
 }
 

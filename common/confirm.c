@@ -34,13 +34,16 @@ static void look_up(void)
 	hmac = NULL;
 }
 
+int confirm_prepare(void)
+{
+	(void)pthread_once(&once, look_up);
+	return sha256 != NULL && hmac != NULL ? 0 : -1;
+}
+
 int confirm_digest(const uint8_t *offer, size_t offer_size, const uint8_t *accept, size_t accept_size, uint8_t *digest)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	int done;
-
-	(void)pthread_once(&once, look_up);
-	done = context != NULL && sha256 != NULL && EVP_DigestInit_ex(context, sha256, NULL) == 1 &&
+	int done = confirm_prepare() == 0 && context != NULL && EVP_DigestInit_ex(context, sha256, NULL) == 1 &&
 	       EVP_DigestUpdate(context, offer, offer_size) == 1 && EVP_DigestUpdate(context, accept, accept_size) == 1 &&
 	       EVP_DigestFinal_ex(context, digest, NULL) == 1;
 	EVP_MD_CTX_free(context);
@@ -63,8 +66,7 @@ int confirm_verifiers(SSL *ssl, const uint8_t *digest, struct confirm_verifiers 
 	EVP_MAC_CTX *context;
 	bool done;
 
-	(void)pthread_once(&once, look_up);
-	context = hmac != NULL ? EVP_MAC_CTX_dup(hmac) : NULL;
+	context = confirm_prepare() == 0 ? EVP_MAC_CTX_dup(hmac) : NULL;
 	done = context != NULL &&
 	       SSL_export_keying_material(ssl, key, sizeof(key), LABEL, strlen(LABEL), NULL, 0, 0) == 1 &&
 	       EVP_MAC_init(context, key, sizeof(key), NULL) == 1 &&

@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "bio.h"
+#include "confirm.h"
 #include "daemon_parts.h"
 #include "kerneltls.h"
 #include "clock.h"
@@ -291,6 +293,11 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 		return -1;
 	}
 	daemon_apply_limits(daemon, config);
+	/* What is made once for the process must not depend on what its first connection finds. */
+	if (confirm_prepare() != 0 || bio_prepare() != 0) {
+		config_free(config);
+		return error_set(error, "cannot make what TLS needs: not enough memory");
+	}
 	if (tls_init(error) == 0 && daemon_watch_open(daemon, config, error) == 0)
 		daemon->snapshot = snapshot_new(config, daemon->worker_count, &notifiers, error);
 	if (daemon->snapshot == NULL) {

@@ -182,7 +182,7 @@ static void start_confirm(struct dial *dial)
 	struct params confirm = {.type = PARAMS_CONFIRM, .cpu = PARAMS_UTF8};
 	uint8_t digest[CONFIRM_DIGEST_SIZE];
 	struct confirm_verifiers verifiers;
-	enum reason reason = REASON_INTERNAL;
+	enum reason reason = REASON_NO_MEMORY;
 
 	if (exchange_digest(dial->exchange, digest) == 0 &&
 	    confirm_verifiers(channel_ssl(dial->channel), digest, &verifiers) == 0) {
@@ -246,7 +246,7 @@ static void start_tls(struct dial *dial, enum tls_start start)
 	TRACE(dial->options.leg->trace, TRACE_BACK, "handshake starts", "%s", dial->direct ? "TLS from the first byte" : "after a clear exchange");
 	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->timeouts.handshake_ms);
 	if (ssl == NULL) {
-		fail(dial, REASON_INTERNAL, "no TLS for this peer");
+		fail(dial, dial->options.tls != NULL ? REASON_NO_MEMORY : REASON_INTERNAL, "no TLS for this peer");
 		return;
 	}
 	dial->options.leg->handshake_at_us = clock_utc_us();

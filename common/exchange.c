@@ -37,6 +37,8 @@ static enum reason reason_of(enum channel_status status)
 		return REASON_TRUNCATED;
 	case CHANNEL_RESET:
 		return REASON_RESET;
+	case CHANNEL_NO_MEMORY:
+		return REASON_NO_MEMORY;
 	default:
 		return REASON_TLS_ERROR;
 	}

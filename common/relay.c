@@ -73,6 +73,9 @@ static void fail(struct relay *relay, enum channel_status status, const struct c
 	case CHANNEL_RESET:
 		finish(relay, REASON_RESET, where);
 		break;
+	case CHANNEL_NO_MEMORY:
+		finish(relay, REASON_NO_MEMORY, where);
+		break;
 	default:
 		finish(relay, REASON_TLS_ERROR, where);
 		break;

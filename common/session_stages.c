@@ -199,7 +199,7 @@ static void start_confirm(struct session *session)
 	uint8_t digest[CONFIRM_DIGEST_SIZE];
 	struct confirm_verifiers verifiers;
 	struct exchange *exchange = session->exchange;
-	enum reason reason = REASON_INTERNAL;
+	enum reason reason = REASON_NO_MEMORY;
 
 	if (exchange_digest(exchange, digest) == 0 &&
 	    confirm_verifiers(channel_ssl(session->front), digest, &verifiers) == 0) {

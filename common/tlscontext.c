@@ -254,8 +254,11 @@ static int fill_client(struct tls_worker *worker, const struct tls_client_option
 	if (worker->clients == NULL || worker->credentials == NULL)
 		return error_set(error, "not enough memory");
 	worker->client_count = 1;
-	if (options->server_name != NULL)
+	if (options->server_name != NULL) {
 		worker->clients->server_name = worker->clients->own_name = strdup(options->server_name);
+		if (worker->clients->own_name == NULL)
+			return error_set(error, "not enough memory");
+	}
 	if (options->certificate != NULL) {
 		worker->own = add_credential(
 		    worker,

@@ -79,6 +79,8 @@ static int check_suites(SSL_CTX *context, const char *ciphers, struct error *err
 	}
 	sk_SSL_CIPHER_free(suites);
 	SSL_free(probe);
+	if (suites == NULL)
+		return tls_error(error, "[tls] ciphers cannot be looked at");
 	if (bad == NULL)
 		return 0;
 	error_set(error, "[tls] ciphers = %.200s lets in %s, which does not encrypt or authenticate: take it out", ciphers, bad);

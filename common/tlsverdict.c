@@ -195,6 +195,16 @@ static enum reason verify_reason(long result)
 	return REASON_PEER_CERTIFICATE_UNTRUSTED;
 }
 
+/* Wherever in the queue: what failed for it may stand first. */
+static bool lacked_memory(void)
+{
+	bool lacked = false;
+
+	for (unsigned long code; (code = ERR_get_error()) != 0;)
+		lacked = lacked || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+	return lacked;
+}
+
 void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, struct verdict *verdict)
 {
 	unsigned long code = ERR_peek_error();
@@ -202,7 +212,8 @@ void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, str
 	long result = SSL_get_verify_result(ssl);
 
 	*verdict = (struct verdict){.reason = REASON_HANDSHAKE_FAILED};
-	switch (code != 0 ? ERR_GET_REASON(code) : 0) {
+	/* Other libraries use the same numbers for other reasons. */
+	switch (ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0) {
 	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
 		refuse(verdict, REASON_PEER_CERTIFICATE_MISSING, words);
 		break;
@@ -222,7 +233,8 @@ void tls_verdict_failed(SSL *ssl, const struct tls_expectation *expectation, str
 		refuse(verdict, REASON_HANDSHAKE_FAILED, words != NULL ? words : "the peer closed in the handshake");
 		break;
 	}
-	ERR_clear_error();
+	if (lacked_memory())
+		refuse(verdict, REASON_NO_MEMORY, "not enough memory for the handshake");
 }
 
 /* A comma ends a name in the list, so that one inside of a name must not look like it. */

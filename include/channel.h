@@ -24,7 +24,8 @@ enum channel_status {
 	CHANNEL_EOF,       /* orderly end: FIN in the clear, close_notify in TLS */
 	CHANNEL_TRUNCATED, /* TLS ended without close_notify */
 	CHANNEL_RESET,     /* the peer or the network broke the connection */
-	CHANNEL_FAILED,    /* TLS: bad record, alert, ...; memory */
+	CHANNEL_FAILED,    /* TLS: bad record, alert... */
+	CHANNEL_NO_MEMORY,
 };
 
 #define CHANNEL_READABLE 1u
@@ -103,7 +104,7 @@ void channel_counts(const struct channel *channel, struct channel_count *count);
 /* For the relay's splice, which moves bytes past channel_read and channel_write. */
 void channel_count_add(struct channel *channel, uint64_t clear_in, uint64_t clear_out);
 
-/* Why CHANNEL_RESET or CHANNEL_FAILED, in words; a static or channel-owned text, never NULL. */
+/* Why CHANNEL_RESET, CHANNEL_FAILED or CHANNEL_NO_MEMORY, in words; a static or channel-owned text, never NULL. */
 const char *channel_error(const struct channel *channel);
 
 #endif
