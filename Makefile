@@ -23,7 +23,7 @@ COMMON := text clock file identity address log messages reason ebcdic rows rows_
           config_values config_check config_check_tls config_check_unused config_dump account \
           config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
           eventring binding unixsocket thread linetable sidecar
-COMMON += chain verify metrics metrics_text history params policy route confirm tlsload tlscredential tlstrust \
+COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text history params policy route confirm tlsload tlscredential tlstrust \
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
           trace_held trace report report_json report_names report_print report_line
@@ -58,7 +58,7 @@ E2E_TESTS += operator trace trace_readers
 E2E_TESTS += control control_close control_socket control_life
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events events_file
-UNIT_TESTS += metrics history
+UNIT_TESTS += metrics history keyprovider
 E2E_TESTS += http http_life http_events
 FAULT_TESTS := e2e_faults_memory
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
@@ -185,7 +185,7 @@ $(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
 $(BUILD)/tests/unit_metrics: $(O)/tests/unit/promtext.o
 
 # Certificates and handshakes in memory.
-$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential: $(O)/tests/unit/tlspair.o
+$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential $(BUILD)/tests/unit_keyprovider: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_events $(BUILD)/tests/e2e_events_file: $(O)/tests/e2e/eventlines.o
