@@ -68,11 +68,12 @@ COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
 LIBRARY := $(BUILD)/libcommon.a
 UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/unit_%)
 E2E_PROGRAMS := $(E2E_TESTS:%=$(BUILD)/tests/e2e_%)
+SOAK_PROGRAMS := $(BUILD)/tests/soak_load $(BUILD)/tests/soak_backend $(BUILD)/tests/soak_tally
 BENCH_PROGRAMS := $(BUILD)/tests/bench_load $(BUILD)/tests/bench_backend $(BUILD)/tests/bench_floor
 FAULT_LIBRARIES := $(BUILD)/tests/faults_memory.so $(BUILD)/tests/faults_calls.so
 E2E_COMMON := $(O)/tests/e2e/peer.o $(O)/tests/e2e/gateway.o
 
-.PHONY: all run test check tests faults bench clean install deps format docs help FORCE
+.PHONY: all run test check tests faults bench soak clean install deps format docs help FORCE
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS)
@@ -83,6 +84,7 @@ help:
 	@echo "make check    build, and run the quick tests"
 	@echo "make fuzz     search long for inputs that break something: FUZZ=name FUZZ_SECONDS=600"
 	@echo "make faults   build, and make everything fail that can, at length"
+	@echo "make soak     build, and carry 20,000 idle connections and 500 new ones a second for ten minutes"
 	@echo "make all install clean deps format docs bench"
 	@echo "V=1 shows commands; SANITIZE=address,undefined or SANITIZE=thread builds into a folder of its own"
 
@@ -102,7 +104,7 @@ test: deps
 	@tests/tools/run-tests all
 
 tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(FAULT_LIBRARIES) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc \
-       $(BUILD)/tests/office
+       $(BUILD)/tests/office $(SOAK_PROGRAMS)
 
 # The whole range of injected faults, of which `make test` takes a sample (docs/faults.md).
 faults: deps
@@ -114,6 +116,11 @@ bench:
 	@tests/tools/deps bench
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(BENCH_PROGRAMS)
 	@tests/bench/all
+
+soak:
+	@tests/tools/deps test
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(SOAK_PROGRAMS)
+	@tests/soak/run long
 
 docs: $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc
 	$(BUILD)/tests/messages_doc >docs/messages.md
@@ -225,6 +232,17 @@ $(BUILD)/tests/bench_%: $(O)/tests/bench/%.o $(O)/tests/bench/bench.o $(O)/tests
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
+
+# The load, the back end and the book-keeper of the soak test.
+$(O)/tests/soak/%.o: EXTRA := -Itests/e2e
+$(BUILD)/tests/soak_load: $(O)/tests/soak/soak.o $(O)/tests/soak/lane.o $(O)/tests/soak/link.o $(O)/tests/soak/link_io.o \
+                          $(O)/tests/soak/frame.o $(O)/tests/soak/histogram.o $(O)/tests/e2e/peer.o
+$(BUILD)/tests/soak_backend: $(O)/tests/soak/backend.o $(O)/tests/soak/frame.o
+$(BUILD)/tests/soak_tally: $(O)/tests/soak/tally.o
+$(BUILD)/tests/soak_%:
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -lm
 
 $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc: $(BUILD)/tests/%: $(O)/tests/tools/%.o $(LIBRARY)
 	@echo "  LD    $@"
