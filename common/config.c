@@ -30,8 +30,11 @@ struct parse {
 
 static void say(struct parse *parse, bool is_error, unsigned line, const struct error *error)
 {
+	struct error tame = *error;
+
+	error_tame(&tame);
 	parse->errors += is_error;
-	parse->report(parse->report_context, is_error, parse->config->file, line, error->text);
+	parse->report(parse->report_context, is_error, parse->config->file, line, tame.text);
 }
 
 #define SAY(parse, is_error, line, ...)    \

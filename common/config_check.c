@@ -7,8 +7,10 @@
 void config_finding(struct check *check, bool is_error, const struct config_at *at, const struct error *error)
 {
 	unsigned line = config_line_of(check->config, at->section, at->place->name, at->key);
+	struct error tame = *error;
 
-	check->report(check->context, is_error, check->config->file, line != 0 ? line : at->place->line, error->text);
+	error_tame(&tame);
+	check->report(check->context, is_error, check->config->file, line != 0 ? line : at->place->line, tame.text);
 }
 
 /* What a listener does not say it takes from its policy and from [tls]. */

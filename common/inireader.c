@@ -163,7 +163,7 @@ static char *reader(char *buffer, int size, void *stream)
 }
 
 /* inih leaves comments on continued lines. A list goes on at once after its separator, so that a list of suites holds no
- * blank. */
+ * blank; and so does a path after a slash. */
 static void continue_value(struct state *state, const char *value)
 {
 	const char *comment = strstr(value, " ;");
@@ -172,7 +172,7 @@ static void continue_value(struct state *state, const char *value)
 
 	while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
 		length--;
-	if (used > 0 && strchr(",:", state->buffer[used - 1]) == NULL)
+	if (used > 0 && strchr(",:/", state->buffer[used - 1]) == NULL)
 		text_puts(&state->value, " ");
 	text_put(&state->value, value, length);
 }

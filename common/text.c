@@ -18,6 +18,13 @@ void error_fill(struct error *error, const char *format, ...)
 	va_end(arguments);
 }
 
+void error_tame(struct error *error)
+{
+	for (char *at = error->text; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+}
+
 int error_about(struct error *error, const char *key)
 {
 	return error_at(error, NULL, NULL, key);

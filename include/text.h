@@ -36,6 +36,9 @@ static inline int error_result(void)
 /* Put "PREFIX: " (from a printf format) before the text that `error` already holds. Always returns -1. */
 int error_prefix(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Make it one line that moves no cursor: control characters, which a file may have brought in, become question marks. */
+void error_tame(struct error *error);
+
 /* Say which setting (static text) the error that `error` already holds is about. Always returns -1. */
 int error_about(struct error *error, const char *key);
 

@@ -241,6 +241,57 @@ START_TEST(files_load_and_dump_to_the_same)
 }
 END_TEST
 
+/* A path that was relative outgrows its line once it is absolute; a text may hold what would be a comment or a key if a line began with
+ * it; an identity may be longer than a line. */
+START_TEST(values_longer_than_a_line_are_dumped_to_the_same)
+{
+	static const char format[] = BASE "client_auth = no\n[tls]\ncertificate =\n %.150s/\n %.150s/%.40s\nprivate_key = a\nca = a\n"
+	                                  "[rule r]\nidentity =\n DNS:%.180s, URI:\n %.190s\n"
+	                                  "[notifier n]\nkind = plugin\npath = a\nargument = %.150s x=1 #c\n %.180s #d\n %.150s/\n d\n";
+	char a[256], text[4096];
+	struct findings findings;
+	struct config *config, *again;
+	char *first = NULL, *second = NULL;
+	size_t size, second_size;
+	FILE *stream;
+
+	memset(a, 'a', sizeof(a));
+	a[sizeof(a) - 1] = '\0';
+	(void)snprintf(text, sizeof(text), format, a, a, a, a, a, a, a, a);
+	config = load(text, strlen(text), PROGRAM_CCISSL, &findings);
+	ck_assert_msg(config != NULL, "%s", findings.text);
+	ck_assert_uint_gt(strlen(config->tls.certificate), 342);
+	stream = open_memstream(&first, &size);
+	ck_assert_int_eq(config_dump(config, stream), 0);
+	(void)fclose(stream);
+	again = load(first, size, PROGRAM_CCISSL, &findings);
+	ck_assert_msg(again != NULL, "%s\n%s", findings.text, first);
+	ck_assert_str_eq(config->tls.certificate, again->tls.certificate);
+	ck_assert_str_eq(config->notifiers[0].argument, again->notifiers[0].argument);
+	ck_assert_str_eq(config->rules[0].identity.at[0], again->rules[0].identity.at[0]);
+	ck_assert_str_eq(config->rules[0].identity.at[1], again->rules[0].identity.at[1]);
+	stream = open_memstream(&second, &second_size);
+	ck_assert_int_eq(config_dump(again, stream), 0);
+	(void)fclose(stream);
+	ck_assert_str_eq(first, second);
+	free(first);
+	free(second);
+	config_free(config);
+	config_free(again);
+}
+END_TEST
+
+START_TEST(a_finding_moves_no_cursor)
+{
+	static const char text[] = BASE "serv\033[2Jice = x\n[tls]\n[rule \033r]\nlistener = \r\rm\n";
+	struct findings findings;
+
+	ck_assert_ptr_null(load(text, sizeof(text) - 1, PROGRAM_CCISSL, &findings));
+	ck_assert_ptr_nonnull(strstr(findings.text, "serv?[2Jice"));
+	ck_assert_ptr_null(strchr(findings.text, '\033'));
+}
+END_TEST
+
 /* The samples have every key of their program, and each default that they show is the table's. */
 START_TEST(samples_have_every_row)
 {
@@ -292,6 +343,8 @@ Suite *module_suite(void)
 	tcase_add_test(tests, long_values_go_on_in_indented_lines);
 	tcase_add_test(tests, what_is_no_text_file_is_refused);
 	tcase_add_loop_test(tests, files_load_and_dump_to_the_same, 0, 4);
+	tcase_add_test(tests, values_longer_than_a_line_are_dumped_to_the_same);
+	tcase_add_test(tests, a_finding_moves_no_cursor);
 	tcase_add_loop_test(tests, samples_have_every_row, 0, 2);
 	tcase_add_loop_test(tests, mutations_are_survived, 0, 2);
 	suite_add_tcase(suite, tests);
