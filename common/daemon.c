@@ -19,6 +19,7 @@
 #include "log.h"
 #include "notifier_socket.h"
 #include "privileges.h"
+#include "sandbox.h"
 #include "starter.h"
 
 #define NOISE_MS 60000
@@ -310,7 +311,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	    starter_settle(error) != 0 || open_ratchet(daemon, error) != 0 ||
 	    daemon_watch_start(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0 ||
-	    daemon_take_over(daemon, error) != 0)
+	    sandbox_enter_calls(config, error) != 0 || daemon_take_over(daemon, error) != 0)
 		return -1;
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_use(daemon->workers[i]);
@@ -332,6 +333,7 @@ static void say_started(struct daemon *daemon)
 	log_number(&line, "workers", daemon->worker_count);
 	log_number(&line, "pid", (uint64_t)getpid());
 	log_text(&line, "kernel_tls", kerneltls_words());
+	log_text(&line, "sandbox", sandbox_words());
 	log_end(&line);
 	daemon_tls_used(daemon);
 	listener_log(&daemon->listeners, config);
@@ -436,6 +438,15 @@ static int open_sidecars(const struct daemon *daemon, const struct config *confi
 	return starter_open(config, &program, error);
 }
 
+/* Before the first thread: what is taken away is taken from the calling one, and all that it starts. */
+static int contain(const struct config *config, struct error *error)
+{
+	if (sandbox_enter_paths(config, error) == 0)
+		return 0;
+	daemon_place_error(config, error);
+	return -1;
+}
+
 int daemon_run(enum program program, const char *file, char *const *argv)
 {
 	struct daemon daemon = {.program = program, .file = file, .started_us = clock_utc_us(), .in_force_us = clock_utc_us()};
@@ -448,7 +459,8 @@ int daemon_run(enum program program, const char *file, char *const *argv)
 	config = config_load(file, program, daemon_log_finding, NULL);
 	if (config == NULL || daemon_open_log(config, &error) != 0 ||
 	    open_sidecars(&daemon, config, &error) != 0 ||
-	    upgrade_inherit(&daemon.upgrade, &daemon.inherited, &daemon.passed, &error) != 0) {
+	    upgrade_inherit(&daemon.upgrade, &daemon.inherited, &daemon.passed, &error) != 0 ||
+	    contain(config, &error) != 0) {
 		log_say(MESSAGE_START_FAILED, "%s", config == NULL ? "the configuration has errors" : error.text);
 		log_flush();
 		config_free(config);

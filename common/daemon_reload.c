@@ -14,6 +14,7 @@
 #include "notifier_smf.h"
 #include "notifier_socket.h"
 #include "reload.h"
+#include "sandbox.h"
 
 const struct cci_notifier_kind *const daemon_notifier_kinds[] = {
     &notifier_log_kind, &notifier_file_kind, &notifier_socket_kind, &notifier_plugin_kind,
@@ -105,8 +106,10 @@ void daemon_place_error(const struct config *config, struct error *error)
 static struct snapshot *make_snapshot(struct daemon *daemon, struct config *config, struct error *error)
 {
 	const struct notifier_source notifiers = {daemon_notifier_kinds, daemon->snapshot->notifiers};
-	struct snapshot *snapshot = snapshot_new(config, daemon->worker_count, &notifiers, error);
+	struct snapshot *snapshot = NULL;
 
+	if (sandbox_check(config, error) == 0)
+		snapshot = snapshot_new(config, daemon->worker_count, &notifiers, error);
 	if (snapshot != NULL) {
 		snapshot_remember(snapshot, daemon->snapshot);
 		return snapshot;

@@ -11,6 +11,15 @@
 /* Never returns. */
 #define NO_RETURN __attribute__((noreturn))
 
+/* A build with AddressSanitizer or ThreadSanitizer, whose run-time libraries need more of the kernel than the program. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 /* The structure that embeds `member` at `pointer`. */
 #define OWNER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 

@@ -59,6 +59,7 @@
 	MESSAGE(SOCKET_NOT_TAKEN, "CCI1115E", LEVEL_ERROR, "the socket of a notifier could not be taken over from the process before", "Let the user of the process write in its directory, and send SIGHUP: it is tried again.") \
 	MESSAGE(TRACE, "CCI1130I", LEVEL_INFO, "trace of a connection", "None. Ends with the connection, or by ctl trace X off.") \
 	MESSAGE(PEER_DISCONNECTED, "CCI1131W", LEVEL_WARNING, "a peer is disconnected by the operator", "None. Nothing is sent there until ctl connect, a new process, or another address list.") \
+	MESSAGE(SANDBOX_PARTIAL, "CCI1150W", LEVEL_WARNING, "this kernel cannot contain the process as it should be", "See detail for what is missing, and docs/sandbox.md. To refuse to start in such a case: sandbox = require in [gateway].") \
 	MESSAGE(PEER_CONNECTED, "CCI1132I", LEVEL_INFO, "a peer may be connected to again, by the operator", "None. A ping at once tells the operator what it finds.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \

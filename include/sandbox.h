@@ -18,7 +18,13 @@ int sandbox_enter_paths(const struct config *config, struct error *error) MUST_C
  * then, and no connection accepted yet. 0; or -1 with `error` as above. */
 int sandbox_enter_calls(const struct config *config, struct error *error) MUST_CHECK;
 
-/* What holds, for the log and `ctl status`: such as "seccomp, landlock 7", or "none". Static. */
+/* A process that has entered: would all paths of another configuration be in the folders that it has kept, and could its
+ * plug-ins be loaded? To be asked before anything of it is loaded. 0; or -1 with `error`, which names the key and the remedy
+ * (error_at). 0 where there is no sandbox. */
+int sandbox_check(const struct config *config, struct error *error) MUST_CHECK;
+
+/* What holds, for the log and `ctl status`: such as "seccomp, landlock 7", or "none". Static; any thread once
+ * it serves. */
 const char *sandbox_words(void);
 
 #endif
