@@ -36,7 +36,7 @@ COMMON += session_report record_json snapshot dial session session_stages sessio
 COMMON += verify_command report_command privileges_mark listener accept worker reload explain daemon \
           daemon_reload daemon_renew options listener_unix listener_inherit starter starter_serve upgrade daemon_upgrade \
           ratchet_keeper subcommand ratchet_command privileges privileges_account privileges_files service inspect inspect_config \
-          landlock sandbox sandbox_paths sandbox_calls sandbox_table \
+          landlock nocore sandbox sandbox_paths sandbox_calls sandbox_table \
           daemon_service http http_page http_reply http_status http_metrics http_events control control_client \
           control_verbs control_trace control_peers control_print control_command
 CCISSL := ccissl/main
@@ -63,6 +63,7 @@ UNIT_TESTS += metrics history keyprovider
 E2E_TESTS += http http_life http_events
 FAULT_TESTS := e2e_faults_memory
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
+E2E_TESTS += sandbox
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)

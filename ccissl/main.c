@@ -1,5 +1,6 @@
 /* ccissl: takes clients, and relays them to services. */
 #include "daemon.h"
+#include "nocore.h"
 
 static const char usage[] =
     "ccissl: takes CCI clients, in the clear or by TLS as both sides agree, and\n"
@@ -24,5 +25,6 @@ static const char usage[] =
 
 int main(int argc, char **argv)
 {
+	nocore();
 	return daemon_main(PROGRAM_CCISSL, usage, argc, argv);
 }

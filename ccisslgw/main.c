@@ -1,6 +1,7 @@
 /* ccisslgw: passes connections on to other gateways; and its commands. */
 #include "command.h"
 #include "daemon.h"
+#include "nocore.h"
 
 static const char usage[] =
     "ccisslgw: takes local clients and other gateways, and passes their connections\n"
@@ -29,6 +30,7 @@ int main(int argc, char **argv)
 {
 	int status;
 
+	nocore();
 	if (command_run(argc, argv, &status))
 		return status;
 	return daemon_main(PROGRAM_CCISSLGW, usage, argc, argv);

@@ -21,6 +21,7 @@
 #include "privileges.h"
 #include "sandbox.h"
 #include "starter.h"
+#include "tlstickets.h"
 
 #define NOISE_MS 60000
 #define SECOND_MS 1000
@@ -377,6 +378,7 @@ static void free_daemon(struct daemon *daemon)
 	control_free(daemon->control);
 	ratchet_keeper_free(daemon->ratchet_keeper);
 	snapshot_release(daemon->snapshot);
+	tls_tickets_forget();
 	notifiers_reap();
 	if (daemon->shared.noise != NULL)
 		noise_report(daemon->shared.noise, 0);

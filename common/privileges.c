@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "log.h"
+#include "nocore.h"
 #include "thread.h"
 
 static int check_chroot(const struct config *config, struct error *error)
@@ -218,6 +219,8 @@ static int take_ids(const struct config *config, const struct account *account, 
 	    setresuid(account->uid, account->uid, account->uid) != 0)
 		return error_set(error, "cannot become user %s: %s", account->name, strerrordesc_np(errno));
 	(void)prctl(PR_SET_KEEPCAPS, 0L, 0L, 0L, 0L);
+	/* The kernel forgets it at a change of the user. */
+	nocore();
 	return 0;
 }
 

@@ -194,19 +194,21 @@ static int permit(const struct entry *entry, const char *path, unsigned rights)
 {
 	if (landlock_permit(entry->ruleset, entry->abi, path, rights) == 0)
 		return remember(path, rights, entry->error);
-	/* What is missing is somebody else's error, or none. */
-	if (errno == ENOENT || errno == ENOTDIR || errno == EACCES)
+	/* What is missing is somebody else's error, or none; pipes and sockets (/dev/stdin) are in no file system. */
+	if (errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == EBADFD || errno == ENXIO)
 		return 0;
 	return error_set(entry->error, "landlock: %s cannot be kept: %s", path, strerrordesc_np(errno));
 }
 
-/* Its folder, in which it may be replaced; but never the whole file system for one that lies at its top. */
+/* Its folder, in which it may be replaced; but never the whole file system for one that lies at its top, nor all devices. */
 static int permit_folder_of(const struct entry *entry, const char *path, unsigned rights)
 {
 	char folder[PATH_MAX];
 
 	(void)snprintf(folder, sizeof(folder), "%s", path);
-	return go_up(folder) ? permit(entry, folder, rights) : permit(entry, path, rights);
+	if (!go_up(folder) || strcmp(folder, "/dev") == 0)
+		return permit(entry, path, rights);
+	return permit(entry, folder, rights);
 }
 
 static int permit_need(void *context, const struct need *need)
@@ -238,7 +240,7 @@ static int permit_also_below(const struct entry *entry, const char *path, unsign
 	return permit(entry, below, rights);
 }
 
-static int permit_variable(const struct entry *entry, const char *name)
+static int permit_variable(const struct entry *entry, const char *name, unsigned rights)
 {
 	const char *at = getenv(name);
 	char path[PATH_MAX];
@@ -247,7 +249,7 @@ static int permit_variable(const struct entry *entry, const char *name)
 		size_t length = strcspn(at, ":");
 
 		(void)snprintf(path, sizeof(path), "%.*s", (int)length, at);
-		if (path[0] == '/' && path[1] != '\0' && permit(entry, path, LANDLOCK_READ) != 0)
+		if (path[0] == '/' && path[1] != '\0' && permit(entry, path, rights) != 0)
 			return -1;
 		at += length + (at[length] == ':');
 	}
@@ -276,19 +278,17 @@ static int permit_for_builds(const struct entry *entry)
 
 static int permit_system(const struct entry *entry)
 {
-#define FOLDER(path, rights, why) {path, rights},
-#define ENVIRONMENT(name, why) name,
+#define ROW(name, rights, why) {name, rights},
 	static const struct {
-		const char *path;
+		const char *name;
 		unsigned rights;
-	} folders[] = {SANDBOX_FOLDER_TABLE(FOLDER)};
-	static const char *const variables[] = {SANDBOX_ENVIRONMENT_TABLE(ENVIRONMENT)};
+	} folders[] = {SANDBOX_FOLDER_TABLE(ROW)}, variables[] = {SANDBOX_ENVIRONMENT_TABLE(ROW)};
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		if (permit_also_below(entry, folders[i].path, folders[i].rights) != 0)
+		if (permit_also_below(entry, folders[i].name, folders[i].rights) != 0)
 			return -1;
 	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
-		if (permit_variable(entry, variables[i]) != 0)
+		if (permit_variable(entry, variables[i].name, variables[i].rights) != 0)
 			return -1;
 	return permit_for_builds(entry);
 }

@@ -123,7 +123,8 @@ const struct sandbox_call sandbox_call_table[] = {
 
 	/* never */
 	KILL("execve execveat", "The starter runs the program's successor, and nothing else."),
-	KILL("ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp", "Other processes."),
+	{.names = "ptrace", .fate = SANDBOX_KILL, .when = SANDBOX_PROGRAM_ONLY, .why = "Other processes."},
+	KILL("process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp", "Other processes."),
 	KILL("mount umount2 pivot_root chroot move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr open_by_handle_at name_to_handle_at", "The file system."),
 	KILL("setns unshare", "Namespaces."),
 	KILL("bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register modify_ldt", "Where kernels have had most of their holes."),
@@ -132,7 +133,7 @@ const struct sandbox_call sandbox_call_table[] = {
 
 	/* run-time libraries of the sanitizers */
 	{.names = "clone", .fate = SANDBOX_PERMIT, .when = SANDBOX_SANITIZER_ONLY, .test_count = 1, .tests = {BITS(0, CLONE_THREAD, 0)}, .condition = "only in builds with a sanitizer", .why = "LeakSanitizer looks at the threads from beside."},
-	{.names = "prctl arch_prctl kill sched_setaffinity personality", .fate = SANDBOX_PERMIT, .when = SANDBOX_SANITIZER_ONLY, .condition = "only in builds with a sanitizer", .why = "The same."},
+	{.names = "prctl arch_prctl ptrace kill sched_setaffinity personality", .fate = SANDBOX_PERMIT, .when = SANDBOX_SANITIZER_ONLY, .condition = "only in builds with a sanitizer", .why = "The same."},
 };
 /* clang-format on */
 const size_t sandbox_call_count = COUNT(sandbox_call_table);

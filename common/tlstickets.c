@@ -68,6 +68,15 @@ int tls_tickets_init(struct error *error)
 	return atomic_load(&memory.generation) != 0 ? 0 : tls_tickets_rotate(error);
 }
 
+void tls_tickets_forget(void)
+{
+	(void)pthread_mutex_lock(&memory.lock);
+	OPENSSL_cleanse(memory.secrets, sizeof(memory.secrets));
+	memory.count = 0;
+	atomic_store(&memory.generation, 0);
+	(void)pthread_mutex_unlock(&memory.lock);
+}
+
 /* After a rotation, copy the keys: the only moment at which a worker takes the lock. */
 static void refresh(struct tls_tickets *tickets)
 {

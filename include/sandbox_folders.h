@@ -1,6 +1,6 @@
 /* The rows of the folders that a gateway in its sandbox may use beside those of its configuration; docs/sandbox.md is made of
- * them. FOLDER(path, rights, why): what is not there is left out; ENVIRONMENT(variable, why): what it names may be read, by
- * colons several. With chroot each path is also permitted below the new root. */
+ * them. FOLDER(path, rights, why): what is not there is left out; ENVIRONMENT(variable, rights, why): what it names, by colons
+ * several. With chroot each path is also permitted below the new root. */
 #ifndef SANDBOX_FOLDERS_H
 #define SANDBOX_FOLDERS_H
 
@@ -24,10 +24,14 @@
 	FOLDER("/var/lib/sss", LANDLOCK_READ, "Users and hosts that sssd knows.")
 
 #define SANDBOX_ENVIRONMENT_TABLE(ENVIRONMENT) \
-	ENVIRONMENT("OPENSSL_CONF", "Another openssl.cnf.") \
-	ENVIRONMENT("OPENSSL_MODULES", "Providers of OpenSSL.") \
-	ENVIRONMENT("LD_LIBRARY_PATH", "Libraries of plug-ins.") \
-	ENVIRONMENT("TZDIR", "Time zones.")
+	ENVIRONMENT("RUNTIME_DIRECTORY", LANDLOCK_SOCKET, "RuntimeDirectory= of the unit: a reload may bring unix sockets there.") \
+	ENVIRONMENT("LOGS_DIRECTORY", LANDLOCK_WRITE, "LogsDirectory= of the unit: a reload may bring files of events there.") \
+	ENVIRONMENT("STATE_DIRECTORY", LANDLOCK_WRITE, "StateDirectory= of the unit: the ratchet.") \
+	ENVIRONMENT("CONFIGURATION_DIRECTORY", LANDLOCK_READ, "ConfigurationDirectory= of the unit: a reload may bring certificates there.") \
+	ENVIRONMENT("OPENSSL_CONF", LANDLOCK_READ, "Another openssl.cnf.") \
+	ENVIRONMENT("OPENSSL_MODULES", LANDLOCK_READ, "Providers of OpenSSL.") \
+	ENVIRONMENT("LD_LIBRARY_PATH", LANDLOCK_READ, "Libraries of plug-ins.") \
+	ENVIRONMENT("TZDIR", LANDLOCK_READ, "Time zones.")
 /* clang-format on */
 
 #endif

@@ -23,6 +23,9 @@ int tls_tickets_init(struct error *error) MUST_CHECK;
 /* A new key in memory seals from now on; the one before still opens; the one before that is wiped. Main thread only. */
 int tls_tickets_rotate(struct error *error) MUST_CHECK;
 
+/* Wipe those in memory, at the end of the process: no worker is left. */
+void tls_tickets_forget(void);
+
 struct tls_tickets;
 
 /* The keys of one worker, in its library context. `file`: lines of 64 or more hexadecimal digits, # and ; begin a comment;

@@ -30,8 +30,15 @@
 static struct gateway gateway;
 static int port;
 
+/* As RuntimeDirectory= of a unit does: unix sockets that a reload brings may stand there. */
+static void name_folder(void)
+{
+	(void)setenv("RUNTIME_DIRECTORY", gateway.folder, 1);
+}
+
 static void start(void)
 {
+	gateway_before_exec = name_folder;
 	gateway_start(&gateway, "ccissl", CONFIG, "127.0.0.1:0");
 	port = web_port(&gateway, 1);
 }
