@@ -23,7 +23,7 @@ COMMON := text clock file identity address log messages reason ebcdic rows rows_
           config_values config_check config_check_tls config_check_unused config_dump account \
           config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
           eventring binding unixsocket thread linetable sidecar
-COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text history params policy route confirm tlsload tlscredential tlstrust \
+COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text history params policy route confirm tlsload tlskey keyclient keytable tlscredential tlstrust \
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
           trace_held trace report report_json report_names report_print report_line
@@ -33,7 +33,7 @@ COMMON += notifier_smf exchange handshake target relay linger record notifier_lo
           notifier_plugin notifier_socket notifier_file
 COMMON += session_report record_json snapshot dial session session_stages session_target health dial_offer \
           session_limits session_proxy session_deadlines session_view session_account session_trace
-COMMON += verify_command report_command privileges_mark listener accept worker reload explain daemon \
+COMMON += keyholder keyholder_serve keyholder_filter daemon_keys verify_command report_command privileges_mark listener accept worker reload explain daemon \
           daemon_reload daemon_renew options listener_unix listener_inherit starter starter_serve upgrade daemon_upgrade \
           ratchet_keeper subcommand ratchet_command privileges privileges_account privileges_files service inspect inspect_config \
           landlock nocore sandbox sandbox_paths sandbox_calls sandbox_table \

@@ -14,6 +14,7 @@
 #include "confirm.h"
 #include "daemon_parts.h"
 #include "kerneltls.h"
+#include "keyholder.h"
 #include "clock.h"
 #include "listener_inherit.h"
 #include "log.h"
@@ -28,6 +29,7 @@
 #define EXIT_CUT 3
 #define MAIN_DESCRIPTORS 15  /* standard ones, libuv's own, those of the main loop, inotify, three for a file being written */
 #define CONTROL_DESCRIPTORS 2u /* its socket, and one who asks there */
+#define KEYS_DESCRIPTORS 3u    /* sockets to the key process, beside one for each worker */
 #define WORKER_DESCRIPTORS 5 /* a loop, its wake-up, its signal pipe, the reserve */
 
 /* --- reload --- */
@@ -52,7 +54,7 @@ static void on_hangup(uv_signal_t *handle, int number)
 
 static void stop(struct daemon *daemon, int status)
 {
-	daemon->status = status;
+	daemon->status = status == EXIT_SUCCESS && daemon->failed ? EXIT_FAILURE : status;
 	uv_stop(&daemon->loop);
 }
 
@@ -138,6 +140,7 @@ static void on_second(uv_timer_t *timer)
 	struct daemon *daemon = timer->data;
 
 	notifiers_reap();
+	keyholder_tick();
 	http_tick(daemon->http);
 	control_tick(daemon->control);
 	log_flush();
@@ -232,6 +235,7 @@ static int check_descriptors(const struct daemon *daemon, const struct config *c
 	for (size_t i = 0; i < config->listener_count; i++)
 		addresses += config->listeners[i].address.count;
 	needed = MAIN_DESCRIPTORS + (config->control.socket != NULL ? CONTROL_DESCRIPTORS : 0) +
+	         (config->keys.process == CHOICE_YES ? KEYS_DESCRIPTORS + daemon->worker_count : 0) +
 	         daemon->worker_count * (WORKER_DESCRIPTORS + 2 * addresses);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
 		return 0;
@@ -271,9 +275,7 @@ static int open_sight(struct daemon *daemon, struct error *error)
 static int start(struct daemon *daemon, struct config *config, struct error *error)
 {
 	const struct notifier_source notifiers = {daemon_notifier_kinds, NULL};
-	unsigned cores = uv_available_parallelism();
 
-	daemon->worker_count = config->gateway.workers > 0 ? (unsigned)config->gateway.workers : cores;
 	daemon->shared.quota = quota_new();
 	daemon->shared.connection_rate = rate_new();
 	daemon->shared.handshake_rate = rate_new();
@@ -309,7 +311,7 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
 	}
 	if (listener_open(&daemon->listeners, config, &daemon->inherited, &daemon->passed, daemon->worker_count, error) != 0 ||
 	    open_loop(daemon, error) != 0 || open_sight(daemon, error) != 0 || privileges_drop(config, error) != 0 ||
-	    starter_settle(error) != 0 || open_ratchet(daemon, error) != 0 ||
+	    starter_settle(error) != 0 || keyholder_settle(error) != 0 || daemon_watch_keys(daemon, error) != 0 || open_ratchet(daemon, error) != 0 ||
 	    daemon_watch_start(daemon, error) != 0 || start_workers(daemon, error) != 0 ||
 	    daemon_prepare_workers(daemon, daemon->snapshot, &daemon->listeners, error) != 0 ||
 	    sandbox_enter_calls(config, error) != 0 || daemon_take_over(daemon, error) != 0)
@@ -390,6 +392,7 @@ static void free_daemon(struct daemon *daemon)
 	ratchet_free(daemon->shared.ratchet);
 	ratchet_free(daemon->shared.peer_ratchet);
 	metrics_free(daemon->metrics);
+	keyholder_close();
 }
 
 static void say_stopped(const struct daemon *daemon)
@@ -433,11 +436,13 @@ static void prepare_process(void)
 }
 
 /* What stands beside this process: forked before it has keys, threads or connections. */
-static int open_sidecars(const struct daemon *daemon, const struct config *config, struct error *error)
+static int open_sidecars(struct daemon *daemon, const struct config *config, struct error *error)
 {
 	const struct starter_program program = {daemon->upgrade.program, daemon->upgrade.folder, daemon->upgrade.argv};
 
-	return starter_open(config, &program, error);
+	daemon->worker_count =
+	    config->gateway.workers > 0 ? (unsigned)config->gateway.workers : uv_available_parallelism();
+	return starter_open(config, &program, error) == 0 ? keyholder_open(config, daemon->worker_count, error) : -1;
 }
 
 /* Before the first thread: what is taken away is taken from the calling one, and all that it starts. */
@@ -468,6 +473,7 @@ int daemon_run(enum program program, const char *file, char *const *argv)
 		config_free(config);
 		upgrade_close(&daemon.upgrade);
 		starter_close();
+		keyholder_close();
 		return EXIT_FAILURE;
 	}
 	notifier_socket_succeed(daemon.upgrade.predecessor_pid);

@@ -1,5 +1,6 @@
 /* How this gateway goes, in words for the service manager. */
 #include "daemon_parts.h"
+#include "keyholder.h"
 #include "log.h"
 
 static void describe(void *context, struct text *text)
@@ -40,6 +41,8 @@ static bool are_alive(void *context)
 		say_stuck(daemon, i);
 		alive = false;
 	}
+	if (keyholder_trouble() != NULL)
+		return false; /* that was logged */
 	if (alive && daemon->stuck_said) {
 		daemon->stuck_said = false;
 		log_say(MESSAGE_WORKER_ANSWERS, "%u workers", daemon->worker_count);

@@ -5,6 +5,7 @@
 
 #include "http_parts.h"
 #include "inspect.h"
+#include "keyholder.h"
 #include "clock.h"
 #include "report.h"
 
@@ -64,6 +65,8 @@ const char *http_unready(const struct daemon *daemon)
 		return "draining: no new connections are taken";
 	if (!daemon->serving)
 		return "starting";
+	if (keyholder_trouble() != NULL)
+		return keyholder_trouble();
 	/* It would refuse every connection that comes. */
 	for (size_t i = 0; i < notifiers_count(notifiers); i++) {
 		notifiers_state(notifiers, i, &state);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "keyclient.h"
+
 static struct target_memory **new_memories(size_t count)
 {
 	return calloc(count + 1, sizeof(struct target_memory *));
@@ -85,6 +87,7 @@ struct snapshot *snapshot_new(struct config *config, unsigned workers, const str
 	if (snapshot->notifiers == NULL || make_memories(snapshot, error) != 0 || make_rules(snapshot, error) != 0)
 		goto err;
 	for (unsigned i = 0; i < workers; i++) {
+		keyclient_for(i);
 		snapshot->parts[i].tls = tls_worker_new(config, error);
 		if (snapshot->parts[i].tls == NULL)
 			goto err;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keyclient.h"
 #include "log.h"
 #include "tlscontext_load.h"
 #include "tlsverdict.h"
@@ -157,7 +158,9 @@ static struct tls_worker *empty_worker(struct error *error)
 	}
 	worker->key_log = -1;
 	worker->library = tls_load_library(error);
-	if (worker->library != NULL)
+	if (worker->library != NULL && keyclient_is_open())
+		worker->keys = keyprovider_add(worker->library, error);
+	if (worker->library != NULL && (worker->keys != NULL || !keyclient_is_open()))
 		return worker;
 	tls_worker_free(worker);
 	return NULL;
@@ -224,6 +227,8 @@ static int load_all(struct tls_worker *worker, const struct config *config, stru
 	    (worker->tickets = tls_tickets_new(worker->library, tls->ticket_keys, error)) == NULL)
 		return -1;
 	if (load_credentials(worker, config, error) != 0 || tls_check_settings(worker->library, tls, error) != 0)
+		return -1;
+	if (config->keys.process == CHOICE_YES && tls_check_key_exchange(worker->library, tls, error) != 0)
 		return -1;
 	return tls_servers_make(worker, config, error) == 0 && make_clients(worker, config, error) == 0 ? 0 : -1;
 }
@@ -305,6 +310,8 @@ void tls_worker_free(struct tls_worker *worker)
 	tls_tickets_free(worker->tickets);
 	if (worker->key_log >= 0)
 		(void)close(worker->key_log);
+	if (worker->keys != NULL)
+		(void)OSSL_PROVIDER_unload(worker->keys);
 	OSSL_LIB_CTX_free(worker->library);
 	free(worker);
 }

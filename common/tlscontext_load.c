@@ -64,23 +64,38 @@ static int setting_error(struct error *error, const char *key, const char *value
 	return error_at(error, "tls", NULL, key);
 }
 
-/* Suites that hide nothing, or prove nobody's identity, are no TLS: @SECLEVEL=0 would let them in. */
-static int check_suites(SSL_CTX *context, const char *ciphers, struct error *error)
+/* The first of the context's suites that `is_bad` says is; NULL: none. */
+static const char *find_suite(SSL_CTX *context, bool (*is_bad)(const SSL_CIPHER *suite))
 {
 	SSL *probe = SSL_new(context);
 	STACK_OF(SSL_CIPHER) *suites = probe != NULL ? SSL_get1_supported_ciphers(probe) : NULL;
 	const char *bad = NULL;
 
-	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
-		const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
-
-		if (SSL_CIPHER_get_cipher_nid(suite) == NID_undef || SSL_CIPHER_get_auth_nid(suite) == NID_auth_null)
-			bad = SSL_CIPHER_get_name(suite);
-	}
+	for (int i = 0; i < sk_SSL_CIPHER_num(suites) && bad == NULL; i++)
+		if (is_bad(sk_SSL_CIPHER_value(suites, i)))
+			bad = SSL_CIPHER_get_name(sk_SSL_CIPHER_value(suites, i));
 	sk_SSL_CIPHER_free(suites);
 	SSL_free(probe);
-	if (suites == NULL)
-		return tls_error(error, "[tls] ciphers cannot be looked at");
+	return bad;
+}
+
+static bool hides_nothing(const SSL_CIPHER *suite)
+{
+	return SSL_CIPHER_get_cipher_nid(suite) == NID_undef || SSL_CIPHER_get_auth_nid(suite) == NID_auth_null;
+}
+
+static bool decrypts_with_key(const SSL_CIPHER *suite)
+{
+	int exchange = SSL_CIPHER_get_kx_nid(suite);
+
+	return exchange == NID_kx_rsa || exchange == NID_kx_rsa_psk;
+}
+
+/* Suites that hide nothing, or prove nobody's identity, are no TLS: @SECLEVEL=0 would let them in. */
+static int check_suites(SSL_CTX *context, const char *ciphers, struct error *error)
+{
+	const char *bad = find_suite(context, hides_nothing);
+
 	if (bad == NULL)
 		return 0;
 	error_set(error, "[tls] ciphers = %.200s lets in %s, which does not encrypt or authenticate: take it out", ciphers, bad);
@@ -118,6 +133,21 @@ int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, stru
 
 	SSL_CTX_free(context);
 	return result;
+}
+
+int tls_check_key_exchange(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error)
+{
+	SSL_CTX *context = SSL_CTX_new_ex(library, NULL, TLS_server_method());
+	int result = context != NULL ? tls_load_settings(context, tls, error) : tls_error(error, "cannot make a TLS context");
+	const char *bad = result == 0 ? find_suite(context, decrypts_with_key) : NULL;
+
+	SSL_CTX_free(context);
+	if (bad == NULL)
+		return result;
+	error_set(error, "[tls] ciphers = %.200s lets in %s, whose key exchange decrypts with the private key, and the key process "
+	                 "only signs: take it out (kRSA), or set process = no in [keys]",
+	          tls->ciphers, bad);
+	return error_at(error, "tls", NULL, "ciphers");
 }
 
 /* --- the key log --- */

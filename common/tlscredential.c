@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keyclient.h"
 #include "log.h"
-
-#define PASSPHRASE_SIZE 1024
 
 /* A label is a whole name's part or *; what the subject says is no name of a host. */
 #define NAME_FLAGS (X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
@@ -58,102 +57,27 @@ static int load_chain(struct tls_credential *credential, OSSL_LIB_CTX *library, 
 
 /* --- key --- */
 
-/* Asked for where the key is encrypted; without an answer OpenSSL would ask on the terminal of a service. */
-struct passphrase {
-	bool asked, known;
-	int length;
-	char text[PASSPHRASE_SIZE];
-};
-
-static int give_passphrase(char *buffer, int size, int writing, void *context)
-{
-	struct passphrase *passphrase = context;
-
-	(void)writing;
-	passphrase->asked = true;
-	if (!passphrase->known || passphrase->length > size)
-		return -1;
-	memcpy(buffer, passphrase->text, (size_t)passphrase->length);
-	return passphrase->length;
-}
-
-static int load_passphrase(const struct tls_credential_files *files, struct passphrase *passphrase, struct error *error)
-{
-	char what[TLS_WHAT_SIZE];
-	struct tls_bytes bytes;
-	size_t length = 0;
-
-	if (files->passphrase_file == NULL)
-		return 0;
-	if (tls_read_secret(&files->place, "passphrase_file", files->passphrase_file, &bytes, error) != 0)
-		return -1;
-	while (length < bytes.size && bytes.at[length] != '\n' && bytes.at[length] != '\r')
-		length++;
-	passphrase->known = length > 0 && length <= sizeof(passphrase->text);
-	passphrase->length = passphrase->known ? (int)length : 0;
-	memcpy(passphrase->text, bytes.at, (size_t)passphrase->length);
-	tls_wipe(&bytes);
-	if (passphrase->known)
-		return 0;
-	ERR_clear_error();
-	return tls_fail(&files->place, "passphrase_file", error, "%s = %s: its first line must hold 1 to %d characters",
-	                tls_what(&files->place, "passphrase_file", what), files->passphrase_file, PASSPHRASE_SIZE);
-}
-
-static int key_error(const struct tls_credential_files *files, const struct passphrase *passphrase, struct error *error)
-{
-	char what[TLS_WHAT_SIZE];
-	const char *key = "private_key";
-
-	(void)tls_what(&files->place, key, what);
-	if (passphrase->asked && passphrase->known)
-		return tls_fail(&files->place, "passphrase_file", error, "%s = %s does not open with the passphrase in %s", what,
-		                files->private_key, files->passphrase_file);
-	if (passphrase->asked) {
-		ERR_clear_error();
-		return tls_fail(&files->place, key, error, "%s = %s has a passphrase: name its file in passphrase_file", what,
-		                files->private_key);
-	}
-	return tls_fail(&files->place, key, error, "%s = %s is not a PEM key for %s", what, files->private_key,
-	                files->certificate);
-}
-
-static int read_key(struct tls_credential *credential, OSSL_LIB_CTX *library, struct passphrase *passphrase,
-                    struct error *error)
+/* From the process that holds the keys, where there is one. */
+static int load_key(struct tls_credential *credential, OSSL_LIB_CTX *library, struct error *error)
 {
 	const struct tls_credential_files *files = &credential->files;
+	bool is_unneeded = false;
 	char what[TLS_WHAT_SIZE];
-	struct tls_bytes bytes;
-	BIO *pem;
 
-	if (tls_read_secret(&files->place, "private_key", files->private_key, &bytes, error) != 0)
-		return -1;
-	ERR_clear_error();
-	pem = BIO_new_mem_buf(bytes.at, (int)bytes.size);
-	if (pem != NULL)
-		credential->key = PEM_read_bio_PrivateKey_ex(pem, NULL, give_passphrase, passphrase, library, NULL);
-	BIO_free(pem);
-	tls_wipe(&bytes);
+	credential->key = keyclient_is_open() ? keyclient_load(library, files, &is_unneeded, error)
+	                                      : tls_key_load(library, files, &is_unneeded, error);
 	if (credential->key == NULL)
-		return key_error(files, passphrase, error);
+		return -1;
+	if (files->passphrase_file != NULL)
+		tls_warn_exposed(&files->place, "passphrase_file", files->passphrase_file);
+	tls_warn_exposed(&files->place, "private_key", files->private_key);
 	if (X509_check_private_key(credential->certificate, credential->key) != 1)
 		return tls_fail(&files->place, "private_key", error, "%s = %s does not belong to certificate = %s",
 		                tls_what(&files->place, "private_key", what), files->private_key, files->certificate);
-	if (passphrase->known && !passphrase->asked)
+	if (is_unneeded)
 		log_say(MESSAGE_CONFIG_WARNING, "%s is not needed: %s is not encrypted",
 		        tls_what(&files->place, "passphrase_file", what), files->private_key);
 	return 0;
-}
-
-static int load_key(struct tls_credential *credential, OSSL_LIB_CTX *library, struct error *error)
-{
-	struct passphrase passphrase = {0};
-	int result = load_passphrase(&credential->files, &passphrase, error);
-
-	if (result == 0)
-		result = read_key(credential, library, &passphrase, error);
-	OPENSSL_cleanse(&passphrase, sizeof(passphrase));
-	return result;
 }
 
 /* --- OCSP --- */

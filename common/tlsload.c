@@ -110,18 +110,23 @@ static bool is_news(const struct stat *status)
 	return true;
 }
 
-int tls_read_secret(const struct tls_place *place, const char *key, const char *path, struct tls_bytes *bytes,
-                    struct error *error)
+void tls_warn_exposed(const struct tls_place *place, const char *key, const char *path)
 {
 	char what[TLS_WHAT_SIZE];
 	struct stat status;
 
-	if (tls_read(place, key, path, bytes, error) != 0)
-		return -1;
 	if (stat(path, &status) == 0 && is_exposed(&status) && is_news(&status))
 		log_say(MESSAGE_CONFIG_WARNING,
 		        "%s = %s can be read by others: chmod 600 it (or give it to root and the group of the service, and chmod 640)",
 		        tls_what(place, key, what), path);
+}
+
+int tls_read_secret(const struct tls_place *place, const char *key, const char *path, struct tls_bytes *bytes,
+                    struct error *error)
+{
+	if (tls_read(place, key, path, bytes, error) != 0)
+		return -1;
+	tls_warn_exposed(place, key, path);
 	return 0;
 }
 

@@ -54,6 +54,7 @@ struct daemon {
 	uv_signal_t upgrade_signal;
 	bool succeeded; /* by another process; draining too */
 	uint64_t accepted; /* connections, when all is over */
+	bool failed; /* what it cannot do without has ended: drained or not, the end is no success */
 	int status;
 };
 
@@ -75,6 +76,9 @@ int daemon_prepare_workers(struct daemon *daemon, struct snapshot *snapshot, con
 
 /* daemon_service.c: make ready to tell the service manager how this gateway goes. */
 void daemon_open_service(struct daemon *daemon);
+
+/* daemon_keys.c: end when the key process does. 0, or -1 with `error`. */
+int daemon_watch_keys(struct daemon *daemon, struct error *error) MUST_CHECK;
 
 /* Wait for the last connection, but not longer than the configuration says; then end. */
 void daemon_start_drain(struct daemon *daemon);

@@ -61,6 +61,9 @@
 	MESSAGE(PEER_DISCONNECTED, "CCI1131W", LEVEL_WARNING, "a peer is disconnected by the operator", "None. Nothing is sent there until ctl connect, a new process, or another address list.") \
 	MESSAGE(SANDBOX_PARTIAL, "CCI1150W", LEVEL_WARNING, "this kernel cannot contain the process as it should be", "See detail for what is missing, and docs/sandbox.md. To refuse to start in such a case: sandbox = require in [gateway].") \
 	MESSAGE(PEER_CONNECTED, "CCI1132I", LEVEL_INFO, "a peer may be connected to again, by the operator", "None. A ping at once tells the operator what it finds.") \
+	MESSAGE(KEYS_SILENT, "CCI1160E", LEVEL_ERROR, "the key process does not answer, handshakes fail", "Look whether the process named is stopped, or the machine overloaded. Handshakes work again when it answers; a service manager whose watchdog is on restarts the gateway before long.") \
+	MESSAGE(KEYS_ANSWER, "CCI1161I", LEVEL_INFO, "the key process answers again", "None.") \
+	MESSAGE(KEYS_ENDED, "CCI1162E", LEVEL_ERROR, "the key process has ended, handshakes fail", "Look for what ended it (memory, a signal). The gateway lets its connections end, for as long as drain in [timeouts] says, and then ends with status 1, so that its service manager starts it again; without one, start it again.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \

@@ -12,14 +12,7 @@
 
 #include "compiler.h"
 #include "text.h"
-#include "tlsload.h"
-
-/* Paths; all borrowed. */
-struct tls_credential_files {
-	struct tls_place place;
-	const char *certificate, *private_key;
-	const char *passphrase_file, *ocsp_response; /* NULL: none */
-};
+#include "tlskey.h"
 
 struct tls_credential {
 	struct tls_credential_files files;

@@ -36,7 +36,10 @@ struct tls_bytes {
 int tls_read(const struct tls_place *place, const char *key, const char *path, struct tls_bytes *bytes,
              struct error *error) MUST_CHECK;
 
-/* The same for what nobody else should read: warns where others may, once for each change of the file. */
+/* Warn where others may read what nobody else should, once for each change of the file. */
+void tls_warn_exposed(const struct tls_place *place, const char *key, const char *path);
+
+/* The same as tls_read, with that warning. */
 int tls_read_secret(const struct tls_place *place, const char *key, const char *path, struct tls_bytes *bytes,
                     struct error *error) MUST_CHECK;
 

@@ -2,6 +2,7 @@
 #ifndef TLSWORKER_H
 #define TLSWORKER_H
 
+#include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <stdint.h>
 
@@ -43,6 +44,7 @@ struct tls_client;
 
 struct tls_worker {
 	OSSL_LIB_CTX *library;
+	OSSL_PROVIDER *keys; /* keyprovider.h; NULL: the keys are here */
 	int key_log; /* descriptor; -1: none */
 	struct tls_credential **credentials; /* that of [tls] first, where it has one; then each [certificate] */
 	size_t credential_count;

@@ -1,0 +1,23 @@
+/* What keyholder.c (the gateway's side), keyholder_serve.c (the process) and keyholder_filter.c share. Nobody else includes it. */
+#ifndef KEYHOLDER_PARTS_H
+#define KEYHOLDER_PARTS_H
+
+#include "config.h"
+#include "keywire.h"
+#include "text.h"
+
+#define KEYHOLDER_CHANNELS_MOST 4096u
+
+struct keyholder_task {
+	struct config *config;
+	unsigned channels; /* one for each thread that signs, and one to see that it lives */
+};
+
+/* A sidecar_task with a struct keyholder_task. */
+int keyholder_serve(int fd, void *context);
+
+/* Leave this process, with all its threads, the system calls of reading files, of sockets that it has, and of memory. 0, or -1
+ * with `error` where the kernel cannot and sandbox = require. */
+int keyholder_filter(const struct config *config, struct error *error) MUST_CHECK;
+
+#endif
