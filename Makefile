@@ -228,6 +228,12 @@ $(BUILD)/tests/office: $(O)/tests/tools/office.o $(O)/tests/e2e/peer.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
 
+# What the gateway's functions decide, for tests/properties.
+$(BUILD)/tests/decide: $(O)/tests/properties/decide.o $(LIBRARY)
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 # The benchmarks' load and back end.
 $(O)/tests/bench/%.o: EXTRA := -Itests/e2e
 $(BUILD)/tests/bench_%: $(O)/tests/bench/%.o $(O)/tests/bench/bench.o $(O)/tests/e2e/peer.o

@@ -182,6 +182,7 @@ struct answer {
 	FILE *stream;
 	struct decision decision;
 	struct params offer; /* what this listener would be told */
+	int asked;           /* enum client_auth: what the handshake asks for */
 	bool inside_tls;     /* the decision fell there, where the exchange is over */
 };
 
@@ -218,8 +219,9 @@ static void print_audit(const struct answer *answer)
 static void print_certificate(const struct answer *answer)
 {
 	static const char *const words[] = {"", "not asked for", "asked for", "required"};
+	bool required = answer->decision.client_auth == CLIENT_AUTH_REQUIRE;
 
-	(void)fprintf(answer->stream, "  certificate  %s%s\n", words[answer->decision.client_auth],
+	(void)fprintf(answer->stream, "  certificate  %s%s\n", words[required ? CLIENT_AUTH_REQUIRE : answer->asked],
 	              answer->described->identity.verified ? "; the names given count as verified" : "");
 }
 
@@ -333,6 +335,8 @@ static void decide(struct answer *answer)
 	}
 	question.identity = question.inside ? &described->identity : NULL;
 	policy_decide(&question, &answer->decision);
+	answer->asked = question.inside ? policy_direct_client_auth(answer->config, answer->listener, &described->source)
+	                                : answer->decision.client_auth;
 	if (answer->decision.identity_due) {
 		answer->inside_tls = true;
 		question.identity = &described->identity;

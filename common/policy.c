@@ -41,10 +41,10 @@ static bool source_matches(const struct network_list *networks, const union sock
 	return networks->count == 0 || network_list_contains(networks, source);
 }
 
-/* A client that names no target is matched by no pattern of one. */
-static bool target_matches(const struct text_list *patterns, const char *target)
+/* A client that names no target, or (exchange = none) not itself, is matched by no pattern of one. */
+static bool said_matches(const struct text_list *patterns, const char *said)
 {
-	return patterns->count == 0 || (target[0] != '\0' && matches_any(patterns, target));
+	return patterns->count == 0 || (said[0] != '\0' && matches_any(patterns, said));
 }
 
 static bool place_matches(const struct config_rule *rule, const struct config_listener *listener,
@@ -77,14 +77,15 @@ static void search_rules(const struct policy_question *question, struct search *
 	for (size_t i = 0; i < question->config->rule_count; i++) {
 		const struct config_rule *rule = &question->config->rules[i];
 
-		if (!place_matches(rule, question->listener, question->source) || !matches_any(&rule->sysid, offer->sysid) ||
-		    !target_matches(&rule->target, offer->target))
+		if (!place_matches(rule, question->listener, question->source) || !said_matches(&rule->sysid, offer->sysid) ||
+		    !said_matches(&rule->target, offer->target))
 			continue;
 		if (identity_is_there(rule, question->identity)) {
 			search->rule = rule;
 			return;
 		}
 		if (question->identity != NULL && question->identity->verified && question->identity->partial) {
+			search->rule = rule;
 			search->unknown = true;
 			return;
 		}
@@ -165,6 +166,8 @@ static void decide_offer(const struct policy_question *question, const struct se
 		refuse(decision, REASON_RATCHETED);
 	else if (decision->outcome == OUTCOME_TLS && no_version(question))
 		refuse(decision, REASON_NO_TLS_VERSION);
+	if (decision->outcome != OUTCOME_TLS)
+		decision->identity_due = false;
 }
 
 /* Inside TLS, with what the certificate says: of a policy for unsecured connections nothing is left to decide. */

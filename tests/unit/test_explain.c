@@ -85,6 +85,8 @@ static const struct {
      {"is refused", "unknown target (REFUSE 5)", "[rule branches]"}, "goes "},
     {"source=::1 sysid=PC1 security=direct target=nothing listener=clients", false,
      {"is refused", "unknown target (REFUSE 5)"}, "goes "},
+    {"source=::1 sysid=PC1 security=direct listener=clients", false, {"certificate  asked for"}, "not asked for"},
+    {"source=::1 sysid=PC1 security=on listener=clients", false, {"[listener clients]", "certificate  asked for"}, "not asked for"},
     {"source=::1 sysid=PC1 target=*PING listener=clients", false, {"goes to      ping"}, NULL},
     {"source=unix listener=plain", false, {"exchange = none", "payroll (127.0.0.1:7001)"}, NULL},
 };

@@ -209,6 +209,22 @@ START_TEST(an_offer_inside_is_judged_with_its_identity)
 END_TEST
 
 /* Names that did not fit may be the very ones that a rule refuses. */
+START_TEST(nothing_is_waited_for_where_the_offer_is_refused)
+{
+	struct identity identity;
+	struct decision decision;
+	struct world world;
+
+	make_office(&world, &identity);
+	world.config.tls.min_version = 0x0304;
+	world.offer.has_tls = true;
+	world.offer.tls_lowest = world.offer.tls_highest = 0x0303;
+	decision = decide(&world, false, false);
+	ck_assert_int_eq(decision.reason, REASON_NO_TLS_VERSION);
+	ck_assert(!decision.identity_due);
+}
+END_TEST
+
 START_TEST(a_partial_identity_passes_no_rule_that_asks_for_one)
 {
 	struct identity identity;
@@ -223,6 +239,7 @@ START_TEST(a_partial_identity_passes_no_rule_that_asks_for_one)
 	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_TLS);
 	identity.partial = true;
 	ck_assert_int_eq(decide(&world, false, false).reason, REASON_NOT_PERMITTED);
+	ck_assert_ptr_eq(decide(&world, false, false).rule, &world.rules[0]);
 	world.offer.security = SECURITY_INSIDE;
 	ck_assert_int_eq(decide(&world, false, true).reason, REASON_NOT_PERMITTED);
 	/* What matches is known all the same. */
@@ -361,6 +378,12 @@ START_TEST(a_client_without_an_exchange_is_clear_or_refused)
 	world.rules[0].action = ACTION_REFUSE;
 	policy_decide_raw(&question, &decision);
 	ck_assert_int_eq(decision.reason, REASON_NOT_PERMITTED);
+	/* It says no name, which no pattern of one matches. */
+	world.patterns[0] = (char *)(uintptr_t)"*";
+	world.rules[0].sysid = (struct text_list){world.patterns, 1};
+	policy_decide_raw(&question, &decision);
+	ck_assert_int_eq(decision.outcome, OUTCOME_CLEAR);
+	ck_assert_ptr_null(decision.rule);
 }
 END_TEST
 
@@ -377,6 +400,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, an_identity_is_waited_for_inside_tls);
 	tcase_add_test(tests, what_goes_in_the_clear_has_no_identity);
 	tcase_add_test(tests, an_offer_inside_is_judged_with_its_identity);
+	tcase_add_test(tests, nothing_is_waited_for_where_the_offer_is_refused);
 	tcase_add_test(tests, a_partial_identity_passes_no_rule_that_asks_for_one);
 	tcase_add_test(tests, a_rule_can_require_a_certificate);
 	tcase_add_test(tests, a_direct_start_asks_for_what_any_rule_may_need);
