@@ -63,7 +63,7 @@ UNIT_TESTS += metrics history keyprovider
 E2E_TESTS += http http_life http_events
 FAULT_TESTS := e2e_faults_memory
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
-E2E_TESTS += sandbox
+E2E_TESTS += sandbox secrets
 
 PROGRAMS := $(BUILD)/ccissl $(BUILD)/ccisslgw
 COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
@@ -106,7 +106,7 @@ test: deps
 	@tests/tools/run-tests all
 
 tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(FAULT_LIBRARIES) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc \
-       $(BUILD)/tests/office $(SOAK_PROGRAMS)
+       $(BUILD)/tests/sandbox_doc $(BUILD)/tests/office $(SOAK_PROGRAMS)
 
 # The whole range of injected faults, of which `make test` takes a sample (docs/faults.md).
 faults: deps
@@ -124,9 +124,10 @@ soak:
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(SOAK_PROGRAMS)
 	@tests/soak/run long
 
-docs: $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc
+docs: $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc $(BUILD)/tests/sandbox_doc
 	$(BUILD)/tests/messages_doc >docs/messages.md
 	$(BUILD)/tests/man_doc docs/man/ccissl.ini.5.in >docs/man/ccissl.ini.5
+	$(BUILD)/tests/sandbox_doc docs/sandbox.md.in >docs/sandbox.md
 
 clean:
 	rm -rf build
@@ -252,7 +253,7 @@ $(BUILD)/tests/soak_%:
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -lm
 
-$(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc: $(BUILD)/tests/%: $(O)/tests/tools/%.o $(LIBRARY)
+$(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc $(BUILD)/tests/sandbox_doc: $(BUILD)/tests/%: $(O)/tests/tools/%.o $(LIBRARY)
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

@@ -175,6 +175,7 @@ int control_print_status(const json_t *answer, FILE *stream)
 	put_line(stream, "ended", answer, "ended");
 	put_line(stream, "refused", answer, "refusals");
 	put_line(stream, "handshakes", answer, "handshakes");
+	(void)fprintf(stream, "%-16s %s\n", "sandbox", WORDS(answer, "sandbox"));
 	put_line(stream, "workers", answer, "workers");
 	put_line(stream, "log level", answer, "log_level");
 	put_line(stream, "log lines lost", answer, "log_lines_lost");

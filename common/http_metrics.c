@@ -9,6 +9,7 @@
 #include "http_parts.h"
 #include "log.h"
 #include "metrics_text.h"
+#include "sandbox.h"
 #include "version.h"
 
 static void put_build(const struct daemon *daemon, FILE *stream)
@@ -21,6 +22,8 @@ static void put_build(const struct daemon *daemon, FILE *stream)
 
 	metrics_family(stream, "cci_build_info", "gauge", "The program, its version, and the libraries it runs with; always 1.");
 	metrics_number(stream, "cci_build_info", labels, sizeof(labels) / sizeof(labels[0]), 1);
+	metrics_family(stream, "cci_sandbox_info", "gauge", "What contains the process (docs/sandbox.md): seccomp, landlock and its version, or none; always 1.");
+	metrics_number(stream, "cci_sandbox_info", &(struct metrics_label){"by", sandbox_words()}, 1, 1);
 }
 
 static void put_state(const struct daemon *daemon, FILE *stream)

@@ -10,6 +10,7 @@
 #include "jsontext.h"
 #include "notifier.h"
 #include "record.h"
+#include "sandbox.h"
 #include "session_view.h"
 #include "version.h"
 
@@ -79,6 +80,7 @@ json_t *inspect_status(struct daemon *daemon)
 	metrics_totals(daemon->metrics, &totals);
 	json_put_text(status, "program", program_word(daemon->program));
 	json_put_text(status, "version", GATEWAY_VERSION);
+	json_put_text(status, "sandbox", sandbox_words());
 	json_put_text(status, "sysid", daemon->snapshot->config->gateway.sysid);
 	json_put_number(status, "pid", (uint64_t)getpid());
 	json_put_text(status, "config", daemon->file);
