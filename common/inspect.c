@@ -80,7 +80,6 @@ json_t *inspect_status(struct daemon *daemon)
 	metrics_totals(daemon->metrics, &totals);
 	json_put_text(status, "program", program_word(daemon->program));
 	json_put_text(status, "version", GATEWAY_VERSION);
-	json_put_text(status, "sandbox", sandbox_words());
 	json_put_text(status, "sysid", daemon->snapshot->config->gateway.sysid);
 	json_put_number(status, "pid", (uint64_t)getpid());
 	json_put_text(status, "config", daemon->file);
@@ -93,6 +92,7 @@ json_t *inspect_status(struct daemon *daemon)
 	json_put_bool(status, "draining", daemon->draining);
 	json_put_bool(status, "reload_failed", daemon->reload_failed);
 	json_put_number(status, "workers", daemon->worker_count);
+	json_put_text(status, "sandbox", sandbox_words());
 	json_put_number(status, "accepted", accepted(daemon));
 	json_put_number(status, "ended", totals.sessions);
 	json_put_number(status, "refusals", totals.refusals);

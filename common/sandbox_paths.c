@@ -55,20 +55,35 @@ static int visit_path(visit *call, void *context, const char *path, unsigned rig
 	visit_path(call, context, (member), LANDLOCK_READ, \
 	           (struct need){.section = (where), .name = (owner)->place.name, .key = (word)})
 
+/* Where another process holds the keys, this one need not read them. */
+static int visit_keys(const struct config *config, visit *call, void *context)
+{
+	const struct config_tls *tls = &config->tls;
+	int result;
+
+	if (config->keys.process == CHOICE_YES)
+		return 0;
+	result = PATH_OF("tls", "private_key", tls->private_key) || PATH_OF("tls", "passphrase_file", tls->passphrase_file);
+	for (size_t i = 0; i < config->certificate_count && result == 0; i++) {
+		const struct config_certificate *one = &config->certificates[i];
+
+		result = NAMED_PATH_OF("certificate", one, "private_key", one->private_key) ||
+		         NAMED_PATH_OF("certificate", one, "passphrase_file", one->passphrase_file);
+	}
+	return result;
+}
+
 static int visit_tls(const struct config *config, visit *call, void *context)
 {
 	const struct config_tls *tls = &config->tls;
-	int result = PATH_OF("tls", "certificate", tls->certificate) || PATH_OF("tls", "private_key", tls->private_key) ||
-	             PATH_OF("tls", "passphrase_file", tls->passphrase_file) ||
-	             PATH_OF("tls", "ocsp_response", tls->ocsp_response) || PATH_OF("tls", "ca", tls->ca) ||
-	             PATH_OF("tls", "crl", tls->crl) || PATH_OF("tls", "ticket_keys", tls->ticket_keys);
+	int result = PATH_OF("tls", "certificate", tls->certificate) || PATH_OF("tls", "ocsp_response", tls->ocsp_response) ||
+	             PATH_OF("tls", "ca", tls->ca) || PATH_OF("tls", "crl", tls->crl) ||
+	             PATH_OF("tls", "ticket_keys", tls->ticket_keys);
 
 	for (size_t i = 0; i < config->certificate_count && result == 0; i++) {
 		const struct config_certificate *one = &config->certificates[i];
 
 		result = NAMED_PATH_OF("certificate", one, "certificate", one->certificate) ||
-		         NAMED_PATH_OF("certificate", one, "private_key", one->private_key) ||
-		         NAMED_PATH_OF("certificate", one, "passphrase_file", one->passphrase_file) ||
 		         NAMED_PATH_OF("certificate", one, "ocsp_response", one->ocsp_response);
 	}
 	for (size_t i = 0; i < config->peer_count && result == 0; i++) {
@@ -132,6 +147,8 @@ static int visit_all(const struct config *config, visit *call, void *context)
 
 	if (result == 0)
 		result = visit_tls(config, call, context);
+	if (result == 0)
+		result = visit_keys(config, call, context);
 	if (result == 0)
 		result = visit_listening(config, call, context);
 	return result == 0 ? visit_written(config, call, context) : result;
