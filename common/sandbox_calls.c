@@ -82,6 +82,11 @@ static bool is_for_us(enum sandbox_when when, bool plugins)
 #else
 	const bool sanitizer = false;
 #endif
+#ifdef CCI_COVERAGE
+	const bool coverage = true;
+#else
+	const bool coverage = false;
+#endif
 
 	switch (when) {
 	case SANDBOX_ALWAYS:
@@ -92,6 +97,8 @@ static bool is_for_us(enum sandbox_when when, bool plugins)
 		return !sanitizer;
 	case SANDBOX_SANITIZER_ONLY:
 		return sanitizer;
+	case SANDBOX_COVERAGE_ONLY:
+		return coverage;
 	}
 	return false;
 }

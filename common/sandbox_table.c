@@ -134,6 +134,7 @@ const struct sandbox_call sandbox_call_table[] = {
 	/* run-time libraries of the sanitizers */
 	{.names = "clone", .fate = SANDBOX_PERMIT, .when = SANDBOX_SANITIZER_ONLY, .test_count = 1, .tests = {BITS(0, CLONE_THREAD, 0)}, .condition = "only in builds with a sanitizer", .why = "LeakSanitizer looks at the threads from beside."},
 	{.names = "prctl arch_prctl ptrace kill getdents sched_setaffinity personality", .fate = SANDBOX_PERMIT, .when = SANDBOX_SANITIZER_ONLY, .condition = "only in builds with a sanitizer", .why = "The same."},
+	{.names = "mkdir mkdirat", .fate = SANDBOX_PERMIT, .when = SANDBOX_COVERAGE_ONLY, .condition = "only in builds that measure coverage", .why = "What was covered is written at the end, below GCOV_PREFIX."},
 };
 /* clang-format on */
 const size_t sandbox_call_count = COUNT(sandbox_call_table);

@@ -20,7 +20,7 @@ enum sandbox_fate {
 };
 
 /* Which builds and configurations a row is for. */
-enum sandbox_when { SANDBOX_ALWAYS, SANDBOX_WITH_PLUGIN, SANDBOX_PROGRAM_ONLY, SANDBOX_SANITIZER_ONLY };
+enum sandbox_when { SANDBOX_ALWAYS, SANDBOX_WITH_PLUGIN, SANDBOX_PROGRAM_ONLY, SANDBOX_SANITIZER_ONLY, SANDBOX_COVERAGE_ONLY };
 
 struct sandbox_call {
 	const char *names; /* of calls with the same fate, by blanks */

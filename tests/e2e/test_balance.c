@@ -252,6 +252,14 @@ static int listen_silently(int *port, int fillers[4])
 	return listening;
 }
 
+static bool may_look_into(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	return access(path, R_OK | X_OK) == 0;
+}
+
 static int descriptors_of(pid_t pid)
 {
 	char path[64];
@@ -281,6 +289,11 @@ START_TEST(connects_that_are_pending_leave_nothing)
 	size_t size = peer_offer(offer, 1, 0, "PC1", NULL);
 
 	gateway_start(&gateway, "ccissl", silent, port, port, _i == 0 ? "30s" : "400ms");
+	if (!may_look_into(gateway.pid)) {
+		(void)printf("only root may look into a gateway: its descriptors are not counted\n");
+		gateway_stop(&gateway);
+		return;
+	}
 	before = descriptors_of(gateway.pid);
 	for (int i = 0; i < 8; i++) {
 		fds[i] = peer_connect(gateway.ports[0]);
