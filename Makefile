@@ -60,7 +60,7 @@ E2E_TESTS += control control_close control_socket control_life
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events events_file
 UNIT_TESTS += metrics history keyprovider
-E2E_TESTS += http http_life http_events
+E2E_TESTS += keys http http_life http_events
 FAULT_TESTS := e2e_faults_memory
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
 E2E_TESTS += sandbox secrets
@@ -200,7 +200,7 @@ $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/uni
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_events $(BUILD)/tests/e2e_events_file: $(O)/tests/e2e/eventlines.o
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
-$(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets: $(O)/tests/e2e/certfiles.o
+$(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets $(BUILD)/tests/e2e_keys: $(O)/tests/e2e/certfiles.o
 $(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_life $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
 $(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_control_socket \
 	$(BUILD)/tests/e2e_control_life $(BUILD)/tests/e2e_operator \

@@ -1,0 +1,375 @@
+/* Scenarios of keys in a process of their own: where they are, what they sign, and what becomes of a gateway without them. */
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/pem.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../unit/suite.h"
+#include "certfiles.h"
+#include "gateway.h"
+#include "peer.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+#define KEYS "[keys]\nprocess = %s\n"
+#define TWO_KEYS                                                                                       \
+	"[certificate rsa]\ncertificate = @CERTS@/rsa.pem\nprivate_key = @CERTS@/rsa.key\n"                \
+	"[certificate e]\ncertificate = @CERTS@/encrypted.pem\nprivate_key = @CERTS@/encrypted.key\n"      \
+	"passphrase_file = @CERTS@/encrypted.pass\n"
+
+static const struct peer_tls known = {.ca = CERTS "ca.pem"};
+
+/* A child of the gateway by its name; 0: there is none. */
+static pid_t child_of(pid_t parent, const char *name)
+{
+	DIR *folder = opendir("/proc");
+	pid_t found = 0;
+
+	for (const struct dirent *entry; found == 0 && (entry = readdir(folder)) != NULL;) {
+		char path[300], comm[64] = "";
+		int pid = 0, ppid = 0;
+		FILE *stream;
+
+		(void)snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+		stream = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen(path, "r") : NULL;
+		if (stream == NULL)
+			continue;
+		if (fscanf(stream, "%d (%63[^)]) %*c %d", &pid, comm, &ppid) == 3 && ppid == parent && strcmp(comm, name) == 0)
+			found = pid;
+		(void)fclose(stream);
+	}
+	(void)closedir(folder);
+	return found;
+}
+
+/* --- where keys are --- */
+
+struct secret {
+	uint8_t bytes[2][512]; /* both orders */
+	size_t size;
+};
+
+/* The first prime of an RSA key, or the scalar of an elliptic curve. */
+static void take_secret(const char *path, struct secret *secret)
+{
+	FILE *stream = fopen(path, "r");
+	EVP_PKEY *key = PEM_read_PrivateKey(stream, NULL, NULL, (void *)(uintptr_t) "");
+	BIGNUM *number = NULL;
+
+	ck_assert_ptr_nonnull(key);
+	(void)fclose(stream);
+	ck_assert_int_eq(EVP_PKEY_get_bn_param(
+	                     key, EVP_PKEY_is_a(key, "RSA") ? OSSL_PKEY_PARAM_RSA_FACTOR1 : OSSL_PKEY_PARAM_PRIV_KEY, &number),
+	                 1);
+	secret->size = (size_t)BN_num_bytes(number);
+	/* A leading byte that is left out in a copy must not hide it. */
+	ck_assert_int_eq(BN_bn2binpad(number, secret->bytes[0], (int)secret->size), (int)secret->size);
+	ck_assert_int_eq(BN_bn2lebinpad(number, secret->bytes[1], (int)secret->size), (int)secret->size);
+	BN_clear_free(number);
+	EVP_PKEY_free(key);
+}
+
+static bool is_in_range(int memory, unsigned long from, unsigned long until, const struct secret *secret)
+{
+	size_t size = until - from;
+	uint8_t *bytes = malloc(size);
+	ssize_t got = pread(memory, bytes, size, (off_t)from);
+	bool found = got > 0 && (memmem(bytes, (size_t)got, secret->bytes[0], secret->size) != NULL ||
+	                         memmem(bytes, (size_t)got, secret->bytes[1], secret->size) != NULL);
+
+	free(bytes);
+	return found;
+}
+
+/* Over all that the process can read. */
+static bool is_in_memory(pid_t pid, const struct secret *secret)
+{
+	char path[64], line[512], rights[8];
+	unsigned long from, until;
+	bool found = false;
+	FILE *maps;
+	int memory;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	memory = open(path, O_RDONLY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	maps = fopen(path, "r");
+	ck_assert(memory >= 0 && maps != NULL);
+	while (!found && fgets(line, sizeof(line), maps) != NULL)
+		if (sscanf(line, "%lx-%lx %7s", &from, &until, rights) == 3 && rights[0] == 'r' && strstr(line, "[v") == NULL)
+			found = is_in_range(memory, from, until, secret);
+	(void)fclose(maps);
+	close(memory);
+	return found;
+}
+
+static void use_all(const struct gateway *gateway)
+{
+	certfiles_check_shown(gateway->ports[0], &known, "server");
+	certfiles_check_shown(gateway->ports[0], &(struct peer_tls){.ca = CERTS "ca.pem", .sigalgs = "RSA-PSS+SHA256"}, "rsa");
+}
+
+/* In the gateway without a key process, so that the test can fail; in that process alone with it. */
+START_TEST(a_key_is_in_no_memory_but_one)
+{
+	bool beside = _i == 1;
+	struct gateway gateway;
+	struct secret secrets[2];
+
+	take_secret(CERTS "server.key", &secrets[0]);
+	take_secret(CERTS "rsa.key", &secrets[1]);
+	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, beside ? "yes" : "no");
+	ck_assert_int_eq(child_of(gateway.pid, "cci-keys") != 0, beside);
+	use_all(&gateway);
+	(void)kill(gateway.pid, SIGHUP);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	use_all(&gateway);
+	for (int i = 0; i < COUNT(secrets); i++) {
+		ck_assert_int_eq(is_in_memory(gateway.pid, &secrets[i]), !beside);
+		ck_assert(!is_in_memory(child_of(gateway.pid, "cci-starter"), &secrets[i]));
+		if (beside)
+			ck_assert(is_in_memory(child_of(gateway.pid, "cci-keys"), &secrets[i]));
+	}
+	gateway_stop(&gateway);
+}
+END_TEST
+
+/* --- errors --- */
+
+/* The file and the reason, without the time and the process. */
+static void reason_of(const char *keys, char *reason, size_t size)
+{
+	char command[400], text[4096], config[128], certs[4096];
+	FILE *stream;
+
+	(void)snprintf(config, sizeof(config), "%s", certfiles_path("part"));
+	ck_assert_ptr_nonnull(realpath("build/test-certs", certs));
+	stream = fopen(config, "w");
+	(void)fprintf(stream, "[gateway]\nsysid = H\nworkers = 1\n%s[service echo]\naddress = builtin:echo\n" LISTENER("l")
+	                      "[certificate e]\ncertificate = %s/encrypted.pem\nprivate_key = %s/encrypted.key\n"
+	                      "passphrase_file = %s/wrong.pass\n[keys]\nprocess = %s\n",
+	              getuid() == 0 ? "user = root\n" : "", certs, certs, certs, keys);
+	(void)fclose(stream);
+	(void)snprintf(command, sizeof(command), "timeout 20 %s/ccissl -c %s 2>&1", gateway_build(), config);
+	stream = popen(command, "r");
+	text[fread(text, 1, sizeof(text) - 1, stream)] = '\0';
+	ck_assert_int_eq(WEXITSTATUS(pclose(stream)), 1);
+	ck_assert_msg(strstr(text, "id=CCI1010E") != NULL, "%s", text);
+	(void)snprintf(reason, size, "%s", strstr(text, "id=CCI1010E"));
+}
+
+START_TEST(a_wrong_passphrase_is_the_same_error)
+{
+	char here[4096], there[4096];
+
+	reason_of("no", here, sizeof(here));
+	reason_of("yes", there, sizeof(there));
+	ck_assert_ptr_nonnull(strstr(here, "does not open with the passphrase"));
+	ck_assert_str_eq(here, there);
+}
+END_TEST
+
+/* --- what changes while it runs --- */
+
+static const char *const renewed[] = {"server", "second", "rsa"};
+
+START_TEST(renewed_files_and_reloads_are_taken)
+{
+	struct gateway gateway;
+	char certificate[128], key[128], file[32];
+
+	certfiles_put("server.pem", "server.pem");
+	certfiles_put("server.key", "server.key");
+	(void)snprintf(certificate, sizeof(certificate), "%s", certfiles_path("server.pem"));
+	(void)snprintf(key, sizeof(key), "%s", certfiles_path("server.key"));
+	gateway_start(&gateway, "ccissl", CHANGING "[keys]\nprocess = yes\n", certificate, key);
+	for (int i = 1; i < COUNT(renewed); i++) {
+		certfiles_check_shown(gateway.ports[0], &known, renewed[i - 1]);
+		(void)snprintf(file, sizeof(file), "%s.key", renewed[i]);
+		certfiles_put(file, "server.key");
+		(void)snprintf(file, sizeof(file), "%s.pem", renewed[i]);
+		certfiles_put(file, "server.pem");
+		ck_assert_int_ge(gateway_lines(&gateway, i, "id=CCI1051I", NULL, NULL), i);
+		certfiles_check_shown(gateway.ports[0], &known, renewed[i]);
+	}
+	/* Another file altogether: the key process reads the configuration again by itself. */
+	gateway_rewrite(&gateway, HEAD LISTENER("l") PLAIN_TLS "[keys]\nprocess = yes\n");
+	(void)kill(gateway.pid, SIGHUP);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+START_TEST(suites_that_decrypt_with_the_key_are_refused)
+{
+	char command[300], text[4096], config[128], certs[4096];
+	FILE *stream;
+
+	ck_assert_ptr_nonnull(realpath("build/test-certs", certs));
+	(void)snprintf(config, sizeof(config), "%s", certfiles_path("part"));
+	stream = fopen(config, "w");
+	(void)fprintf(stream, HEAD LISTENER("l") "[tls]\ncertificate = %s/rsa.pem\nprivate_key = %s/rsa.key\nciphers = AES128-GCM-SHA256\n"
+	                      "[keys]\nprocess = yes\n",
+	              certs, certs);
+	(void)fclose(stream);
+	(void)snprintf(command, sizeof(command), "%s/ccissl -c %s --check 2>&1", gateway_build(), config);
+	stream = popen(command, "r");
+	text[fread(text, 1, sizeof(text) - 1, stream)] = '\0';
+	ck_assert_int_eq(WEXITSTATUS(pclose(stream)), 1);
+	ck_assert_msg(strstr(text, ":12: ") != NULL && strstr(text, "AES128-GCM-SHA256, whose key exchange") != NULL, "%s", text);
+}
+END_TEST
+
+/* --- many at once --- */
+
+#define THREADS 20
+#define EACH 10
+
+static void *shake_many(void *port)
+{
+	intptr_t done = 0;
+
+	for (int i = 0; i < EACH; i++) {
+		int fd = peer_connect(*(const int *)port);
+		SSL *ssl = certfiles_direct(fd, &known);
+
+		done += ssl != NULL;
+		peer_free(fd, ssl);
+	}
+	return (void *)done;
+}
+
+START_TEST(two_hundred_handshakes_at_once)
+{
+	struct gateway gateway;
+	pthread_t threads[THREADS];
+	intptr_t all = 0;
+	void *done;
+
+	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, "yes");
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, shake_many, &gateway.ports[0]), 0);
+	for (int i = 0; i < THREADS; i++) {
+		ck_assert_int_eq(pthread_join(threads[i], &done), 0);
+		all += (intptr_t)done;
+	}
+	ck_assert_int_eq((int)all, THREADS * EACH);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+/* --- without the key process --- */
+
+/* It is stopped: handshakes fail, each worker has waited once, and all is well when it goes on. */
+START_TEST(a_process_that_hangs_costs_handshakes_alone)
+{
+	struct gateway gateway;
+	SSL *running;
+	char echo[4] = "";
+	time_t started;
+	pid_t keys;
+	int fd;
+
+	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, "yes");
+	keys = child_of(gateway.pid, "cci-keys");
+	fd = peer_connect(gateway.ports[0]);
+	running = certfiles_direct(fd, &known);
+	ck_assert_ptr_nonnull(running);
+	ck_assert_int_eq(kill(keys, SIGSTOP), 0);
+	for (int i = 0; i < 4; i++)
+		certfiles_check_shown(gateway.ports[0], &known, NULL);
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "the key process does not answer", NULL, NULL), 1);
+	started = time(NULL);
+	for (int i = 0; i < 20; i++)
+		certfiles_check_shown(gateway.ports[0], &known, NULL);
+	ck_assert_int_le(time(NULL) - started, 6);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1160E", NULL, NULL), 1);
+	/* What is secured already needs no key. */
+	ck_assert(peer_write(fd, running, "ping", 4) && peer_read(fd, running, echo, 4));
+	ck_assert_int_eq(memcmp(echo, "ping", 4), 0);
+	ck_assert_int_eq(kill(keys, SIGCONT), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1161I", NULL, NULL), 1);
+	for (int i = 0; i < 8; i++)
+		certfiles_check_shown(gateway.ports[0], &known, "server");
+	peer_free(fd, running);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+/* It is killed: new connections are told to go elsewhere, running ones may end, and so does the gateway, failing. */
+START_TEST(a_process_that_ends_takes_the_gateway_along)
+{
+	struct gateway gateway;
+	SSL *running;
+	char echo[4] = "", command[256];
+	int fd, status;
+
+	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, "yes");
+	fd = peer_connect(gateway.ports[0]);
+	running = certfiles_direct(fd, &known);
+	ck_assert_ptr_nonnull(running);
+	ck_assert_int_eq(kill(child_of(gateway.pid, "cci-keys"), SIGKILL), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1162E", NULL, NULL), 1);
+	ck_assert(peer_write(fd, running, "ping", 4) && peer_read(fd, running, echo, 4));
+	peer_free(fd, running);
+	ck_assert_int_eq(waitpid(gateway.pid, &status, 0), gateway.pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1003I", "status=1", NULL), 1);
+	(void)snprintf(command, sizeof(command), "rm -rf %s", gateway.folder);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+/* A gateway that is killed leaves nobody behind who holds keys. */
+START_TEST(it_ends_with_its_gateway)
+{
+	struct gateway gateway;
+	char command[256];
+	pid_t keys;
+
+	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS KEYS, "yes");
+	keys = child_of(gateway.pid, "cci-keys");
+	ck_assert_int_gt(keys, 0);
+	for (int number = 1; number <= SIGUSR2; number++)
+		if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGUSR2)
+			ck_assert_int_eq(kill(keys, number), 0);
+	certfiles_check_shown(gateway.ports[0], &known, "server");
+	ck_assert_int_eq(kill(gateway.pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(gateway.pid, NULL, 0), gateway.pid);
+	for (int i = 0; i < 500 && kill(keys, 0) == 0; i++)
+		usleep(10000);
+	(void)snprintf(command, sizeof(command), "grep -qs cci-keys /proc/%d/comm && ! grep -q 'State:.Z' /proc/%d/status", (int)keys,
+	               (int)keys);
+	ck_assert_int_ne(system(command), 0);
+	(void)snprintf(command, sizeof(command), "rm -rf %s", gateway.folder);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("keys");
+	TCase *one = tcase_create("scenarios");
+
+	tcase_set_timeout(one, 60);
+	tcase_add_checked_fixture(one, certfiles_open, certfiles_close);
+	tcase_add_loop_test(one, a_key_is_in_no_memory_but_one, 0, 2);
+	tcase_add_test(one, a_wrong_passphrase_is_the_same_error);
+	tcase_add_test(one, renewed_files_and_reloads_are_taken);
+	tcase_add_test(one, suites_that_decrypt_with_the_key_are_refused);
+	tcase_add_test(one, two_hundred_handshakes_at_once);
+	tcase_add_test(one, a_process_that_hangs_costs_handshakes_alone);
+	tcase_add_test(one, a_process_that_ends_takes_the_gateway_along);
+	tcase_add_test(one, it_ends_with_its_gateway);
+	suite_add_tcase(suite, one);
+	return suite;
+}
