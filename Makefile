@@ -59,7 +59,7 @@ E2E_TESTS += operator trace trace_readers
 E2E_TESTS += control control_close control_socket control_life
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events events_file
-UNIT_TESTS += metrics history keyprovider
+UNIT_TESTS += metrics history keyprovider keytable
 E2E_TESTS += keys http http_life http_events
 FAULT_TESTS := e2e_faults_memory
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
