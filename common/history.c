@@ -86,6 +86,11 @@ static json_t *samples_of(struct ring *ring)
 		    ring->shown, json_pack("{s:I,s:I,s:I,s:I}", "secured", (json_int_t)at->secured, "clear", (json_int_t)at->clear,
 		                           "refused", (json_int_t)at->refused, "handshakes", (json_int_t)at->handshakes));
 	}
+	/* Half of it would be shown again until the next sample. */
+	if (json_array_size(ring->shown) != ring->count) {
+		json_decref(ring->shown);
+		ring->shown = NULL;
+	}
 	return ring->shown;
 }
 

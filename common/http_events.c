@@ -6,6 +6,7 @@
 #include "event_json.h"
 #include "eventring.h"
 #include "http_parts.h"
+#include "memfile.h"
 
 #define RING_BYTES (256 * 1024)
 #define LINES_BYTES (64 * 1024) /* taken from the ring at once; no line is longer */
@@ -111,26 +112,29 @@ static void put_lines(struct http_stream *stream, FILE *out)
 /* What is to be sent next, if anything. */
 static void fill(struct http_stream *stream)
 {
+	struct memfile text;
 	FILE *out;
 
 	free(stream->out);
 	stream->out = NULL;
 	stream->size = stream->sent = 0;
-	out = open_memstream(&stream->out, &stream->size);
+	out = memfile_open(&text);
 	if (out == NULL)
 		return;
 	if (!stream->greeted)
 		(void)fputs("retry: 2000\n: events as they come\n\n", out);
 	stream->greeted = true;
 	put_lines(stream, out);
-	if (stream->beat && ftell(out) == 0)
+	if (stream->beat && fflush(out) == 0 && text.size == 0)
 		(void)fputs(":\n\n", out);
 	stream->beat = false;
-	if (fclose(out) != 0) {
-		free(stream->out);
-		stream->out = NULL;
-		stream->size = 0;
+	/* Whoever was to hear of it comes again, and says what it has seen last. */
+	if (memfile_close(&text, out) != 0) {
+		stream->ending = true;
+		return;
 	}
+	stream->out = text.bytes;
+	stream->size = text.size;
 }
 
 static ssize_t on_read(void *context, uint64_t at, char *buffer, size_t size)
@@ -142,6 +146,8 @@ static ssize_t on_read(void *context, uint64_t at, char *buffer, size_t size)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (stream->sent == stream->size)
 		fill(stream);
+	if (stream->ending)
+		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (stream->size == 0) {
 		stream->suspended = true;
 		MHD_suspend_connection(stream->connection);

@@ -8,6 +8,7 @@
 
 #include "http_parts.h"
 #include "log.h"
+#include "memfile.h"
 #include "metrics_text.h"
 #include "sandbox.h"
 #include "version.h"
@@ -289,10 +290,8 @@ static void put_process(const struct daemon *daemon, FILE *stream)
 void http_metrics(struct http *http, struct http_reply *reply)
 {
 	struct daemon *daemon = http->daemon;
-	char *body = NULL;
-	size_t size = 0;
-	FILE *stream = open_memstream(&body, &size);
-	bool failed;
+	struct memfile body;
+	FILE *stream = memfile_open(&body);
 
 	if (stream == NULL)
 		return;
@@ -309,11 +308,8 @@ void http_metrics(struct http *http, struct http_reply *reply)
 	metrics_one(stream, "cci_log_lines_lost_total", "counter", "Log lines that could not be written.", log_lost());
 	put_http(http, stream);
 	put_process(daemon, stream);
-	failed = ferror(stream) != 0;
-	if (fclose(stream) != 0 || failed) {
-		free(body);
+	if (memfile_close(&body, stream) != 0)
 		return;
-	}
 	*reply = (struct http_reply){
-	    .status = MHD_HTTP_OK, .type = "text/plain; version=0.0.4; charset=utf-8", .body = body, .size = size};
+	    .status = MHD_HTTP_OK, .type = "text/plain; version=0.0.4; charset=utf-8", .body = body.bytes, .size = body.size};
 }

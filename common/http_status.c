@@ -5,6 +5,7 @@
 
 #include "http_parts.h"
 #include "inspect.h"
+#include "jsontext.h"
 #include "keyholder.h"
 #include "clock.h"
 #include "report.h"
@@ -90,15 +91,14 @@ void http_status(struct http *http, struct http_reply *reply)
 	struct daemon *daemon = http->daemon;
 	struct connection_filter filter = {.most = CONNECTIONS_MOST};
 	json_t *whole = json_pack(
-	    "{s:o*,s:o*,s:I,s:o*,s:o*,s:o*,s:o*,s:o*,s:I,s:o*}", "status", inspect_status(daemon), "connections",
+	    "{s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "status", inspect_status(daemon), "connections",
 	    inspect_connections(daemon, &filter), "connections_total", (json_int_t)quota_count(daemon->shared.quota), "report",
 	    report_json_most(daemon->shared.report, REPORT_MOST), "certificates", inspect_certificates(daemon), "peers", inspect_peers(daemon), "notifiers",
 	    inspect_notifiers(daemon), "rules", inspect_rules(daemon), "ratcheted",
 	    (json_int_t)ratchet_count(daemon->shared.ratchet), "history",
 	    history_json(http->history, http_now_s(http), clock_utc_us()));
-	char *body = whole != NULL ? json_dumps(whole, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+	char *body = json_line(whole, NULL);
 
-	json_decref(whole);
 	if (body != NULL)
 		*reply = (struct http_reply){
 		    .status = MHD_HTTP_OK, .type = "application/json; charset=utf-8", .body = body, .size = strlen(body)};

@@ -10,6 +10,24 @@
 #define UTC_SIZE 32
 #define HEX_MOST 64 /* bytes: ids, session ids, digests */
 
+/* Since the last line of this thread: then what is to be written may lack members, and nothing else says so. */
+static _Thread_local bool lacked_memory;
+
+static void *allocate(size_t size)
+{
+	void *at = malloc(size);
+
+	if (at == NULL)
+		lacked_memory = true;
+	return at;
+}
+
+/* jansson has one allocator for the whole process; what it had before is the same malloc and free. */
+__attribute__((constructor)) static void watch_allocations(void)
+{
+	json_set_alloc_funcs(allocate, free);
+}
+
 /* How many bytes of `text` are one character of UTF-8 that JSON may hold; 0: the first is no part of one. */
 static size_t character(const char *text)
 {
@@ -37,7 +55,7 @@ static size_t character(const char *text)
 /* A copy in which each byte that is not UTF-8 stands as \xHH. To be freed; NULL without memory. */
 static char *mended(const char *text)
 {
-	char *copy = malloc(4 * strlen(text) + 1), *at = copy;
+	char *copy = allocate(4 * strlen(text) + 1), *at = copy;
 
 	while (copy != NULL && *text != '\0') {
 		size_t size = character(text);
@@ -135,8 +153,9 @@ void json_put_address(json_t *object, const char *key, const struct sockaddr *ad
 
 char *json_line(json_t *value, size_t *size)
 {
-	char *line = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+	char *line = lacked_memory ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
 
+	lacked_memory = false;
 	json_decref(value);
 	if (size != NULL)
 		*size = line != NULL ? strlen(line) : 0;

@@ -17,7 +17,7 @@
 json_t *json_of_text(const char *text) MUST_CHECK;
 
 /* Set a member of `object`; without memory, or where `object` is NULL, nothing is set: whoever writes the object out finds
- * out by json_line. `text` and `address` NULL, and a time of 0: the member is left out. Integers above INT64_MAX stand as
+ * out by json_line, which gives nothing then. `text` and `address` NULL, and a time of 0: the member is left out. Integers above INT64_MAX stand as
  * that. */
 void json_put_text(json_t *object, const char *key, const char *text);
 void json_put_said(json_t *object, const char *key, const char *text); /* an empty text is left out, too */
@@ -29,7 +29,8 @@ void json_put_now(json_t *object, const char *key);                           /*
 void json_put_address(json_t *object, const char *key, const struct sockaddr *address);
 
 /* `value` as compact JSON in one line of ASCII without a line feed, to be freed by the caller; takes over the
- * reference. *size is its length; may be NULL. NULL without memory, or where `value` is NULL. */
+ * reference. *size is its length; may be NULL. NULL where `value` is NULL, and where memory was lacking for anything of
+ * jansson's in this thread since the last line: nobody gets half an answer. */
 char *json_line(json_t *value, size_t *size) MUST_CHECK;
 
 #endif

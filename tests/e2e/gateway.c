@@ -74,7 +74,7 @@ static int port_in(const char *line)
 	return at != NULL ? atoi(at + 1) : 0;
 }
 
-static void read_ports(struct gateway *gateway)
+void gateway_ports(struct gateway *gateway)
 {
 	FILE *stream = fopen(gateway->log, "r");
 	char line[4096];
@@ -111,7 +111,7 @@ void gateway_start(struct gateway *gateway, const char *program, const char *con
 		run_child(gateway, program);
 	ck_assert_int_ge(gateway_lines(gateway, 1, "id=CCI1002I", NULL, NULL), 1);
 	usleep(20000);
-	read_ports(gateway);
+	gateway_ports(gateway);
 }
 
 void gateway_rewrite(struct gateway *gateway, const char *config, ...)

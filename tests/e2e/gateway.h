@@ -28,6 +28,9 @@ extern void (*gateway_before_exec)(void);
 void gateway_start(struct gateway *gateway, const char *program, const char *config, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Read the ports from the listening lines of its log, as gateway_start does. */
+void gateway_ports(struct gateway *gateway);
+
 /* Write another configuration in place (as printf). */
 void gateway_rewrite(struct gateway *gateway, const char *config, ...) __attribute__((format(printf, 2, 3)));
 

@@ -2,6 +2,7 @@
 #include "board.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -10,6 +11,12 @@
 #include <unistd.h>
 
 struct faults_board *faults_board;
+
+/* A process that was forked and becomes no program counts for itself. */
+static void forget_board(void)
+{
+	faults_board = NULL;
+}
 
 /* By system calls alone: nothing that is interposed may be called yet. */
 __attribute__((constructor(101))) static void map_board(void)
@@ -22,8 +29,10 @@ __attribute__((constructor(101))) static void map_board(void)
 		return;
 	at = mmap(NULL, sizeof(*faults_board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	(void)syscall(SYS_close, fd);
-	if (at != MAP_FAILED)
-		faults_board = at;
+	if (at == MAP_FAILED)
+		return;
+	faults_board = at;
+	(void)pthread_atfork(NULL, NULL, forget_board);
 }
 
 static bool is_mine(const struct fault *fault)
