@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -221,7 +220,7 @@ static enum keywire_result settle(struct holder *holder, uint8_t *rest, size_t *
 	if (!holder->settled && privileges_follow(holder->config, false, &error) == 0 && start_posts(holder, &error) == 0 &&
 	    keyholder_filter(holder->config, &error) == 0)
 		holder->settled = true;
-	(void)prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L);
+	keyholder_hide();
 	if (holder->settled)
 		return KEYWIRE_DONE;
 	*size = strlen(error.text);
@@ -329,7 +328,7 @@ int keyholder_serve(int fd, void *context)
 	struct holder holder = {.fd = fd, .config = config_share(task->config), .count = task->channels};
 	int status = EXIT_FAILURE;
 
-	(void)prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L);
+	keyholder_hide();
 	holder.keys = keytable_new();
 	holder.libraries = calloc(holder.count, sizeof(OSSL_LIB_CTX *));
 	holder.posts = calloc(holder.count, sizeof(*holder.posts));

@@ -16,6 +16,9 @@ struct keyholder_task {
 /* A sidecar_task with a struct keyholder_task. */
 int keyholder_serve(int fd, void *context);
 
+/* Nobody but root may look into this process, by ptrace or /proc. To be repeated after a change of the user. */
+void keyholder_hide(void);
+
 /* Leave this process, with all its threads, the system calls of reading files, of sockets that it has, and of memory. 0, or -1
  * with `error` where the kernel cannot and sandbox = require. */
 int keyholder_filter(const struct config *config, struct error *error) MUST_CHECK;
