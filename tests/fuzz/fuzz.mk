@@ -45,4 +45,10 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_O)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libcommon.a
 	@echo "  LD    $@"
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_LDFLAGS) -o $@ $(filter %.o,$^) $(FUZZ_LIBRARY) $(LIBS)
 
+# A whole session, with the kernel's calls, the clock and some of the gateway's own calls in the fuzzer's hands.
+SESSION_CALLS := recv send shutdown socket connect close setsockopt getsockopt getsockname getpeername ioctl poll pipe2 splice \
+                 fcntl epoll_ctl epoll_wait write RAND_bytes record_write leg_attach session_connect_onward
+$(FUZZ_BUILD)/fuzz_session: FUZZ_LDFLAGS := $(SESSION_CALLS:%=-Wl$(comma)--wrap=%)
+$(FUZZ_BUILD)/fuzz_session: $(patsubst %,$(FUZZ_O)/tests/fuzz/%.o,world world_time letter certs side gate watch play site)
+
 -include $(shell find $(FUZZ_O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,519 @@
+/*
+ * Whole sessions, from accept to closing record, in a world of memory: the input chooses the gateway and its listener, how client,
+ * service and peer behave, what happens in which order, where segments end, when time passes, what is changed on the way. See
+ * docs/fuzzing.md. The first bytes describe the first client, then each byte is an event with its arguments; an input that is at
+ * its end reads as zeros, and zeros are good manners.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+
+#include "fuzz.h"
+#include "log.h"
+#include "play.h"
+#include "session_view.h"
+#include "world_calls.h"
+
+#define EVENTS_MOST 160
+#define ROUNDS_MOST 400    /* of an end in order */
+#define WAITS_MOST 700     /* steps of time: longer than the longest lifetime */
+#define DISTURBING_MS 1900 /* less than any deadline */
+
+static const uint8_t *input;
+static size_t input_left;
+static uint64_t passed_ms;
+
+static uint8_t next(void)
+{
+	if (input_left == 0)
+		return 0;
+	input_left--;
+	return *input++;
+}
+
+static size_t next_size(void)
+{
+	static const size_t sizes[] = {1, 2, 5, 15, 16, 17, 40, 100, 255, 1000, 4096, 8192, 16384, 20000, 40000, 65536};
+	uint8_t byte = next();
+
+	return byte < 128 ? sizes[byte & 15] : byte;
+}
+
+/* --- the other ends --- */
+
+static void read_manners(struct side_manners *manners, enum cert usual)
+{
+	static const enum cert certs[] = {CERT_NONE, CERT_UNTRUSTED, CERT_OTHER_NAME, CERT_CLIENT, CERT_PEER};
+	uint8_t kinds = next(), flags = next();
+
+	manners->cert = (kinds & 7) < 5 && (kinds & 7) > 0 ? certs[kinds & 7] : usual;
+	manners->confirm = (enum side_confirm)((kinds >> 3 & 7) % CONFIRMS);
+	manners->alpn = (kinds >> 6) == 0 ? ALPN_RIGHT : (enum side_alpn)((flags >> 2 & 3) + 1);
+	manners->old_tls = flags & 1;
+	manners->eager = flags & 2;
+}
+
+int world_on_connect(struct wire *wire)
+{
+	unsigned port = ntohs(wire->remote.v4.sin_port);
+	enum side_kind kind = port < PEER_PORT ? SIDE_SERVICE : port == 9015 ? SIDE_PEER_DIRECT : SIDE_PEER;
+	uint8_t how = next();
+	struct side *side = play_new_back(kind, wire);
+
+	if (side == NULL || (how & 7) == 6)
+		return ECONNREFUSED;
+	if (kind == SIDE_SERVICE)
+		side->phase = PHASE_OPEN;
+	else
+		read_manners(&side->manners, CERT_PEER);
+	side->manners.answer = kind == SIDE_SERVICE ? 0 : how >> 3 & 15;
+	if (side->manners.cert == CERT_NONE) /* a server has one */
+		side->manners.cert = CERT_UNTRUSTED;
+	if (kind == SIDE_PEER_DIRECT)
+		side_begin(side, &side->own);
+	/* 5: nobody answers; 7: refused later. */
+	side->end_due = false;
+	wire->error = (how & 7) == 5 ? ETIMEDOUT : (how & 7) == 7 ? ECONNREFUSED : 0;
+	return (how & 7) == 4 ? 0 : EINPROGRESS;
+}
+
+void world_on_sent(struct wire *wire, const uint8_t *bytes, size_t size)
+{
+	watch_sent(wire->actor, bytes, size);
+}
+
+/* The SYN's answer arrives, where there is one. */
+static void answer_connect(struct wire *wire)
+{
+	if (wire->state == WIRE_CONNECTING && wire->error != ETIMEDOUT)
+		world_answer(wire, wire->error);
+}
+
+static void proxy_header(struct side *side)
+{
+	static const char *const headers[] = {"PROXY TCP4 10.1.2.3 10.0.0.1 4000 1202\r\n", "PROXY UNKNOWN\r\n",
+	                                      "PROXY TCP6 fe80::1 fe80::2 1 2\r\n", "PROXY TCP4 10.1.2.3\r\n", ""};
+	static const uint8_t version2[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\1\2\3\x0a\0\0\1\x0f\xa0\x04\xb2";
+	uint8_t which = next() % 6;
+
+	if (which < 5)
+		stream_put(&side->outbox, headers[which], strlen(headers[which]));
+	else
+		stream_put(&side->outbox, version2, sizeof(version2) - 1);
+	side->prologue = gate_proxy_header(stream_at(&side->outbox), stream_size(&side->outbox));
+}
+
+static void fill_offer(struct letter *offer, bool direct)
+{
+	static const uint8_t securities[] = {2, 3, 1, 0, 4, 5};
+	static const char *const names[] = {"PC1", "PC2", "NEVER1", "REFUSE1", "fuzz", "TOO LONG \x01"};
+	static const char *const targets[] = {"",     "S1",   "S2",   "S3",   "ECHO", "*PING", SITE_SYSID, "PNONE",
+	                                      "POFF", "PON",  "PREQ", "PDIR", "PRAT", "PTWO",  "FARAWAY",  "NOBODY"};
+	static const uint32_t maxrus[] = {4096, 256, 1048576, 255};
+	uint8_t what = next(), target = next();
+	uint8_t security = direct ? 4 : securities[(what & 7) % 6], hops = what >> 6;
+
+	if (direct && (what & 7) == 7)
+		security = 2;
+	letter_begin(offer, LETTER_OFFER, 0, maxrus[target >> 6]);
+	letter_add(offer, ID_SECURITY, &security, 1);
+	letter_add_text(offer, ID_SYSID, names[(what >> 3 & 7) % 6]);
+	if (targets[target & 15][0] != '\0')
+		letter_add_text(offer, ID_TARGET, targets[target & 15]);
+	if (target & 16)
+		letter_add(offer, ID_TLS, target & 32 ? "\3\3\3\3" : "\3\4\3\4", 4);
+	if (hops > 0) {
+		hops--;
+		letter_add(offer, ID_HOPS, &hops, 1);
+	}
+}
+
+/* A client appears: 4 bytes and more. */
+static void new_client(const struct site *site)
+{
+	uint8_t where = next(), kind = next();
+	size_t listener = where % site->config->listener_count;
+	bool raw = site->config->listeners[listener].exchange == EXCHANGE_NONE, direct = (kind & 3) == 1;
+	struct play *play = play_start(site, listener, raw ? SIDE_RAW : direct ? SIDE_DIRECT : SIDE_CLIENT);
+	struct letter offer;
+
+	if (play == NULL)
+		return;
+	if (kind & 4)
+		play->notifier_fails = 1u << (next() & 7);
+	if (play->listener->proxy_from.count > 0)
+		proxy_header(&play->front);
+	if (raw) {
+		play->front.phase = PHASE_OPEN;
+		return;
+	}
+	read_manners(&play->front.manners, kind & 8 ? CERT_CLIENT : CERT_NONE);
+	fill_offer(&offer, direct);
+	side_begin(&play->front, &offer);
+}
+
+/* --- events --- */
+
+static struct side *pick_side(void)
+{
+	uint8_t which = next();
+	size_t fronts = play_count, all = fronts + play_back_count();
+
+	if (all == 0)
+		return NULL;
+	which = (uint8_t)(which % all);
+	return which < fronts ? &plays[which].front : play_back(which - fronts);
+}
+
+static void take(struct side *side, size_t size)
+{
+	uint8_t bytes[8192];
+
+	while (size > 0) {
+		size_t got = world_take(side->wire, bytes, size < sizeof(bytes) ? size : sizeof(bytes));
+
+		if (got == 0)
+			break;
+		side_hear(side, bytes, got);
+		size -= got;
+	}
+	if (side->wire->out_end && stream_size(&side->wire->out) == 0)
+		side_hear_end(side);
+}
+
+static void turn(void)
+{
+	(void)site_turn();
+	play_check_time();
+}
+
+/* In steps, so that one wait after the other can run out. */
+static void pass(uint64_t ms)
+{
+	passed_ms += ms;
+	for (; ms > TIME_STEP_MS; ms -= TIME_STEP_MS) {
+		world_advance(TIME_STEP_MS);
+		turn();
+	}
+	world_advance(ms);
+	for (size_t i = 0; i < play_count; i++)
+		plays[i].disturbed = plays[i].disturbed || passed_ms > DISTURBING_MS;
+	turn();
+}
+
+static void for_each_side(void (*what)(struct side *side))
+{
+	for (size_t i = 0; i < play_count; i++)
+		what(&plays[i].front);
+	for (size_t i = 0; i < play_back_count(); i++)
+		what(play_back(i));
+}
+
+static void step_side(struct side *side)
+{
+	answer_connect(side->wire);
+	side_deliver(side, SIZE_MAX);
+	take(side, SIZE_MAX);
+}
+
+/* Everything on its way arrives; then the gateway has a turn. */
+static void step(void)
+{
+	for_each_side(step_side);
+	turn();
+}
+
+static void disturb_all(void)
+{
+	for (size_t i = 0; i < play_count; i++)
+		plays[i].disturbed = true;
+}
+
+static void disturb(struct side *side)
+{
+	side->tampered = true;
+	if (side->play != NULL)
+		((struct play *)side->play)->disturbed = true;
+}
+
+/* Change what is on its way to or from the gateway. */
+static void corrupt(struct side *side, bool from_gateway)
+{
+	struct stream *stream = from_gateway ? &side->wire->out : &side->outbox;
+	size_t at = next();
+	uint8_t with = next();
+
+	if (stream_size(stream) == 0)
+		return;
+	stream_at(stream)[at % stream_size(stream)] ^= with != 0 ? with : 1;
+	disturb(side);
+}
+
+/* Bytes in the clear, before, behind, or in the middle of what is on its way. */
+static void inject(struct side *side)
+{
+	size_t at = next(), size = next() % 24, have = stream_size(&side->outbox);
+	struct stream new = {.bytes = NULL};
+
+	at = at == 255 ? have : have > 0 ? at % (have + 1) : 0;
+	stream_put(&new, stream_at(&side->outbox), at);
+	for (size_t i = 0; i < size; i++)
+		stream_put(&new, &(uint8_t){next()}, 1);
+	stream_put(&new, stream_at(&side->outbox) + at, have - at);
+	stream_free(&side->outbox);
+	side->outbox = new;
+	disturb(side);
+}
+
+static void cut(struct side *side)
+{
+	size_t size = next_size();
+
+	if (stream_size(&side->outbox) == 0)
+		return;
+	stream_drop(&side->outbox, size < stream_size(&side->outbox) ? size : stream_size(&side->outbox));
+	disturb(side);
+}
+
+/* Two segments change places. */
+static void reorder(struct side *side)
+{
+	size_t have = stream_size(&side->outbox), at = next_size();
+	struct stream new = {.bytes = NULL};
+
+	if (at == 0 || at >= have)
+		return;
+	stream_put(&new, stream_at(&side->outbox) + at, have - at);
+	stream_put(&new, stream_at(&side->outbox), at);
+	stream_free(&side->outbox);
+	side->outbox = new;
+	disturb(side);
+}
+
+static void operate(const struct site *site)
+{
+	const struct config *config = site->config;
+	uint8_t what = next();
+
+	disturb_all();
+	switch (what & 3) {
+	case 0:
+		session_drain(&site_host);
+		break;
+	case 1:
+		session_end_all(&site_host, REASON_DRAIN_EXPIRED);
+		break;
+	case 2:
+		for (size_t i = 0; i < config->peer_count; i++)
+			(void)session_end_peer(&site_host, site->snapshot->peers[i]);
+		break;
+	default:
+		if (play_count > 0 && plays[0].session != NULL) {
+			uint8_t id[16];
+
+			memcpy(id, plays[0].session->record.connection, sizeof(id));
+			(void)!session_view_end(&site_host, id, REASON_OPERATOR, "by the fuzzer");
+		}
+		break;
+	}
+}
+
+static void machine_event(uint8_t what)
+{
+	switch (what % 4) {
+	case 0:
+		world_reverse();
+		break;
+	case 1:
+		world_no_descriptors(next() & 3);
+		disturb_all();
+		break;
+	case 2:
+		site_limit_buffers(next() & 1 ? 20000 : 0);
+		break;
+	default: {
+		struct session_view views[PLAYS];
+
+		(void)!session_view_slice(&site_host, UINT64_MAX, views, PLAYS);
+		break;
+	}
+	}
+}
+
+static void side_event(uint8_t event, struct side *side)
+{
+	switch (event) {
+	case 3:
+		side_deliver(side, next_size());
+		break;
+	case 4:
+		take(side, next_size());
+		break;
+	case 5:
+		side_send(side, next_size());
+		break;
+	case 6:
+		if (side->phase != PHASE_OPEN)
+			disturb(side);
+		side_end(side);
+		break;
+	case 7:
+		world_reset(side->wire);
+		disturb(side);
+		break;
+	case 8:
+		corrupt(side, false);
+		break;
+	case 9:
+		corrupt(side, true);
+		break;
+	case 10:
+		inject(side);
+		break;
+	case 11:
+		cut(side);
+		break;
+	case 12:
+		reorder(side);
+		break;
+	case 13:
+		world_set_room(side->wire, next_size());
+		break;
+	case 14:
+		side->wire->interrupts = next() & 3;
+		break;
+	case 15:
+		side_disturb(side, next() & 1);
+		disturb(side);
+		break;
+	case 16:
+		answer_connect(side->wire);
+		break;
+	default:
+		side->end_due = true; /* the connection, and nothing said inside TLS */
+		disturb(side);
+		break;
+	}
+}
+
+static void event(const struct site *site)
+{
+	uint8_t what = next();
+	uint8_t kind = what % 24;
+
+	if (kind == 0 || kind == 23)
+		for (int i = 0; i <= what / 24; i++)
+			step();
+	else if (kind == 1)
+		turn();
+	else if (kind == 2)
+		pass((uint64_t[]){1, 10, 100, 500, 1000, 2000, 5000, 20000}[next() & 7]);
+	else if (kind == 18)
+		operate(site);
+	else if (kind == 19)
+		machine_event(next());
+	else if (kind == 20 || kind == 21)
+		new_client(site);
+	else if (kind == 22) {
+		for (size_t i = 0; i < play_count; i++)
+			side_send(&plays[i].front, 700u * (what / 24u) + 1u);
+	} else {
+		struct side *side = pick_side();
+
+		if (side != NULL)
+			side_event(kind, side);
+	}
+}
+
+/* --- the end --- */
+
+static size_t amount(void)
+{
+	size_t amount = site_host.count;
+
+	for (size_t i = 0; i < play_count; i++)
+		amount += stream_size(&plays[i].front.delivered) + stream_size(&plays[i].front.outbox) +
+		          (size_t)plays[i].front.payload_got + plays[i].front.end_gone + plays[i].front.got_end;
+	for (size_t i = 0; i < play_back_count(); i++)
+		amount += stream_size(&play_back(i)->delivered) + stream_size(&play_back(i)->outbox) +
+		          (size_t)play_back(i)->payload_got + play_back(i)->end_gone + play_back(i)->got_end;
+	return amount;
+}
+
+static void widen(struct side *side)
+{
+	world_set_room(side->wire, 1024 * 1024);
+}
+
+static void say_some(struct side *side)
+{
+	side_send(side, 300);
+}
+
+/* All that is under way comes to its end as it should; who waits for nothing more ends. */
+static void end_in_order(bool with_ends)
+{
+	unsigned still = 0;
+
+	for (unsigned rounds = 0; rounds < ROUNDS_MOST && still < 4 && site_host.count > 0; rounds++) {
+		size_t before = amount();
+
+		step();
+		still = amount() == before ? still + 1 : 0;
+		if (with_ends && still >= 2)
+			for_each_side(side_end);
+	}
+}
+
+/* Nothing comes any more: time alone has to end what is left. */
+static void end_in_silence(void)
+{
+	for (unsigned waits = 0; waits < WAITS_MOST && site_host.count > 0; waits++)
+		pass(TIME_STEP_MS);
+	FUZZ_CHECK(site_host.count == 0, "a session waits for ever");
+	for (int i = 0; i < 3; i++)
+		turn();
+}
+
+static void finish(uint8_t how)
+{
+	if (how != 1) {
+		for_each_side(widen);
+		end_in_order(false);
+		if (how != 2)
+			for_each_side(say_some);
+		end_in_order(true);
+	}
+	end_in_silence();
+	for_each_side(step_side);
+	log_flush();
+	for (size_t i = 0; i < play_count; i++)
+		play_check_end(&plays[i]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	const struct site *site;
+	uint8_t first;
+
+	input = bytes;
+	input_left = size;
+	passed_ms = 0;
+	first = next();
+	site = &sites[first % SITES];
+	world_reset_all(first);
+	site_begin();
+	new_client(site);
+	for (int i = 0; i < EVENTS_MOST && input_left > 0; i++)
+		event(site);
+	finish(first >> 2 & 3);
+	site_end();
+	play_reset();
+	return 0;
+}
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+	(void)count, (void)arguments;
+	site_open();
+	return 0;
+}
