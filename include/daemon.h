@@ -11,7 +11,7 @@
 #include "version.h"
 
 /* Run with the configuration in `file` until a signal ends it; `argv` is how the program was started, for an upgrade. Returns the exit status: 0 after an orderly end, 1
- * when it could not start (the reason was logged), 3 when a second signal cut the drain short. */
+ * when it could not start or the key process has ended (the reason was logged), 3 when a second signal cut the drain short. */
 int daemon_run(enum program program, const char *file, char *const *argv);
 
 /* The next four are in options.c.
