@@ -49,6 +49,6 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_O)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libcommon.a
 SESSION_CALLS := recv send shutdown socket connect close setsockopt getsockopt getsockname getpeername ioctl poll pipe2 splice \
                  fcntl epoll_ctl epoll_wait write RAND_bytes record_write leg_attach session_connect_onward
 $(FUZZ_BUILD)/fuzz_session: FUZZ_LDFLAGS := $(SESSION_CALLS:%=-Wl$(comma)--wrap=%)
-$(FUZZ_BUILD)/fuzz_session: $(patsubst %,$(FUZZ_O)/tests/fuzz/%.o,world world_time letter certs side gate watch play site)
+$(FUZZ_BUILD)/fuzz_session: $(patsubst %,$(FUZZ_O)/tests/fuzz/%.o,world world_pipe world_time letter certs side crossed offers gate watch play site)
 
 -include $(shell find $(FUZZ_O) -name '*.d' 2>/dev/null)

@@ -16,20 +16,10 @@
 #include "fuzz.h"
 #include "world_calls.h"
 
-#define FIRST_FD 100000
-#define WIRES 64
-#define FIRST_PIPE (FIRST_FD + WIRES)
-#define PIPES 64
-#define PIPE_ROOM (256 * 1024)
-
-/* Two descriptors each: to read, and to write. */
-struct pipe {
-	bool open[2];
-	struct stream bytes;
-};
+#define FIRST_FD WORLD_FIRST_FD
+#define WIRES WORLD_WIRES
 
 static struct wire wires[WIRES];
-static struct pipe pipes[PIPES];
 static bool reversed;
 static unsigned descriptors_short;
 
@@ -78,11 +68,6 @@ int world_fd(const struct wire *wire)
 	return FIRST_FD + (int)(wire - wires);
 }
 
-static struct pipe *pipe_of(int fd)
-{
-	return fd >= FIRST_PIPE && fd < FIRST_PIPE + 2 * PIPES ? &pipes[(fd - FIRST_PIPE) / 2] : NULL;
-}
-
 static struct wire *new_wire(void)
 {
 	for (size_t i = 0; i < WIRES; i++) {
@@ -119,15 +104,6 @@ size_t world_open_wires(void)
 	return count;
 }
 
-size_t world_dirty_pipes(void)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < PIPES; i++)
-		count += pipes[i].open[0] != pipes[i].open[1] || (pipes[i].open[0] && stream_size(&pipes[i].bytes) > 0);
-	return count;
-}
-
 void world_reverse(void)
 {
 	reversed = !reversed;
@@ -138,7 +114,7 @@ void world_no_descriptors(unsigned count)
 	descriptors_short = count;
 }
 
-static bool is_short(void)
+bool world_is_short(void)
 {
 	if (descriptors_short == 0)
 		return false;
@@ -323,7 +299,7 @@ int __wrap_socket(int family, int type, int protocol)
 
 	(void)family, (void)protocol;
 	FUZZ_CHECK(type == (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC), "a socket that blocks or is inherited");
-	if (is_short())
+	if (world_is_short())
 		return -1;
 	wire = new_wire();
 	if (wire == NULL)
@@ -361,22 +337,12 @@ static void close_wire(struct wire *wire)
 	wire->watched = false;
 }
 
-static void close_pipe(struct pipe *pipe, int fd)
-{
-	bool *open = &pipe->open[(fd - FIRST_PIPE) % 2];
-
-	FUZZ_CHECK(*open, "a pipe is closed twice");
-	*open = false;
-	if (!pipe->open[0] && !pipe->open[1])
-		stream_free(&pipe->bytes);
-}
-
 int __wrap_close(int fd)
 {
 	if (world_wire(fd) != NULL)
 		close_wire(world_wire(fd));
-	else if (pipe_of(fd) != NULL)
-		close_pipe(pipe_of(fd), fd);
+	else if (world_is_pipe(fd))
+		world_close_pipe(fd);
 	else
 		return __real_close(fd);
 	return 0;
@@ -459,62 +425,13 @@ int __wrap_poll(struct pollfd *list, nfds_t count, int timeout)
 	return list->revents != 0;
 }
 
-/* --- pipes --- */
-
-int __wrap_pipe2(int ends[2], int flags)
-{
-	FUZZ_CHECK(flags == (O_NONBLOCK | O_CLOEXEC), "a pipe that blocks or is inherited");
-	if (is_short())
-		return -1;
-	for (int i = 0; i < PIPES; i++) {
-		if (pipes[i].open[0] || pipes[i].open[1])
-			continue;
-		pipes[i].open[0] = pipes[i].open[1] = true;
-		ends[0] = FIRST_PIPE + 2 * i;
-		ends[1] = ends[0] + 1;
-		return 0;
-	}
-	return fail(EMFILE);
-}
-
-static ssize_t splice_in(int from, struct pipe *pipe, size_t size)
-{
-	size_t room = PIPE_ROOM - stream_size(&pipe->bytes), most = size < room ? size : room;
-	uint8_t *bytes = malloc(most + 1);
-	ssize_t came = most > 0 ? __wrap_recv(from, bytes, most, 0) : fail(EAGAIN);
-
-	if (came > 0)
-		stream_put(&pipe->bytes, bytes, (size_t)came);
-	free(bytes);
-	return came;
-}
-
-ssize_t __wrap_splice(int from, loff_t *at, int to, loff_t *to_at, size_t size, unsigned flags)
-{
-	struct pipe *source = pipe_of(from), *sink = pipe_of(to);
-	size_t have;
-	ssize_t went;
-
-	FUZZ_CHECK(at == NULL && to_at == NULL && (flags & SPLICE_F_NONBLOCK), "a splice that blocks");
-	if (sink != NULL)
-		return splice_in(from, sink, size);
-	FUZZ_CHECK(source != NULL && source->open[0] && world_wire(to) != NULL, "a splice of something else");
-	have = stream_size(&source->bytes);
-	if (have == 0)
-		return fail(EAGAIN);
-	went = __wrap_send(to, stream_at(&source->bytes), size < have ? size : have, MSG_NOSIGNAL);
-	if (went > 0)
-		stream_drop(&source->bytes, (size_t)went);
-	return went;
-}
-
 int __wrap_fcntl(int fd, int command, ...)
 {
 	va_list rest;
 	long argument;
 
-	if (pipe_of(fd) != NULL)
-		return PIPE_ROOM;
+	if (world_is_pipe(fd))
+		return 0;
 	va_start(rest, command);
 	argument = va_arg(rest, long);
 	va_end(rest);

@@ -4,6 +4,7 @@
 
 #include <openssl/rand.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -32,6 +33,13 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
 ssize_t __wrap_write(int fd, const void *bytes, size_t size);
 ssize_t __real_write(int fd, const void *bytes, size_t size);
 int __wrap_RAND_bytes(unsigned char *bytes, int size);
+
+/* Between world.c and world_pipe.c. */
+#define WORLD_FIRST_FD 100000
+#define WORLD_WIRES 64
+bool world_is_short(void); /* of descriptors: errno is set */
+bool world_is_pipe(int fd);
+void world_close_pipe(int fd);
 
 /* world.c, for world_time.c: no socket is known any more. */
 void world_clear_wires(void);
