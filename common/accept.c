@@ -94,7 +94,7 @@ static int open_reserve(void)
 /* Nothing more comes from it until it is opened. */
 static void close_door(struct door *door)
 {
-	poller_change(poller_of(door->accepting), &door->watch, 0);
+	(void)poller_change(poller_of(door->accepting), &door->watch, 0);
 }
 
 static void pause_accepting(struct accepting *accepting)
@@ -160,12 +160,22 @@ static void on_connection(struct watch *watch, uint32_t events)
 }
 
 /* A connection to a socket that several wait for wakes one of them. */
-static void open_door(struct door *door)
+static bool open_door(struct door *door)
 {
 	if (door->shared)
-		poller_exclusive(poller_of(door->accepting), &door->watch);
-	else
-		poller_change(poller_of(door->accepting), &door->watch, EPOLLIN);
+		return poller_exclusive(poller_of(door->accepting), &door->watch);
+	return poller_change(poller_of(door->accepting), &door->watch, EPOLLIN);
+}
+
+/* The kernel may lack memory for it: a door that stays closed would never be heard of again. */
+static void open_doors(struct accepting *accepting)
+{
+	bool open = true;
+
+	for (struct door *door = accepting->doors; door != NULL; door = door->next)
+		open = open_door(door) && open;
+	if (!open && !accepting->closing)
+		(void)uv_timer_start(&accepting->pause, on_pause_over, PAUSE_MS, 0);
 }
 
 static void on_pause_over(uv_timer_t *timer)
@@ -175,8 +185,7 @@ static void on_pause_over(uv_timer_t *timer)
 	/* Another thread may have taken its place when it was given up. */
 	if (accepting->reserve < 0)
 		accepting->reserve = open_reserve();
-	for (struct door *door = accepting->doors; door != NULL; door = door->next)
-		open_door(door);
+	open_doors(accepting);
 }
 
 static void free_door(struct watch *watch)
@@ -273,8 +282,7 @@ void accept_use(struct accepting *accepting)
 
 	accepting->doors = accepting->prepared;
 	accepting->prepared = NULL;
-	for (struct door *door = accepting->doors; door != NULL; door = door->next)
-		open_door(door);
+	open_doors(accepting);
 	close_doors(old, true);
 }
 

@@ -80,21 +80,23 @@ int poller_add(struct poller *poller, struct watch *watch, int fd, uint32_t even
 	return 0;
 }
 
-void poller_change(struct poller *poller, struct watch *watch, uint32_t events)
+bool poller_change(struct poller *poller, struct watch *watch, uint32_t events)
 {
-	if (watch->exclusive)
+	bool again = watch->exclusive;
+
+	if (again)
 		(void)control(poller, EPOLL_CTL_DEL, watch, 0);
-	(void)control(poller, watch->exclusive ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watch, events);
 	watch->exclusive = false;
+	return control(poller, again ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watch, events) == 0;
 }
 
 /* An exclusive registration cannot be changed, only made anew. */
-void poller_exclusive(struct poller *poller, struct watch *watch)
+bool poller_exclusive(struct poller *poller, struct watch *watch)
 {
 	(void)control(poller, EPOLL_CTL_DEL, watch, 0);
-	if (control(poller, EPOLL_CTL_ADD, watch, EPOLLIN | EPOLLEXCLUSIVE) != 0)
-		(void)control(poller, EPOLL_CTL_ADD, watch, EPOLLIN);
 	watch->exclusive = true;
+	return control(poller, EPOLL_CTL_ADD, watch, EPOLLIN | EPOLLEXCLUSIVE) == 0 ||
+	       control(poller, EPOLL_CTL_ADD, watch, EPOLLIN) == 0;
 }
 
 /* The close alone does not always end the registration, and then events come for memory that is gone: another descriptor of

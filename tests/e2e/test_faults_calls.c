@@ -188,6 +188,27 @@ START_TEST(a_call_that_fails_ends_one_connection_at_most)
 }
 END_TEST
 
+/* Who has paused for want of descriptors opens again, also where the kernel refuses that at first. */
+START_TEST(a_listening_socket_is_watched_again)
+{
+	int worker;
+
+	start("builtin:echo");
+	ck_assert(serves(false));
+	worker = faulting_thread(gateway.pid, "worker 0");
+	/* The first closes it, the second would open it. */
+	faulting_arm(board, &(struct faulting){.kind = FAULT_EPOLL_CTL, .error = ENOMEM, .first = 2, .thread = worker});
+	faulting_arm(board, &(struct faulting){.kind = FAULT_ACCEPT, .error = EMFILE, .first = 1, .thread = worker});
+	(void)serves(false);
+	for (int i = 0; i < 200 && atomic_load(&board->faults[FAULT_EPOLL_CTL].failed) == 0; i++)
+		usleep(10000);
+	ck_assert_uint_eq(faulting_disarm(board, FAULT_EPOLL_CTL), 1);
+	ck_assert_uint_eq(faulting_disarm(board, FAULT_ACCEPT), 1);
+	ck_assert(serves(false) && serves(true));
+	gateway_stop(&gateway);
+}
+END_TEST
+
 /* --- names that hang --- */
 
 START_TEST(a_name_that_hangs_holds_up_nobody)
@@ -259,6 +280,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(add_case(suite, "pieces"), what_goes_in_pieces_comes_whole, 0, faulting_full() ? 40 : 4);
 	tcase_add_loop_test(add_case(suite, "calls"), a_call_that_fails_ends_one_connection_at_most, 0,
 	                    (int)(sizeof(failings) / sizeof(failings[0])));
+	tcase_add_test(add_case(suite, "accepting"), a_listening_socket_is_watched_again);
 	tcase_add_test(add_case(suite, "names"), a_name_that_hangs_holds_up_nobody);
 	tcase_add_loop_test(add_case(suite, "clock"), a_clock_that_jumps_moves_no_deadline, 0, 2);
 	return suite;
