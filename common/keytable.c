@@ -4,14 +4,21 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FIRST_ROOM 16u
 
-struct held {
-	EVP_PKEY *key; /* owned; NULL: free */
+/* A key, counted here: an analyser of threads sees nothing of OpenSSL's own counts. */
+struct kept {
+	atomic_uint references;
+	EVP_PKEY *key;
 	OSSL_LIB_CTX *library;
+};
+
+struct held {
+	struct kept *kept; /* one reference; NULL: free */
 	uint32_t use; /* how many times the place was taken: a handle of before is no handle of now */
 };
 
@@ -31,12 +38,20 @@ struct keytable *keytable_new(void)
 	return NULL;
 }
 
+static void drop(struct kept *kept)
+{
+	if (kept == NULL || atomic_fetch_sub_explicit(&kept->references, 1, memory_order_acq_rel) != 1)
+		return;
+	EVP_PKEY_free(kept->key);
+	free(kept);
+}
+
 void keytable_free(struct keytable *table)
 {
 	if (table == NULL)
 		return;
 	for (size_t i = 0; i < table->room; i++)
-		EVP_PKEY_free(table->at[i].key);
+		drop(table->at[i].kept);
 	(void)pthread_rwlock_destroy(&table->lock);
 	free(table->at);
 	free(table);
@@ -53,7 +68,7 @@ static struct held *find(struct keytable *table, uint64_t handle)
 {
 	size_t place = handle & UINT32_MAX;
 
-	if (place >= table->room || table->at[place].key == NULL || table->at[place].use != handle >> 32)
+	if (place >= table->room || table->at[place].kept == NULL || table->at[place].use != handle >> 32)
 		return NULL;
 	return &table->at[place];
 }
@@ -64,7 +79,7 @@ static size_t free_place(struct keytable *table)
 	size_t more = table->room == 0 ? FIRST_ROOM : 2 * table->room, place = 0;
 	struct held *at;
 
-	while (place < table->room && table->at[place].key != NULL)
+	while (place < table->room && table->at[place].kept != NULL)
 		place++;
 	if (place < table->room || more > KEYTABLE_MOST)
 		return place;
@@ -79,34 +94,42 @@ static size_t free_place(struct keytable *table)
 
 uint64_t keytable_add(struct keytable *table, OSSL_LIB_CTX *library, EVP_PKEY *key)
 {
+	struct kept *kept = malloc(sizeof(*kept));
 	uint64_t handle = 0;
 	size_t place;
 
+	if (kept == NULL)
+		return 0;
+	atomic_init(&kept->references, 1);
+	kept->key = key;
+	kept->library = library;
 	(void)pthread_rwlock_wrlock(&table->lock);
 	place = free_place(table);
 	if (place < table->room) {
-		table->at[place] = (struct held){.key = key, .library = library, .use = table->at[place].use + 1};
+		table->at[place] = (struct held){.kept = kept, .use = table->at[place].use + 1};
 		table->count++;
 		handle = handle_of(place, table->at[place].use);
 	}
 	(void)pthread_rwlock_unlock(&table->lock);
+	if (handle == 0)
+		free(kept);
 	return handle;
 }
 
 void keytable_remove(struct keytable *table, uint64_t handle)
 {
+	struct kept *kept = NULL;
 	struct held *held;
-	EVP_PKEY *key = NULL;
 
 	(void)pthread_rwlock_wrlock(&table->lock);
 	held = find(table, handle);
 	if (held != NULL) {
-		key = held->key;
-		held->key = NULL;
+		kept = held->kept;
+		held->kept = NULL;
 		table->count--;
 	}
 	(void)pthread_rwlock_unlock(&table->lock);
-	EVP_PKEY_free(key);
+	drop(kept);
 }
 
 size_t keytable_count(struct keytable *table)
@@ -119,18 +142,20 @@ size_t keytable_count(struct keytable *table)
 	return count;
 }
 
-/* One reference more, owned by the caller; key NULL: there is no such key. */
-static struct held share(struct keytable *table, uint64_t handle)
+/* One reference more, owned by the caller (drop). NULL: there is no such key. */
+static struct kept *share(struct keytable *table, uint64_t handle)
 {
-	struct held held = {.key = NULL};
-	const struct held *found;
+	struct kept *kept = NULL;
+	const struct held *held;
 
 	(void)pthread_rwlock_rdlock(&table->lock);
-	found = find(table, handle);
-	if (found != NULL && EVP_PKEY_up_ref(found->key) == 1)
-		held = *found;
+	held = find(table, handle);
+	if (held != NULL) {
+		kept = held->kept;
+		(void)atomic_fetch_add_explicit(&kept->references, 1, memory_order_relaxed);
+	}
 	(void)pthread_rwlock_unlock(&table->lock);
-	return held;
+	return kept;
 }
 
 /* --- signatures --- */
@@ -150,14 +175,14 @@ static int set_padding(EVP_PKEY_CTX *context, enum keywire_padding padding)
 	return padding == KEYWIRE_PLAIN;
 }
 
-static bool sign(const struct held *held, const struct keywire_request *request, const uint8_t *text, size_t size,
+static bool sign(const struct kept *kept, const struct keywire_request *request, const uint8_t *text, size_t size,
                  uint8_t *signature, size_t *signature_size)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *settings = NULL;
-	bool done = context != NULL && EVP_PKEY_get_size(held->key) <= (int)KEYWIRE_SIGNATURE_MOST &&
-	            EVP_DigestSignInit_ex(context, &settings, keywire_digest_name((enum keywire_digest)request->digest), held->library,
-	                                  NULL, held->key, NULL) == 1 &&
+	bool done = context != NULL && EVP_PKEY_get_size(kept->key) <= (int)KEYWIRE_SIGNATURE_MOST &&
+	            EVP_DigestSignInit_ex(context, &settings, keywire_digest_name((enum keywire_digest)request->digest), kept->library,
+	                                  NULL, kept->key, NULL) == 1 &&
 	            set_padding(settings, (enum keywire_padding)request->padding) > 0;
 
 	*signature_size = KEYWIRE_SIGNATURE_MOST;
@@ -170,14 +195,14 @@ static bool sign(const struct held *held, const struct keywire_request *request,
 static enum keywire_result answer_sign(struct keytable *table, const struct keywire_request *request, const uint8_t *text,
                                        size_t size, uint8_t *signature, size_t *signature_size)
 {
-	struct held held = {.key = NULL};
+	struct kept *kept = NULL;
 	enum keywire_result result = KEYWIRE_REFUSED;
 
 	if (is_sensible(request, text, size))
-		held = share(table, request->handle);
-	if (held.key != NULL)
-		result = sign(&held, request, text, size, signature, signature_size) ? KEYWIRE_DONE : KEYWIRE_FAILED;
-	EVP_PKEY_free(held.key);
+		kept = share(table, request->handle);
+	if (kept != NULL)
+		result = sign(kept, request, text, size, signature, signature_size) ? KEYWIRE_DONE : KEYWIRE_FAILED;
+	drop(kept);
 	return result;
 }
 
