@@ -24,6 +24,7 @@ fuzz:
 	@$(MAKE) --no-print-directory fuzzers FUZZ="$(FUZZ)"
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 	@tests/fuzz/coverage $(FUZZ)
+	@[ -z '$(filter session,$(FUZZ))' ] || tests/fuzz/planted
 
 $(FUZZ_BUILD)/libcommon.a: $(FUZZ_COMMON)
 	@echo "  AR    $@"
