@@ -195,6 +195,8 @@ START_TEST(a_listening_socket_is_watched_again)
 
 	start("builtin:echo");
 	ck_assert(serves(false));
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3000I", NULL, NULL), 1);
+	usleep(50000);
 	worker = faulting_thread(gateway.pid, "worker 0");
 	/* The first closes it, the second would open it. */
 	faulting_arm(board, &(struct faulting){.kind = FAULT_EPOLL_CTL, .error = ENOMEM, .first = 2, .thread = worker});
