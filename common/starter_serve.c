@@ -19,6 +19,8 @@
 #define REAP_MS 1000
 #define STEP_MS 2
 #define WAIT_MOST_MS 5000
+#define CHILDREN_MOST 4u /* an upgrade has one, and those that failed before it may still be ending */
+#define VARIABLE "CCI_UPGRADE="
 
 extern char **environ;
 
@@ -27,6 +29,7 @@ struct starter {
 	int *fds; /* for the next program; owned */
 	size_t count;
 	unsigned children; /* that have not been waited for */
+	bool settled;
 	pid_t last;        /* the one that ended last, and how */
 	int last_status;
 	struct config *named; /* the configuration as it was read last, and which file that was */
@@ -109,11 +112,27 @@ static bool is_named(struct starter *starter, const union socket_address *addres
 	return is_path(config->control.socket, address) || is_in(&config->control.http, address);
 }
 
+/* What was compared is what is bound: a shorter address would be another one. */
+static bool is_whole_address(const struct starter_request *request)
+{
+	switch (request->address.any.sa_family) {
+	case AF_INET:
+		return request->size == sizeof(request->address.v4);
+	case AF_INET6:
+		return request->size == sizeof(request->address.v6);
+	case AF_UNIX:
+		return request->size == sizeof(request->address.local) &&
+		       memchr(request->address.local.sun_path, '\0', sizeof(request->address.local.sun_path)) != NULL;
+	default:
+		return false;
+	}
+}
+
 static void answer_bind(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
 {
 	int fd = starter->count == 1 ? starter->fds[0] : -1;
 
-	if (!is_named(starter, &request->address))
+	if (!is_whole_address(request) || !is_named(starter, &request->address))
 		answer->number = EPERM;
 	else if (bind(fd, &request->address.any, request->size) != 0)
 		answer->number = errno;
@@ -233,23 +252,6 @@ static void launch(struct starter *starter, char *const *environment, struct sta
 	answer->pid = pid;
 }
 
-static void answer_start(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
-{
-	char **environment;
-
-	if (starter->task->program->path == NULL || starter->task->program->folder == NULL) {
-		(void)fail(answer, ENOENT,
-		           "the program was not found when this process was started: start it by its whole path");
-		return;
-	}
-	environment = make_environment(request->variable);
-	if (environment == NULL)
-		(void)fail(answer, ENOMEM, "not enough memory");
-	else
-		launch(starter, environment, answer);
-	free(environment);
-}
-
 /* Take in what has ended. */
 static void reap(struct starter *starter)
 {
@@ -261,6 +263,28 @@ static void reap(struct starter *starter)
 		starter->last = pid;
 		starter->last_status = status;
 	}
+}
+
+static void answer_start(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
+{
+	char **environment;
+
+	if (starter->task->program->path == NULL || starter->task->program->folder == NULL) {
+		(void)fail(answer, ENOENT,
+		           "the program was not found when this process was started: start it by its whole path");
+		return;
+	}
+	reap(starter);
+	if (starter->children >= CHILDREN_MOST) {
+		(void)fail(answer, EAGAIN, "processes that were started before have not ended yet: try again later");
+		return;
+	}
+	environment = make_environment(request->variable);
+	if (environment == NULL)
+		(void)fail(answer, ENOMEM, "not enough memory");
+	else
+		launch(starter, environment, answer);
+	free(environment);
 }
 
 static bool still_runs(struct starter *starter, pid_t pid)
@@ -322,8 +346,12 @@ static void settle(struct starter *starter, struct starter_answer *answer)
 {
 	struct error error;
 
-	if (starter->task->config != NULL && privileges_follow(starter->task->config, true, &error) != 0)
+	if (starter->settled)
+		(void)fail(answer, EPERM, "it has settled before");
+	else if (starter->task->config != NULL && privileges_follow(starter->task->config, true, &error) != 0)
 		(void)fail(answer, EPERM, error.text);
+	else
+		starter->settled = true;
 }
 
 static void answer_request(struct starter *starter, const struct starter_request *request,
@@ -354,13 +382,15 @@ static void answer_request(struct starter *starter, const struct starter_request
 	forget_descriptors(starter);
 }
 
+/* Whoever asks may be an intruder: of the environment nothing but the one variable is his (LD_PRELOAD would be code). */
 static bool is_whole(const struct starter_request *request, ssize_t length)
 {
 	size_t words = (size_t)length - sizeof(*request);
 
 	if (length < (ssize_t)sizeof(*request) || request->size > sizeof(request->address))
 		return false;
-	return request->what != STARTER_START || (words > 0 && request->variable[words - 1] == '\0');
+	return request->what != STARTER_START || (words > strlen(VARIABLE) && request->variable[words - 1] == '\0' &&
+	                                          strncmp(request->variable, VARIABLE, strlen(VARIABLE)) == 0);
 }
 
 /* Until a request comes; what ends meanwhile does not stay a zombie. */

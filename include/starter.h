@@ -29,9 +29,9 @@ int starter_open(const struct config *config, const struct starter_program *prog
  * it. 0, or -1 with `error`. */
 int starter_settle(struct error *error) MUST_CHECK;
 
-/* Run the program with `variable` ("NAME=words") in its environment, which is that of this process's own start without what was
- * meant for this process alone; with the standard descriptors, and fds[i] as descriptor 3 + i. The fds stay the caller's. The
- * process id, or -1 with `error`. */
+/* Run the program with `variable` ("CCI_UPGRADE=words": the starter takes no other name) in its environment, which is that of this
+ * process's own start without what was meant for this process alone; with the standard descriptors, and fds[i] as descriptor
+ * 3 + i. Few may run at once. The fds stay the caller's. The process id, or -1 with `error`. */
 pid_t starter_start(const char *variable, const int *fds, size_t count, struct error *error) MUST_CHECK;
 
 /* Has a process that was started ended, or does it within `wait_ms`? *status is as waitpid(2) has it; 0 where that is not known

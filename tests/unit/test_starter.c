@@ -177,7 +177,7 @@ START_TEST(a_program_gets_all_that_is_meant_for_it)
 	ssize_t length;
 	pid_t pid;
 
-	open_starter("127.0.0.1:0", "pwd >&3; echo $NAME >&3; readlink /proc/$$/fd/752 >&3; [ ! -e /proc/$$/fd/753 ] && "
+	open_starter("127.0.0.1:0", "pwd >&3; echo $CCI_UPGRADE >&3; readlink /proc/$$/fd/752 >&3; [ ! -e /proc/$$/fd/753 ] && "
 	                            "grep -q 'SigIgn:.0000000000000000' /proc/self/status && exit 5");
 	ck_assert_int_eq(pipe(pair), 0);
 	fds[0] = pair[1];
@@ -185,7 +185,7 @@ START_TEST(a_program_gets_all_that_is_meant_for_it)
 		fds[i] = STDIN_FILENO;
 	fds[COUNT - 1] = memfd_create("the last", 0);
 	(void)snprintf(last, sizeof(last), "the last");
-	pid = starter_start("NAME=words", fds, COUNT, &error);
+	pid = starter_start("CCI_UPGRADE=words", fds, COUNT, &error);
 	ck_assert_msg(pid > 0, "%s", error.text);
 	ck_assert(starter_has_ended(pid, 5000, &status));
 	ck_assert(WIFEXITED(status));
@@ -210,8 +210,8 @@ START_TEST(what_runs_can_be_killed_and_outlives_the_starter)
 	pid_t pid, other;
 
 	open_starter("127.0.0.1:0", "exec sleep 30");
-	pid = starter_start("A=b", NULL, 0, &error);
-	other = starter_start("A=b", NULL, 0, &error);
+	pid = starter_start("CCI_UPGRADE=b", NULL, 0, &error);
+	other = starter_start("CCI_UPGRADE=b", NULL, 0, &error);
 	ck_assert(pid > 0 && other > 0);
 	ck_assert(!starter_has_ended(pid, 20, &status));
 	starter_kill(getpid()); /* none of its own */
@@ -224,13 +224,84 @@ START_TEST(what_runs_can_be_killed_and_outlives_the_starter)
 }
 END_TEST
 
+/* An intruder in the gateway may ask too: code of his own (LD_PRELOAD) is not to be had, nor any number of processes. */
+START_TEST(no_other_variable_is_taken)
+{
+	static const char *const hostile[] = {"LD_PRELOAD=/tmp/evil.so", "CCI_UPGRADE", "CCI_UPGRADEX=1", "", "=", "XCCI_UPGRADE=1"};
+	struct error error;
+
+	open_starter("127.0.0.1:0", "exit");
+	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+		ck_assert_int_eq(starter_start(hostile[i], NULL, 0, &error), -1);
+		ck_assert_ptr_nonnull(strstr(error.text, "a request that is none"));
+	}
+	ck_assert_int_gt(starter_start("CCI_UPGRADE=", NULL, 0, &error), 0);
+	close_starter();
+}
+END_TEST
+
+START_TEST(few_programs_run_at_once)
+{
+	pid_t pids[5];
+	struct error error;
+	int status;
+
+	open_starter("127.0.0.1:0", "exec sleep 30");
+	for (int i = 0; i < 4; i++) {
+		pids[i] = starter_start("CCI_UPGRADE=b", NULL, 0, &error);
+		ck_assert_int_gt(pids[i], 0);
+	}
+	ck_assert_int_eq(starter_start("CCI_UPGRADE=b", NULL, 0, &error), -1);
+	ck_assert_ptr_nonnull(strstr(error.text, "have not ended yet"));
+	starter_kill(pids[0]);
+	ck_assert(starter_has_ended(pids[0], 5000, &status));
+	pids[4] = starter_start("CCI_UPGRADE=b", NULL, 0, &error);
+	ck_assert_int_gt(pids[4], 0);
+	for (int i = 1; i < 5; i++)
+		starter_kill(pids[i]);
+	close_starter();
+}
+END_TEST
+
+/* The path that is named, cut short: another file, or an abstract name. */
+START_TEST(a_part_of_an_address_is_not_bound)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char part[80];
+
+	open_starter("127.0.0.1:0", "exit");
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/ctl", folder);
+	(void)snprintf(part, sizeof(part), "%s/ct", folder);
+	for (socklen_t size = 0; size < sizeof(address); size++) {
+		ck_assert_int_eq(binding_bind(fd, (const struct sockaddr *)&address, size), -1);
+		ck_assert_int_eq(errno, EPERM);
+	}
+	ck_assert_int_ne(access(part, F_OK), 0);
+	ck_assert_int_eq(binding_bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(unlink(address.sun_path), 0);
+	close(fd);
+	close_starter();
+}
+END_TEST
+
+START_TEST(it_settles_once)
+{
+	struct error error;
+
+	open_starter("127.0.0.1:0", "exit");
+	ck_assert_int_eq(starter_settle(&error), -1);
+	close_starter();
+}
+END_TEST
+
 START_TEST(without_a_starter_there_is_an_error)
 {
 	struct error error;
 
 	open_starter("127.0.0.1:0", "exit");
 	starter_close();
-	ck_assert_int_eq(starter_start("A=b", NULL, 0, &error), -1);
+	ck_assert_int_eq(starter_start("CCI_UPGRADE=b", NULL, 0, &error), -1);
 	ck_assert_ptr_nonnull(strstr(error.text, "restart"));
 	ck_assert_int_eq(try("127.0.0.1", 0, NULL), 0); /* by ourselves again */
 	close_starter();
@@ -320,6 +391,10 @@ Suite *module_suite(void)
 	tcase_add_test(tests, unix_sockets_are_bound_with_their_mode);
 	tcase_add_test(tests, a_program_gets_all_that_is_meant_for_it);
 	tcase_add_test(tests, what_runs_can_be_killed_and_outlives_the_starter);
+	tcase_add_test(tests, no_other_variable_is_taken);
+	tcase_add_test(tests, few_programs_run_at_once);
+	tcase_add_test(tests, a_part_of_an_address_is_not_bound);
+	tcase_add_test(tests, it_settles_once);
 	tcase_add_test(tests, without_a_starter_there_is_an_error);
 	tcase_add_test(tests, messages_are_whole);
 	tcase_add_test(tests, a_sidecar_ends_whatever_it_does);
