@@ -13,6 +13,7 @@
 
 #include "control.h"
 #include "control_print.h"
+#include "jsontext.h"
 #include "report.h"
 #include "subcommand.h"
 
@@ -128,11 +129,8 @@ static int send_request(int fd, const struct request *request)
 
 static int print_answer(const struct request *request, const json_t *answer)
 {
-	if (request->json) {
-		int result = json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
-
-		return result == 0 && fputc('\n', stdout) != EOF && fflush(stdout) == 0 ? 0 : -1;
-	}
+	if (request->json)
+		return json_print(answer, JSON_COMPACT, stdout);
 	if (request->verb->print == NULL || json_is_string(json_object_get(answer, "text")))
 		return control_print_text(answer, stdout);
 	if (request->names)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jsontext.h"
 #include "text.h"
 
 #define CELL_SIZE 512
@@ -316,10 +317,9 @@ int control_print_text(const json_t *answer, FILE *stream)
 	const json_t *text = json_is_string(answer) ? answer : json_object_get(answer, "text");
 
 	control_print_texts(json_object_get(answer, "findings"), stream);
-	if (json_is_string(text))
-		control_print_escaped(text, stream);
-	else if (json_dumpf(answer, stream, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
-		return -1;
+	if (!json_is_string(text))
+		return json_print(answer, JSON_INDENT(2), stream);
+	control_print_escaped(text, stream);
 	(void)fputc('\n', stream);
 	return fflush(stream) == 0 ? 0 : -1;
 }

@@ -6,11 +6,13 @@
 #include <uv.h>
 
 #include "control_parts.h"
+#include "control_print.h"
 #include "daemon_parts.h"
 #include "inspect.h"
 #include "jsontext.h"
 #include "trace.h"
 
+#define WORD_SIZE 128 /* a name, an id, a network */
 #define SLICE_BYTES (64 * 1024)
 #define READERS_MOST (CONTROL_CLIENTS / 2) /* each holds a place at the socket for as long as it likes */
 
@@ -239,39 +241,47 @@ json_t *control_trace_run(struct control_request *request)
 
 /* --- for people --- */
 
-static const char *member(const json_t *object, const char *name)
+/* The gateway has escaped what strangers said; whatever else is not printable is shown as bytes. */
+static void print_member(const json_t *object, const char *name, FILE *stream)
 {
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text != NULL ? text : "";
+	control_print_escaped(json_object_get(object, name), stream);
 }
 
-/* The gateway has escaped what strangers said; whatever else is not printable is shown as bytes. */
-static void print_safe(const char *text, FILE *stream)
+/* A short word of ours, in a column: what does not fit, or is not printable, is cut off. */
+static const char *word(const json_t *object, const char *name, char buffer[WORD_SIZE])
 {
-	for (; *text != '\0'; text++) {
-		unsigned char byte = (unsigned char)*text;
+	const char *text = json_string_value(json_object_get(object, name));
+	size_t length = 0;
 
-		if (byte >= 0x20 && byte <= 0x7e)
-			(void)fputc(byte, stream);
-		else
-			(void)fprintf(stream, "\\x%02x", byte);
-	}
+	while (text != NULL && text[length] >= ' ' && text[length] <= '~' && length + 1 < WORD_SIZE)
+		length++;
+	(void)snprintf(buffer, WORD_SIZE, "%.*s", (int)length, text != NULL ? text : "");
+	return buffer;
 }
 
 static void print_line(const json_t *line, FILE *stream)
 {
-	(void)fprintf(stream, "%.8s %10lld us  %-5s  ", member(line, "connection"),
-	              (long long)json_integer_value(json_object_get(line, "us")), member(line, "side"));
-	print_safe(member(line, "stage"), stream);
+	char connection[WORD_SIZE], side[WORD_SIZE];
+
+	(void)fprintf(stream, "%.8s %10lld us  %-5s  ", word(line, "connection", connection),
+	              (long long)json_integer_value(json_object_get(line, "us")), word(line, "side", side));
+	print_member(line, "stage", stream);
 	(void)fputs(": ", stream);
-	print_safe(member(line, "detail"), stream);
+	print_member(line, "detail", stream);
 	(void)fputc('\n', stream);
-	if (member(line, "hex")[0] == '\0')
+	if (json_string_length(json_object_get(line, "hex")) == 0)
 		return;
 	(void)fprintf(stream, "%32s", "");
-	print_safe(member(line, "hex"), stream);
+	print_member(line, "hex", stream);
 	(void)fputc('\n', stream);
+}
+
+static void print_active(const json_t *trace, FILE *stream)
+{
+	char words[WORD_SIZE], to[WORD_SIZE];
+
+	(void)fprintf(stream, "%-40s to %-6s %lld lines\n", word(trace, "trace", words), word(trace, "to", to),
+	              (long long)json_integer_value(json_object_get(trace, "lines")));
 }
 
 int control_trace_print(const json_t *answer, FILE *stream)
@@ -283,13 +293,14 @@ int control_trace_print(const json_t *answer, FILE *stream)
 		if (json_array_size(answer) == 0)
 			(void)fputs("nothing is traced\n", stream);
 		json_array_foreach(answer, i, one)
-			(void)fprintf(stream, "%-40s to %-6s %lld lines\n", member(one, "trace"), member(one, "to"),
-			              (long long)json_integer_value(json_object_get(one, "lines")));
+			print_active(one, stream);
 	} else if (json_object_get(answer, "missed") != NULL) {
 		(void)fprintf(stream, "... %lld lines were missed\n",
 		              (long long)json_integer_value(json_object_get(answer, "missed")));
 	} else if (json_object_get(answer, "tracing") != NULL) {
-		(void)fprintf(stream, "tracing %s; Ctrl-C ends\n", member(answer, "tracing"));
+		(void)fputs("tracing ", stream);
+		print_member(answer, "tracing", stream);
+		(void)fputs("; Ctrl-C ends\n", stream);
 	} else {
 		print_line(answer, stream);
 	}

@@ -8,6 +8,8 @@
 #include "clock.h"
 
 #define UTC_SIZE 32
+#define DEL '\x7f'
+#define DEL_ESCAPED "\\u007F"
 #define HEX_MOST 64 /* bytes: ids, session ids, digests */
 
 /* Since the last line of this thread: then what is to be written may lack members, and nothing else says so. */
@@ -151,9 +153,41 @@ void json_put_address(json_t *object, const char *key, const struct sockaddr *ad
 		json_put_text(object, key, socket_format((const union socket_address *)(const void *)address, buffer));
 }
 
+/* JSON lets DEL stand as it is, and so does jansson. It can be in a string only. Takes over `text`. */
+static char *without_del(char *text)
+{
+	size_t count = 0, used = 0;
+	char *clean;
+
+	for (const char *at = text; at != NULL && (at = strchr(at, DEL)) != NULL; at++)
+		count++;
+	if (count == 0)
+		return text;
+	clean = allocate(strlen(text) + count * (sizeof(DEL_ESCAPED) - 2) + 1);
+	for (const char *at = text; clean != NULL && *at != '\0'; at++)
+		if (*at == DEL)
+			used += strlen(strcpy(clean + used, DEL_ESCAPED));
+		else
+			clean[used++] = *at;
+	if (clean != NULL)
+		clean[used] = '\0';
+	free(text);
+	return clean;
+}
+
+int json_print(const json_t *value, size_t flags, FILE *stream)
+{
+	char *text = without_del(json_dumps(value, flags | JSON_ENSURE_ASCII | JSON_ENCODE_ANY));
+	int result = text != NULL && fputs(text, stream) != EOF && fputc('\n', stream) != EOF ? 0 : -1;
+
+	free(text);
+	return result == 0 && fflush(stream) == 0 ? 0 : -1;
+}
+
 char *json_line(json_t *value, size_t *size)
 {
-	char *line = lacked_memory ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+	char *line =
+	    lacked_memory ? NULL : without_del(json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY));
 
 	lacked_memory = false;
 	json_decref(value);

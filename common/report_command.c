@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jsontext.h"
 #include "linereader.h"
 #include "report.h"
 #include "subcommand.h"
@@ -83,20 +84,12 @@ static int read_files(const struct request *request, struct report *report, int 
 
 /* --- the answer --- */
 
-static int print_json(const json_t *json)
-{
-	int result = json_dumpf(json, stdout, JSON_INDENT(1) | JSON_ENSURE_ASCII);
-
-	(void)fputc('\n', stdout);
-	return result == 0 && fflush(stdout) == 0 ? 0 : -1;
-}
-
 static int print(const struct request *request, const json_t *json)
 {
 	int result;
 
 	if (request->form == 'j')
-		result = print_json(json);
+		result = json_print(json, JSON_INDENT(1), stdout);
 	else if (request->form == 'v')
 		result = report_print_csv(json, stdout);
 	else

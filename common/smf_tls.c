@@ -195,7 +195,8 @@ static void map_address(uint8_t *bytes)
 static void take_addresses(struct smf_connection *connection, const struct cci_event *event)
 {
 	int remote = take_address(connection->remote, &connection->remote_port, event->remote);
-	int local = take_address(connection->local, &connection->local_port, event->local);
+	/* A connection that is reset already has no remote any more. */
+	int local = remote != 0 ? take_address(connection->local, &connection->local_port, event->local) : 0;
 
 	connection->is_connected = event->remote != NULL && (event->role == CCI_ACCEPTING || event->fd >= 0);
 	connection->is_ip = remote != 0;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "compiler.h"
@@ -28,7 +29,11 @@ void json_put_utc(json_t *object, const char *key, uint64_t time_us);         /*
 void json_put_now(json_t *object, const char *key);                           /* the same, of this moment */
 void json_put_address(json_t *object, const char *key, const struct sockaddr *address);
 
-/* `value` as compact JSON in one line of ASCII without a line feed, to be freed by the caller; takes over the
+/* Write `value` as JSON of printable ASCII, and a line feed: `flags` are jansson's for its layout (JSON_COMPACT, JSON_INDENT). 0, or -1
+ * where the stream fails, without memory, and where `value` is NULL. */
+int json_print(const json_t *value, size_t flags, FILE *stream) MUST_CHECK;
+
+/* `value` as compact JSON in one line of printable ASCII without a line feed, to be freed by the caller; takes over the
  * reference. *size is its length; may be NULL. NULL where `value` is NULL, and where memory was lacking for anything of
  * jansson's in this thread since the last line: nobody gets half an answer. */
 char *json_line(json_t *value, size_t *size) MUST_CHECK;

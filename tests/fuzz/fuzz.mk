@@ -46,6 +46,11 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_O)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libcommon.a
 	@echo "  LD    $@"
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_LDFLAGS) -o $@ $(filter %.o,$^) $(FUZZ_LIBRARY) $(LIBS)
 
+$(FUZZ_BUILD)/fuzz_smf: $(FUZZ_O)/tests/fuzz/events.o $(FUZZ_O)/tests/fuzz/smf_read.o
+
+$(FUZZ_BUILD)/fuzz_ctl: $(FUZZ_O)/tests/fuzz/jsonmake.o
+$(FUZZ_BUILD)/fuzz_ctl: FUZZ_LDFLAGS := -Wl$(comma)--wrap=socket -Wl$(comma)--wrap=connect
+
 # A whole session, with the kernel's calls, the clock and some of the gateway's own calls in the fuzzer's hands.
 SESSION_CALLS := recv send shutdown socket connect close setsockopt getsockopt getsockname getpeername ioctl poll pipe2 splice \
                  fcntl epoll_ctl epoll_wait write RAND_bytes record_write leg_attach session_connect_onward

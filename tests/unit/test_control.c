@@ -376,6 +376,10 @@ START_TEST(answers_are_printed_whatever_they_are)
 	    "\"\\u001b\"}]}]",
 	    "[{\"name\":\"\\u001b\",\"matches\":{\"\\u001bkey\":\"\\u001b\"},\"sets\":[\"\\u001b\"],\"connections\":"
 	    "\"\\u001b\"}]",
+	    "{\"connection\":\"\\u001b[2J\",\"side\":\"\\u009b\",\"stage\":\"\\u007f\",\"detail\":\"\\u001b\",\"hex\":\"\\u001b\"}",
+	    "{\"tracing\":\"\\u001b[2J\"}",
+	    "[{\"trace\":\"\\u001b[2J\",\"to\":\"\\u001b\"}]",
+	    "[[\"a\\u007fb\"]]",
 	    "{\"program\":\"\\u001b\",\"version\":\"\\u001b\",\"sysid\":\"\\u001b\",\"config\":\"\\u001b\",\"listeners\":[{"
 	    "\"name\":"
 	    "\"\\u001b\",\"addresses\":[\"\\u001b\"],\"policy\":\"\\u001b\",\"audit_policy\":\"\\u001b\"}],\"open\":"

@@ -13,7 +13,7 @@ static const struct {
 } texts[] = {
     {"", "\"\""},
     {"a\"b\\c", "\"a\\\"b\\\\c\""},
-    {"\n\033[2J\x7f", "\"\\n\\u001B[2J\x7f\""},
+    {"\n\033[2J\x7f", "\"\\n\\u001B[2J\\u007F\""},
     {"gr\xc3\xbc\xc3\x9f", "\"gr\\u00FC\\u00DF\""},
     {"\xf0\x9f\x98\x80", "\"\\uD83D\\uDE00\""},
     {"a\xff" "b", "\"a\\\\xffb\""},

@@ -351,6 +351,11 @@ START_TEST(addresses)
 	common = common_of(&event);
 	ck_assert_uint_eq(common[4], 0);
 	ck_assert_mem_eq(common + 48, none, 36);
+	event.remote = NULL;
+	event.local = (const struct sockaddr *)&v6;
+	common = common_of(&event);
+	ck_assert_uint_eq(common[4], 0);
+	ck_assert_mem_eq(common + 48, none, 36);
 }
 END_TEST
 
