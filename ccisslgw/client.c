@@ -32,7 +32,7 @@ static void default_sysid(char *sysid)
 		host[0] = '\0';
 	host[strcspn(host, ".")] = '\0';
 	for (char *at = host; *at != '\0'; at++)
-		*at = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+		*at = (char)(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
 	(void)snprintf(sysid, NAME_MAX_CHARS + 1, "%.64s", name_valid(host, strlen(host)) ? host : "CLIENT");
 }
 

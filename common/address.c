@@ -122,7 +122,7 @@ static int parse_bracketed(const char *text, uint16_t default_port, struct addre
 	const char *end = strchr(text, ']');
 	size_t length = end != NULL ? (size_t)(end - text - 1) : 0;
 	char *scope;
-	uint16_t port;
+	uint16_t port = 0;
 
 	if (end == NULL || length == 0 || length >= sizeof(host) || (end[1] != '\0' && end[1] != ':'))
 		return error_set(error, "\"%.64s\" is not an IPv6 address: write [ADDRESS]:PORT", text);
@@ -143,7 +143,7 @@ int address_parse(const char *text, uint16_t default_port, struct address *addre
 	const char *colon = strrchr(text, ':');
 	size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
 	char host[HOST_NAME_SIZE];
-	uint16_t port;
+	uint16_t port = 0;
 
 	memset(address, 0, sizeof(*address));
 	if (strcmp(text, ECHO_TEXT) == 0) {

@@ -93,7 +93,7 @@ static int open_socket(const char *path)
 		errno = path[0] == '\0' ? ENOENT : ENAMETOOLONG;
 		return -1;
 	}
-	(void)strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = new_socket();
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;

@@ -181,6 +181,7 @@ static uint64_t first_line(const struct http_events *events, struct MHD_Connecti
 	uint64_t next = eventring_next(events->ring);
 	int used = 0;
 
+	/* Twenty digits may be more than fits: then it is another stamp, or a line that is not there. NOLINTNEXTLINE(cert-err34-c) */
 	if (last == NULL || sscanf(last, "%20llu-%20llu%n", &stamp, &line, &used) != 2 || last[used] != '\0' ||
 	    stamp != events->stamp || line >= next)
 		return next;

@@ -246,6 +246,7 @@ static void put_memory(FILE *stream)
 
 	if (statm == NULL)
 		return;
+	/* The kernel wrote it. NOLINTNEXTLINE(cert-err34-c) */
 	if (fscanf(statm, "%lu %lu", &size, &resident) == 2) {
 		metrics_one(stream, "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", size * page);
 		metrics_one(stream, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", resident * page);

@@ -401,6 +401,8 @@ static void write_histogram(const struct metrics *metrics, enum family family, F
 	uint64_t numbers[COUNT(stage_us) + 2];
 
 	static_assert(COUNT(stage_us) >= COUNT(session_us), "room for the longest");
+	if (buckets == NULL)
+		return; /* a histogram has buckets */
 	for (size_t i = 0; i < (by != NULL ? by->count : 1); i++) {
 		struct metrics_histogram histogram = {.bounds = row->bounds, .buckets = numbers, .count = buckets->count - 2};
 		struct metrics_label stage = {"stage", by != NULL ? by->word(i) : NULL};

@@ -207,7 +207,8 @@ static int add_one(struct notifiers *notifiers, const struct config *config, con
 		(void)atomic_fetch_add(&member->instance->owners, 1);
 	else if (open_one(member, config, section, source->kinds, error) != 0)
 		return -1;
-	notifiers->wants |= member->instance->wants;
+	if (member->instance != NULL)
+		notifiers->wants |= member->instance->wants;
 	notifiers->count++;
 	return 0;
 }

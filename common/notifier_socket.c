@@ -183,7 +183,7 @@ static struct place *new_place(const struct cci_notifier_options *options, struc
 		(void)error_set(error, "not enough memory");
 		return NULL;
 	}
-	strcpy(place->path, options->path);
+	memcpy(place->path, options->path, strlen(options->path) + 1);
 	listening.fd = find_room(place, error) == 0
 	                   ? unixsocket_listen(file_of(place), (mode_t)options->mode, &place->file, error)
 	                   : -1;

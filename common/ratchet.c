@@ -53,7 +53,7 @@ static size_t bucket_of(const struct ratchet *ratchet, const char *name)
 	uint32_t sum = 2166136261u ^ ratchet->seed;
 
 	for (; *name != '\0'; name++) {
-		char c = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+		char c = (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name);
 
 		sum = (sum ^ (uint8_t)c) * 16777619u;
 	}

@@ -104,7 +104,8 @@ static void print_entry(struct listing *listing, const struct ratchet_entry *ent
 	if (listing->age_s != 0) {
 		(void)utc(entry->last_s + listing->age_s, until + 1);
 		until[0] = listing->json ? '"' : ' ';
-		(void)strcat(until, listing->json ? "\"" : "");
+		if (listing->json)
+			memcpy(until + strlen(until), "\"", sizeof("\""));
 	}
 	if (listing->json)
 		(void)printf("%s\n {\"kind\":\"%s\",\"name\":\"%s\",\"first\":\"%s\",\"last\":\"%s\",\"until\":%s}",

@@ -102,7 +102,7 @@ static void print_cell(const struct column *column, const char *value, size_t wi
 
 static void print_table(const struct column *columns, const json_t *rows, FILE *stream)
 {
-	size_t widths[COLUMNS_MOST];
+	size_t widths[COLUMNS_MOST] = {0};
 	char buffer[CELL_SIZE];
 	struct text text;
 

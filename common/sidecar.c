@@ -121,6 +121,10 @@ int sidecar_send(int fd, const void *bytes, size_t length, const int *fds, size_
 		message.msg_control = control.bytes;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		header = CMSG_FIRSTHDR(&message);
+		if (header == NULL) {
+			errno = EMSGSIZE;
+			return -1;
+		}
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(count * sizeof(int));
@@ -144,7 +148,7 @@ static void take_descriptors(struct msghdr *message, int *fds, size_t *count)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(header) + i * sizeof(fd), sizeof(fd));
-			if (fds != NULL && *count < SIDECAR_DESCRIPTORS_MAX)
+			if (fds != NULL && count != NULL && *count < SIDECAR_DESCRIPTORS_MAX)
 				fds[(*count)++] = fd;
 			else
 				close(fd);

@@ -51,6 +51,7 @@ static void put64(uint8_t *at, uint64_t value)
 void smf_put_text(uint8_t *at, size_t size, const char *text)
 {
 	memset(at, SMF_BLANK, size);
+	/* cppcheck-suppress arrayIndexOutOfBoundsCond ; a text ends before */
 	for (size_t i = 0; i < size && text[i] != '\0'; i++) {
 		char c[2] = {text[i], '\0'};
 

@@ -77,7 +77,7 @@ static void put_not_after(uint8_t *type, uint8_t *at, const char *not_after)
 			digits[used++] = *c;
 	if (used != NOT_AFTER_SIZE - 1)
 		return;
-	(void)strcpy(digits + used, "Z");
+	memcpy(digits + used, "Z", sizeof("Z"));
 	is_utc = memcmp(digits, "1950", 4) >= 0 && memcmp(digits, "2050", 4) < 0;
 	*type = is_utc ? TIME_UTC : TIME_GENERALIZED;
 	smf_put_text(at, NOT_AFTER_SIZE, is_utc ? digits + 2 : digits);

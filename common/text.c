@@ -178,7 +178,7 @@ void text_put_hex(struct text *text, const uint8_t *bytes, size_t length)
 
 static char lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
 static bool is_name_char(char c)

@@ -221,14 +221,13 @@ static void warn_of(const struct tls_trust *trust, X509 *authority, const char *
 
 unsigned tls_trust_warn(const struct tls_trust *trust)
 {
-	STACK_OF(X509_OBJECT) *objects = trust != NULL && trust->files.crl != NULL && trust->files.ca != NULL
-	                                     ? X509_STORE_get0_objects(trust->store)
-	                                     : NULL;
-	bool chain = objects != NULL && trust->files.crl_check == CRL_CHECK_CHAIN;
+	bool watched = trust != NULL && trust->files.crl != NULL && trust->files.ca != NULL;
+	STACK_OF(X509_OBJECT) *objects = watched ? X509_STORE_get0_objects(trust->store) : NULL;
+	bool chain = watched && trust->files.crl_check == CRL_CHECK_CHAIN;
 	X509 *without = NULL;
 	unsigned missing = 0, there = 0;
 
-	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+	for (int i = 0; watched && i < sk_X509_OBJECT_num(objects); i++) {
 		X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
 
 		if (authority == NULL)
