@@ -196,7 +196,7 @@ EVP_PKEY *keyclient_load(OSSL_LIB_CTX *library, const struct tls_credential_file
                          struct error *error)
 {
 	struct keywire_request request = {.kind = KEYWIRE_LOAD, .slot = client.slot};
-	struct keywire_answer answer;
+	struct keywire_answer answer = {0};
 	char texts[KEYWIRE_TEXT_MOST], rest[KEYWIRE_PUBLIC_MOST + 1];
 	size_t size = 0, got = sizeof(rest) - 1;
 	enum keywire_result result;

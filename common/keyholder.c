@@ -57,7 +57,7 @@ int keyholder_open(const struct config *config, unsigned workers, struct error *
 {
 	struct keyholder_task task = {.config = (struct config *)(uintptr_t)config, .channels = workers + 2};
 	int fds[KEYHOLDER_CHANNELS_MOST];
-	unsigned got;
+	unsigned got = 0;
 
 	if (config->keys.process != CHOICE_YES)
 		return 0;
@@ -65,7 +65,7 @@ int keyholder_open(const struct config *config, unsigned workers, struct error *
 		return error_set(error, "[keys] process = yes is for at most %u workers: set workers", KEYHOLDER_CHANNELS_MOST - 2);
 	if (sidecar_start(&holder.sidecar, "cci-keys", keyholder_serve, &task, error) != 0)
 		return -1;
-	if (fetch_channels(fds, task.channels, &got) != 0) {
+	if (fetch_channels(fds, task.channels, &got) != 0 || got == 0) {
 		while (got > 0)
 			close(fds[--got]);
 		return error_set(error, "the key process cannot make its sockets: raise the limit of open files (LimitNOFILE=, "

@@ -398,7 +398,7 @@ static void write_histogram(const struct metrics *metrics, enum family family, F
 {
 	const struct family_row *row = &table[family];
 	const struct dimension *by = row->by[1] != NULL ? row->by[0] : NULL, *buckets = row->by[by != NULL];
-	uint64_t numbers[COUNT(stage_us) + 2];
+	uint64_t numbers[COUNT(stage_us) + 2] = {0};
 
 	static_assert(COUNT(stage_us) >= COUNT(session_us), "room for the longest");
 	if (buckets == NULL)

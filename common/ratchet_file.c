@@ -232,6 +232,8 @@ static int put_line(FILE *stream, const char *format, ...)
 	va_start(arguments, format);
 	length = vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
+	if (length < 0 || (size_t)length >= sizeof(line))
+		return -1;
 	return fprintf(stream, "%s %08" PRIx32 "\n", line, crc32(line, (size_t)length)) < 0 ? -1 : 0;
 }
 

@@ -161,17 +161,19 @@ static bool resolve(const char *path, bool real, char *buffer)
 {
 	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
+	size_t used;
 
 	if (real)
 		return realpath(path, buffer) != NULL;
 	(void)snprintf(folder, sizeof(folder), "%.*s", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : ".");
 	if (realpath(folder[0] != '\0' ? folder : "/", buffer) == NULL || strlen(buffer) + strlen(path) + 2 > PATH_MAX)
 		return false;
-	if (strcmp(buffer, "/") != 0)
-		(void)strcat(buffer, "/");
+	used = strlen(buffer);
+	if (used > 1)
+		buffer[used++] = '/';
 	else if (path[0] == '/' && path[1] == '\0')
 		return true;
-	(void)strcat(buffer, slash != NULL ? slash + 1 : path);
+	(void)snprintf(buffer + used, PATH_MAX - used, "%s", slash != NULL ? slash + 1 : path);
 	return true;
 }
 
