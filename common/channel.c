@@ -126,6 +126,13 @@ static bool take_written(struct bio_socket *socket, const uint8_t *bytes, size_t
 	return true;
 }
 
+/* The kernel refuses to end what a reset has ended: bytes that it still had are lost then. */
+static void end_socket(struct channel *channel)
+{
+	if (shutdown(channel->socket.fd, SHUT_WR) != 0 && channel->write_error == 0)
+		channel->write_error = errno == ENOTCONN ? ECONNRESET : errno;
+}
+
 static void flush_pending(struct channel *channel)
 {
 	size_t sent = send_some(channel, channel->pending + channel->pending_at, channel->pending_end - channel->pending_at);
@@ -137,7 +144,7 @@ static void flush_pending(struct channel *channel)
 		return;
 	drop_pending(channel);
 	if (channel->end_due)
-		(void)shutdown(channel->socket.fd, SHUT_WR);
+		end_socket(channel);
 }
 
 static void on_event(struct watch *watch, uint32_t events)
@@ -243,9 +250,8 @@ void channel_want_connect(struct channel *channel)
 int channel_connect_error(struct channel *channel)
 {
 	int error = 0;
-	socklen_t size = sizeof(error);
 
-	return getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+	return getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(error)}) == 0 ? error : errno;
 }
 
 static enum channel_status broken(struct channel *channel, int error)
@@ -256,6 +262,17 @@ static enum channel_status broken(struct channel *channel, int error)
 	return error == ENOMEM ? CHANNEL_NO_MEMORY : CHANNEL_RESET;
 }
 
+enum channel_status channel_sent(struct channel *channel)
+{
+	return channel->write_error != 0 ? broken(channel, channel->write_error) : CHANNEL_OK;
+}
+
+/* Send what an operation has left to be sent; `status` is how that operation went. */
+static enum channel_status flushed(struct channel *channel, enum channel_status status)
+{
+	return flush_gather(channel) ? status : broken(channel, channel->write_error);
+}
+
 static enum channel_status clear_read(struct channel *channel, void *bytes, size_t size, int flags, size_t *got)
 {
 	ssize_t came;
@@ -263,10 +280,9 @@ static enum channel_status clear_read(struct channel *channel, void *bytes, size
 	do
 		came = recv(channel->socket.fd, bytes, size, flags);
 	while (came < 0 && errno == EINTR);
-	if (came > 0) {
-		*got = (size_t)came;
+	*got = came > 0 ? (size_t)came : 0;
+	if (came > 0)
 		return CHANNEL_OK;
-	}
 	if (came == 0)
 		return CHANNEL_EOF;
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -328,8 +344,7 @@ static enum channel_status tls_read(struct channel *channel, uint8_t *bytes, siz
 		total += came;
 	} while (total < size && SSL_has_pending(channel->ssl));
 	/* A KeyUpdate or an alert may have been answered. */
-	if (!flush_gather(channel))
-		status = broken(channel, channel->write_error);
+	status = flushed(channel, status);
 	if (status != CHANNEL_OK && status != CHANNEL_AGAIN)
 		channel->ending = status;
 	if (total == 0)
@@ -366,26 +381,21 @@ bool channel_more(const struct channel *channel)
 
 enum channel_status channel_peek(struct channel *channel, void *bytes, size_t size, size_t *got)
 {
-	enum channel_status status;
+	enum channel_status status = clear_read(channel, bytes, size, MSG_PEEK, got);
 
-	*got = 0;
-	status = clear_read(channel, bytes, size, MSG_PEEK, got);
 	channel->socket.drained = status == CHANNEL_AGAIN;
 	return status;
 }
 
 static enum channel_status tls_write(struct channel *channel, const void *bytes, size_t size)
 {
-	enum channel_status status = CHANNEL_OK;
+	enum channel_status status;
 	size_t went = 0;
 	int result;
 
 	ERR_clear_error();
 	result = SSL_write_ex(channel->ssl, bytes, size, &went);
-	if (result != 1)
-		status = tls_status(channel, result);
-	if (!flush_gather(channel))
-		status = broken(channel, channel->write_error);
+	status = flushed(channel, result == 1 ? CHANNEL_OK : tls_status(channel, result));
 	channel->count.tls_out += went;
 	/* The BIO takes everything, so there is nothing that a write could wait for. */
 	return status == CHANNEL_AGAIN || status == CHANNEL_EOF ? CHANNEL_FAILED : status;
@@ -395,13 +405,11 @@ enum channel_status channel_write(struct channel *channel, const void *bytes, si
 {
 	enum channel_status status = CHANNEL_OK;
 
-	if (size == 0)
-		return CHANNEL_OK;
-	if (channel->write_error == 0 && channel->ssl != NULL)
+	if (size > 0 && channel->write_error == 0 && channel->ssl != NULL)
 		status = tls_write(channel, bytes, size);
-	else if (channel->write_error == 0 && send_or_keep(channel, bytes, size))
+	else if (size > 0 && channel->write_error == 0 && send_or_keep(channel, bytes, size))
 		channel->count.clear_out += size;
-	return channel->write_error != 0 ? broken(channel, channel->write_error) : status;
+	return channel->write_error != 0 ? channel_sent(channel) : status;
 }
 
 size_t channel_pending(const struct channel *channel)
@@ -416,21 +424,18 @@ uint64_t channel_flushed_ms(const struct channel *channel)
 
 enum channel_status channel_end(struct channel *channel)
 {
-	enum channel_status status = CHANNEL_OK;
+	enum channel_status status;
 	int result;
 
 	if (channel->ssl == NULL) {
 		channel->end_due = true;
 		if (channel->pending_end == 0)
-			(void)shutdown(channel->socket.fd, SHUT_WR);
-		return CHANNEL_OK;
+			end_socket(channel);
+		return channel_sent(channel);
 	}
 	ERR_clear_error();
 	result = SSL_shutdown(channel->ssl);
-	if (result < 0)
-		status = tls_status(channel, result);
-	if (!flush_gather(channel))
-		status = broken(channel, channel->write_error);
+	status = flushed(channel, result >= 0 ? CHANNEL_OK : tls_status(channel, result));
 	if (channel->write_error != 0)
 		return broken(channel, channel->write_error);
 	/* A close_notify that was not sent: the peer would wait for it. As in tls_write, there is nothing to wait for here. */
@@ -453,15 +458,12 @@ enum channel_status channel_upgrade(struct channel *channel, SSL *ssl)
 
 enum channel_status channel_handshake(struct channel *channel)
 {
-	enum channel_status status = CHANNEL_OK;
+	enum channel_status status;
 	int result;
 
 	ERR_clear_error();
 	result = SSL_do_handshake(channel->ssl);
-	if (result != 1)
-		status = tls_status(channel, result);
-	if (!flush_gather(channel))
-		status = broken(channel, channel->write_error);
+	status = flushed(channel, result == 1 ? CHANNEL_OK : tls_status(channel, result));
 	return status == CHANNEL_EOF ? CHANNEL_FAILED : status;
 }
 

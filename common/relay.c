@@ -298,13 +298,24 @@ static void run_flow(struct flow *flow)
 	channel_again(flow->from);
 }
 
+/* Of a direction that has ended, the rest has gone, or could not go: no end in order then. */
+static void rest_sent(struct flow *flow)
+{
+	enum channel_status status = channel_sent(flow->to);
+
+	if (status != CHANNEL_OK)
+		fail(flow->relay, status, flow->to);
+	else
+		finish_if_ended(flow->relay);
+}
+
 static void channel_event_at(struct relay *relay, struct flow *out, struct flow *in, unsigned events)
 {
 	if (events & CHANNEL_READABLE)
 		run_flow(out);
 	if ((events & CHANNEL_WRITABLE) && !relay->finished) {
 		if (in->ended)
-			finish_if_ended(relay);
+			rest_sent(in);
 		else
 			run_flow(in);
 	}

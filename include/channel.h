@@ -78,11 +78,14 @@ enum channel_status channel_write(struct channel *channel, const void *bytes, si
 /* Bytes kept. Until it is 0 nothing more should be written. */
 size_t channel_pending(const struct channel *channel);
 
+/* Could all be sent that was written so far? What was kept is dropped where not. OK, RESET or NO_MEMORY. */
+enum channel_status channel_sent(struct channel *channel) MUST_CHECK;
+
 /* Loop time, in milliseconds, at which kept bytes went out last; 0: never. */
 uint64_t channel_flushed_ms(const struct channel *channel);
 
 /* End this direction in order, after what is pending: close_notify in TLS, FIN in the clear. Over TLS the FIN
- * follows only with channel_close, so that the peer's answer still can come. */
+ * follows only with channel_close, so that the peer's answer still can come. RESET: bytes before it were lost. */
 enum channel_status channel_end(struct channel *channel) MUST_CHECK;
 
 /* Turn to TLS on the same socket: own `ssl` (set to accept or connect state). From here on reads and writes are

@@ -194,6 +194,67 @@ START_TEST(a_vanished_peer_ends_it)
 }
 END_TEST
 
+/* The client has ended its side in order; then it goes, with bytes for it still kept. That the service's end is in order, too,
+ * makes no end in order of it. */
+START_TEST(what_a_client_that_goes_has_not_got_is_no_end_in_order)
+{
+	struct fixture fixture;
+	uint8_t bytes[4096] = {0};
+
+	open_fixture(&fixture, false, 0);
+	shutdown(fixture.client, SHUT_WR);
+	expect_end(&fixture, fixture.service);
+	for (int i = 0; i < 2000 && channel_pending(fixture.front) == 0; i++) {
+		(void)!send(fixture.service, bytes, 1000, MSG_NOSIGNAL);
+		test_loop_turns(&fixture.test, 3);
+	}
+	/* All that the service has sent is read: its end is what comes next. */
+	ck_assert_uint_gt(channel_pending(fixture.front), 0);
+	shutdown(fixture.service, SHUT_WR);
+	close(fixture.client);
+	fixture.client = -1;
+	test_loop_until(&fixture.test, &fixture.done);
+	ck_assert_int_eq(fixture.reason, REASON_RESET);
+	ck_assert(fixture.at_front);
+	close_fixture(&fixture);
+}
+END_TEST
+
+/* An echo with this limit, of which the client reads nothing and goes. Was some of it kept when the limit was reached? */
+static bool echo_is_left(size_t limit)
+{
+	struct fixture fixture;
+	struct relay_count count;
+	uint8_t bytes[1000] = {0};
+	bool left;
+
+	open_fixture(&fixture, true, limit);
+	for (size_t sent = 0; sent < limit; sent += sizeof(bytes)) {
+		(void)!send(fixture.client, bytes, sizeof(bytes), MSG_NOSIGNAL);
+		test_loop_turns(&fixture.test, 3);
+	}
+	relay_counts(fixture.relay, &count);
+	left = count.up_ended && channel_pending(fixture.front) > 0;
+	close(fixture.client);
+	fixture.client = -1;
+	if (left) {
+		test_loop_until(&fixture.test, &fixture.done);
+		ck_assert_int_eq(fixture.reason, REASON_RESET);
+	}
+	close_fixture(&fixture);
+	return left;
+}
+
+START_TEST(an_echo_that_could_not_be_sent_is_no_end_in_order)
+{
+	bool left = false;
+
+	for (size_t limit = 1000; limit < 100000 && !left; limit += 1000)
+		left = echo_is_left(limit);
+	ck_assert(left);
+}
+END_TEST
+
 START_TEST(never_starts_without_an_accepting_verdict)
 {
 	static const struct verdict refused = {.reason = REASON_PEER_CERTIFICATE_UNTRUSTED};
@@ -253,6 +314,8 @@ Suite *module_suite(void)
 	tcase_add_test(tests, echoes_up_to_its_limit);
 	tcase_add_test(tests, echo_ends_with_its_client);
 	tcase_add_test(tests, a_vanished_peer_ends_it);
+	tcase_add_test(tests, what_a_client_that_goes_has_not_got_is_no_end_in_order);
+	tcase_add_test(tests, an_echo_that_could_not_be_sent_is_no_end_in_order);
 	tcase_add_test(tests, never_starts_without_an_accepting_verdict);
 	tcase_add_test(tests, full_buffers_hold_up_only_who_does_not_read);
 	suite_add_tcase(suite, tests);
