@@ -159,6 +159,13 @@ static void remove_folder(const struct gateway *gateway)
 	(void)rmdir(gateway->folder);
 }
 
+void gateway_kill(struct gateway *gateway)
+{
+	ck_assert_int_eq(kill(gateway->pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(gateway->pid, NULL, 0), gateway->pid);
+	remove_folder(gateway);
+}
+
 void gateway_stop(struct gateway *gateway)
 {
 	int status = -1;

@@ -40,6 +40,9 @@ int gateway_lines(const struct gateway *gateway, int least, const char *a, const
 /* Send SIGTERM, wait, and check: exit status, no sanitizer report, no internal error. Removes the folder. */
 void gateway_stop(struct gateway *gateway);
 
+/* End it by SIGKILL: nothing is said, nothing is checked. Removes the folder. */
+void gateway_kill(struct gateway *gateway);
+
 /* "build" or what CCI_BUILD says. */
 const char *gateway_build(void);
 
