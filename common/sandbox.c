@@ -58,6 +58,22 @@ static void put_words(void)
 		text_puts(&text, "none");
 }
 
+/* The starter runs the program again for whoever asks: what that reads and runs is not to come from inside. */
+static int check_open(const struct config *config, struct error *error)
+{
+	const char *path = sandbox_paths_open(config);
+
+	if (path != NULL && config->gateway.sandbox != SANDBOX_REQUIRE)
+		log_say(MESSAGE_SANDBOX_OPEN, "%s", path);
+	if (path == NULL || config->gateway.sandbox != SANDBOX_REQUIRE)
+		return 0;
+	error_set(error,
+	          "[gateway] sandbox = require: %s lies in a folder that is written too: keep events, SMF files, the ratchet and the "
+	          "key log in another folder than the configuration, the program and plug-ins",
+	          path);
+	return error_at(error, "gateway", NULL, "sandbox");
+}
+
 int sandbox_enter_paths(const struct config *config, struct error *error)
 {
 	int abi = landlock_abi();
@@ -75,7 +91,7 @@ int sandbox_enter_paths(const struct config *config, struct error *error)
 		return -1;
 	sandbox.abi = abi;
 	put_words();
-	return 0;
+	return abi > 0 ? check_open(config, error) : 0;
 }
 
 int sandbox_enter_calls(const struct config *config, struct error *error)

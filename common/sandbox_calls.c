@@ -105,6 +105,9 @@ static bool is_for_us(enum sandbox_when when, bool plugins)
 
 static int add_row(scmp_filter_ctx filter, const struct sandbox_call *row)
 {
+	const struct scmp_arg_cmp itself = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
+	const struct scmp_arg_cmp *tests = row->to_itself ? &itself : row->tests;
+	unsigned count = row->to_itself ? 1 : row->test_count;
 	char names[512], *rest;
 	int result = 0;
 
@@ -114,7 +117,7 @@ static int add_row(scmp_filter_ctx filter, const struct sandbox_call *row)
 
 		/* Not every machine has every call. */
 		if (number != __NR_SCMP_ERROR)
-			result = seccomp_rule_add_array(filter, action_of(row->fate), number, row->test_count, row->tests);
+			result = seccomp_rule_add_array(filter, action_of(row->fate), number, count, tests);
 	}
 	return result;
 }

@@ -361,6 +361,36 @@ static bool is_kept(char *path, unsigned rights)
 	return is_kept_itself("/", rights);
 }
 
+/* --- what decides over the next process --- */
+
+/* `path` as it is real, in a buffer; NULL where no file can be put in its place. */
+static const char *open_path(const char *path)
+{
+	static char real[PATH_MAX];
+	char folders[PATH_MAX];
+
+	for (int follow = 0; follow < 2; follow++) {
+		if (!resolve(path, follow == 1, real))
+			continue;
+		(void)snprintf(folders, sizeof(folders), "%s", real);
+		if (is_kept(folders, LANDLOCK_WRITE))
+			return real;
+	}
+	return NULL;
+}
+
+const char *sandbox_paths_open(const struct config *config)
+{
+	const char *found = open_path(config->file);
+
+	if (found == NULL)
+		found = open_path("/proc/self/exe");
+	for (size_t i = 0; i < config->notifier_count && found == NULL; i++)
+		if (strcmp(config->notifiers[i].kind, "plugin") == 0)
+			found = open_path(config->notifiers[i].path);
+	return found;
+}
+
 static int check_need(void *context, const struct need *need)
 {
 	char path[PATH_MAX];

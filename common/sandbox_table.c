@@ -42,7 +42,10 @@ const struct sandbox_call sandbox_call_table[] = {
 	PERMIT("read readv pread64 write writev pwrite64 lseek", "Files, pipes, wake-ups between threads."),
 	PERMIT("recvfrom recvmsg recvmmsg sendto sendmsg sendmmsg shutdown", "Connections; questions to name servers."),
 	PERMIT("splice sendfile", "Connections that are clear on both sides, and answers of the page."),
-	PERMIT("close dup dup3 fcntl pipe pipe2 eventfd2", "Descriptors."),
+	PERMIT("close dup dup3 pipe pipe2 eventfd2", "Descriptors."),
+	PERMIT_IF("fcntl", BITS(1, 0xfffffff8, F_DUPFD), "F_DUPFD to F_SETLKW", "Descriptors; but no F_SETOWN and F_SETSIG, by which any signal goes to any process of the same user."),
+	PERMIT_IF("fcntl", BITS(1, 0xffffffff, F_DUPFD_CLOEXEC), "F_DUPFD_CLOEXEC", "Descriptors."),
+	PERMIT_IF("fcntl", BITS(1, 0xffffffff, F_SETPIPE_SZ), "F_SETPIPE_SZ", "Pipes of connections that are clear on both sides."),
 	PERMIT("accept accept4 connect getsockname getpeername getsockopt", "Connections. connect is not bounded: a service may be anywhere."),
 	PERMIT("epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6", "Waiting."),
 	PERMIT_IF("ioctl", BITS(1, 0xffffffff, TIOCOUTQ), "SIOCOUTQ", "Is what was sent acknowledged?"),
@@ -105,7 +108,8 @@ const struct sandbox_call sandbox_call_table[] = {
 	{.names = "clone", .fate = SANDBOX_KILL, .when = SANDBOX_PROGRAM_ONLY, .test_count = 1, .tests = {BITS(0, CLONE_THREAD, 0)}, .condition = "a process", .why = "Nothing here forks any more."},
 	KILL("fork vfork", "The same."),
 	PERMIT("exit exit_group futex set_robust_list rseq set_tid_address sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min getcpu", "Threads."),
-	PERMIT("rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack restart_syscall tgkill wait4 waitid", "Signals. To other processes Landlock lets none go."),
+	PERMIT("rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack restart_syscall wait4 waitid", "Signals."),
+	{.names = "tgkill", .fate = SANDBOX_PERMIT, .to_itself = true, .condition = "to its own threads", .why = "The same. To the starter, the key process and others none goes, with Landlock or without."},
 	PERMIT("nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time", "Time."),
 
 	/* the process */

@@ -60,6 +60,7 @@
 	MESSAGE(TRACE, "CCI1130I", LEVEL_INFO, "trace of a connection", "None. Ends with the connection, or by ctl trace X off.") \
 	MESSAGE(PEER_DISCONNECTED, "CCI1131W", LEVEL_WARNING, "a peer is disconnected by the operator", "None. Nothing is sent there until ctl connect, a new process, or another address list.") \
 	MESSAGE(SANDBOX_PARTIAL, "CCI1150W", LEVEL_WARNING, "this kernel cannot contain the process as it should be", "See detail for what is missing, and docs/sandbox.md. To refuse to start in such a case: sandbox = require in [gateway].") \
+	MESSAGE(SANDBOX_OPEN, "CCI1151W", LEVEL_WARNING, "the file named could be written from inside the sandbox", "Keep events, SMF files, the ratchet and the key log in another folder than the configuration, the program and plug-ins: who takes over the gateway could say there what its successor runs. With sandbox = require in [gateway] it does not start so.") \
 	MESSAGE(PEER_CONNECTED, "CCI1132I", LEVEL_INFO, "a peer may be connected to again, by the operator", "None. A ping at once tells the operator what it finds.") \
 	MESSAGE(KEYS_SILENT, "CCI1160E", LEVEL_ERROR, "the key process does not answer, handshakes fail", "Look whether the process named is stopped, or the machine overloaded. Handshakes work again when it answers; a service manager whose watchdog is on restarts the gateway before long.") \
 	MESSAGE(KEYS_ANSWER, "CCI1161I", LEVEL_INFO, "the key process answers again", "None.") \

@@ -15,4 +15,8 @@ int sandbox_paths_enter(const struct config *config, int abi, struct error *erro
 /* Is all that `config` names in what was kept? 0; or -1 with `error`, which says at which key (error_at). */
 int sandbox_paths_check(const struct config *config, struct error *error) MUST_CHECK;
 
+/* After sandbox_paths_enter: the first file that decides what the next process runs (the configuration, the program, a plug-in)
+ * and lies in a folder whose files may be written. NULL: none. Static until the next call. */
+const char *sandbox_paths_open(const struct config *config);
+
 #endif

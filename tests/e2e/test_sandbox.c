@@ -77,6 +77,10 @@ static const char source[] =
     "    else if (!strcmp(what, \"trace\")) say(ptrace(PTRACE_SEIZE, getppid(), 0, 0));\n"
     "    else if (!strcmp(what, \"memory\")) look();\n"
     "    else if (!strcmp(what, \"signal\")) say(kill(getppid(), 0));\n"
+    "    else if (!strcmp(what, \"thread-signal\")) say(syscall(SYS_tgkill, getppid(), getppid(), 0));\n"
+    "    else if (!strcmp(what, \"own-signal\")) say(syscall(SYS_tgkill, getpid(), getpid(), 0));\n"
+    "    else if (!strcmp(what, \"owner\")) say(fcntl(0, F_SETOWN, getppid()));\n"
+    "    else if (!strcmp(what, \"descriptors\")) say(fcntl(fcntl(0, F_DUPFD_CLOEXEC, 3), F_SETFL, fcntl(0, F_GETFL)));\n"
     "    else if (!strcmp(what, \"map\")) say(made(mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));\n"
     "    else if (!strcmp(what, \"protect\")) say(mprotect(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096, PROT_READ | PROT_EXEC));\n"
     "    else if (!strcmp(what, \"memfd\")) say(memfd_create(\"x\", MFD_CLOEXEC));\n"
@@ -182,6 +186,8 @@ static const struct attempt attempts[] = {
     {"protect", false, false, EPERM, 0},  {"memfd", false, false, EPERM, 0},
     {"read", true, false, EACCES, 0},     {"write", true, false, EACCES, 0},
     {"remove", true, false, EACCES, 0},   {"signal", false, true, EPERM, 0},
+    {"thread-signal", false, false, EPERM, 0}, {"own-signal", false, false, 0, 0},
+    {"owner", false, false, EPERM, 0},    {"descriptors", false, false, 0, 0},
     {"thread", false, false, 0, 0},       {"names", false, false, 0, 0},
 };
 
@@ -398,6 +404,31 @@ START_TEST(a_first_plugin_needs_another_process)
 }
 END_TEST
 
+/* An event file beside the configuration: an intruder could write what a successor runs. */
+START_TEST(what_is_run_lies_where_nothing_is_written)
+{
+	struct gateway gateway;
+	char more[512];
+
+	if (landlock() == 0)
+		return;
+	build();
+	(void)snprintf(more, sizeof(more), "[notifier f]\nkind = file\npath = %s/events\n", outside);
+	gateway_start(&gateway, "ccissl", CONFIG, "", more);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1151W", NULL, NULL), 0);
+	gateway_stop(&gateway);
+	(void)snprintf(more, sizeof(more), "[notifier f]\nkind = file\npath = %s/events\n" PLUGIN, folder, folder, "thread");
+	gateway_start(&gateway, "ccissl", CONFIG, "", more);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1151W", folder, "/inside.so"), 1);
+	gateway_rewrite(&gateway, CONFIG, "sandbox = require\n", "");
+	ck_assert_int_eq(run("printf '[notifier f]\\nkind = file\\npath = %s/events\\n' >>%s", gateway.folder, gateway.config), 0);
+	ck_assert_int_eq(run("%s/ccissl -c %s >%s/said 2>&1", gateway_build(), gateway.config, outside), 1 << 8);
+	ck_assert_int_eq(run("grep -q 'sandbox = require: .*config.ini lies in a folder that is written too' %s/said", outside), 0);
+	gateway_stop(&gateway);
+	clean();
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("sandbox");
@@ -410,6 +441,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, it_is_on_unless_it_is_switched_off);
 	tcase_add_loop_test(tests, what_the_kernel_lacks_is_said, 0, 2);
 	tcase_add_test(tests, a_reload_stays_in_its_folders);
+	tcase_add_test(tests, what_is_run_lies_where_nothing_is_written);
 	tcase_add_test(tests, a_first_plugin_needs_another_process);
 	suite_add_tcase(suite, tests);
 	return suite;
