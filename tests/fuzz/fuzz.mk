@@ -48,6 +48,13 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_O)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libcommon.a
 
 $(FUZZ_BUILD)/fuzz_smf: $(FUZZ_O)/tests/fuzz/events.o $(FUZZ_O)/tests/fuzz/smf_read.o
 
+# A control socket over a gateway that is not there.
+CONTROL_CALLS := $(addprefix inspect_,status rules peers certificates notifiers reach find end) \
+                 $(addprefix connection_walk_,new free next) $(addprefix ratchet_walk_,new free next) ratchet_keeper_lift daemon_reload \
+                 daemon_drain notifiers_reopen log_set_level $(addprefix control_peers_,connect disconnect recycle ping) uv_queue_work
+$(FUZZ_BUILD)/fuzz_control: FUZZ_LDFLAGS := $(CONTROL_CALLS:%=-Wl$(comma)--wrap=%)
+$(FUZZ_BUILD)/fuzz_control: $(FUZZ_O)/tests/fuzz/control_world.o $(FUZZ_O)/tests/fuzz/jsonmake.o
+$(FUZZ_BUILD)/fuzz_json: $(FUZZ_O)/tests/fuzz/events.o $(FUZZ_O)/tests/fuzz/linesof.o
 $(FUZZ_BUILD)/fuzz_ctl: $(FUZZ_O)/tests/fuzz/jsonmake.o
 $(FUZZ_BUILD)/fuzz_ctl: FUZZ_LDFLAGS := -Wl$(comma)--wrap=socket -Wl$(comma)--wrap=connect
 
