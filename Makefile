@@ -26,7 +26,7 @@ LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ls
 COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config memfile \
           config_values config_check config_check_tls config_check_unused config_dump account \
           config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
-          eventring binding unixsocket thread linetable sidecar
+          eventring binding unixsocket thread linetable sidecar memorytrim
 COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text history params policy route confirm tlsload tlskey keyclient keytable tlscredential tlstrust \
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
@@ -54,7 +54,7 @@ UNIT_TESTS := base identity policy explain shared config params channel channel_
 UNIT_TESTS += event_tls smf smf_table smf_file
 UNIT_TESTS += report report_print report_line jsontext record_json outlet notifier_file chain
 UNIT_TESTS += notifier_mark notifier_plugin notifier_socket notifier_socket_path
-UNIT_TESTS += control starter
+UNIT_TESTS += control starter memorytrim
 UNIT_TESTS += eventring trace params_text
 UNIT_TESTS += eventfile verify event_json tlsverdict_reason
 E2E_TESTS := exchange rules tls life faults command ratchet peers balance certificates tickets limits proxy \

@@ -141,6 +141,7 @@ static void on_second(uv_timer_t *timer)
 
 	notifiers_reap();
 	keyholder_tick();
+	memory_trim_tick(&daemon->memory, quota_count(daemon->shared.quota));
 	http_tick(daemon->http);
 	control_tick(daemon->control);
 	log_flush();

@@ -15,6 +15,7 @@
 #include "filewatch.h"
 #include "http.h"
 #include "listener.h"
+#include "memorytrim.h"
 #include "ratchet_keeper.h"
 #include "service.h"
 #include "snapshot.h"
@@ -33,6 +34,7 @@ struct daemon {
 	bool stuck_said; /* a worker that does not answer was logged */
 	struct worker_shared shared;
 	struct iobudget budget;
+	struct memory_trim memory;
 	struct metrics *metrics;
 	struct http *http;
 	struct control *control;
