@@ -110,7 +110,7 @@ test: deps
 	@tests/tools/run-tests all
 
 tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(FAULT_LIBRARIES) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc \
-       $(BUILD)/tests/sandbox_doc $(BUILD)/tests/office $(SOAK_PROGRAMS)
+       $(BUILD)/tests/sandbox_doc $(BUILD)/tests/decide $(BUILD)/tests/office $(SOAK_PROGRAMS)
 
 # The whole range of injected faults, of which `make test` takes a sample (docs/faults.md).
 faults: deps

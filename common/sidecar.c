@@ -67,13 +67,20 @@ static void leave(int status)
 
 int sidecar_start(struct sidecar *sidecar, const char *name, sidecar_task *task, void *context, struct error *error)
 {
-	int pair[2];
+	sigset_t all, before;
+	int pair[2], number;
 
 	sidecar->pid = 0;
 	sidecar->fd = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return error_set(error, "no socket for process %s: %s", name, strerrordesc_np(errno));
+	/* None of them reaches it before it has learnt to ignore them. */
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	sidecar->pid = fork();
+	number = errno;
+	if (sidecar->pid != 0)
+		(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	if (sidecar->pid == 0)
 		leave(become(name, pair[1], task, context));
 	close(pair[1]);
@@ -81,7 +88,7 @@ int sidecar_start(struct sidecar *sidecar, const char *name, sidecar_task *task,
 	if (sidecar->pid > 0)
 		return 0;
 	error_set(error, "process %s cannot be started: %s: raise the limit of processes (TasksMax=, ulimit -u)", name,
-	          strerrordesc_np(errno));
+	          strerrordesc_np(number));
 	close(pair[0]);
 	sidecar->pid = 0;
 	sidecar->fd = -1;

@@ -177,7 +177,8 @@ START_TEST(a_program_gets_all_that_is_meant_for_it)
 	ssize_t length;
 	pid_t pid;
 
-	open_starter("127.0.0.1:0", "pwd >&3; echo $CCI_UPGRADE >&3; readlink /proc/$$/fd/752 >&3; [ ! -e /proc/$$/fd/753 ] && "
+	open_starter("127.0.0.1:0", "pwd >&3; echo $CCI_UPGRADE >&3; readlink /proc/$$/fd/752 >&3; "
+	                            "grep SigIgn /proc/self/status >&3; ls /proc/$$/fd | sort -n | tail -n 1 >&3; [ ! -e /proc/$$/fd/753 ] && "
 	                            "grep -q 'SigIgn:.0000000000000000' /proc/self/status && exit 5");
 	ck_assert_int_eq(pipe(pair), 0);
 	fds[0] = pair[1];
@@ -195,7 +196,7 @@ START_TEST(a_program_gets_all_that_is_meant_for_it)
 	ck_assert_ptr_nonnull(strstr(got, folder));
 	ck_assert_ptr_nonnull(strstr(got, "\nwords\n"));
 	ck_assert_msg(strstr(got, last) != NULL, "%s", got);
-	ck_assert_int_eq(WEXITSTATUS(status), 5);
+	ck_assert_msg(WEXITSTATUS(status) == 5, "status %d: %s", WEXITSTATUS(status), got);
 	close(pair[0]);
 	close(pair[1]);
 	close(fds[COUNT - 1]);
