@@ -38,6 +38,25 @@ static void check_listener(struct check *check, const struct config_listener *li
 			        place->name, of_exchange[i]);
 }
 
+/* A rule for all listeners may well mean the others; but whoever refuses means everybody, and would be told nothing. */
+static void check_nameless(struct check *check, const struct config_rule *rule)
+{
+	const char *key = rule->sysid.count > 0 ? "sysid" : "target";
+
+	for (size_t i = 0; i < check->config->listener_count; i++) {
+		const struct config_listener *listener = &check->config->listeners[i];
+		bool meant = rule->listener.count == 0 && rule->action == ACTION_REFUSE;
+
+		for (size_t j = 0; j < rule->listener.count; j++)
+			meant = meant || name_match(rule->listener.at[j], listener->place.name);
+		if (meant && listener->exchange == EXCHANGE_NONE && (rule->sysid.count > 0 || rule->target.count > 0))
+			FINDING(check, false, "rule", &rule->place, key,
+			        "[rule %s] %s matches nobody at [listener %s], who gives no name and no target under exchange = none: write "
+			        "the rule for that listener without it",
+			        rule->place.name, key, listener->place.name);
+	}
+}
+
 /* What is refused has no further settings; a limit would be one of what a rule admits. */
 static void check_rule(struct check *check, const struct config_rule *rule)
 {
@@ -118,8 +137,10 @@ void config_check_unused(struct check *check)
 {
 	for (size_t i = 0; i < check->config->listener_count; i++)
 		check_listener(check, &check->config->listeners[i]);
-	for (size_t i = 0; i < check->config->rule_count; i++)
+	for (size_t i = 0; i < check->config->rule_count; i++) {
 		check_rule(check, &check->config->rules[i]);
+		check_nameless(check, &check->config->rules[i]);
+	}
 	for (size_t i = 0; i < check->config->peer_count; i++)
 		check_peer(check, &check->config->peers[i]);
 	check_tls(check);
