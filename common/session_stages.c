@@ -136,6 +136,7 @@ static void note_decision(struct session *session)
 {
 	const struct decision *decision = &session->decision;
 	struct record *record = &session->record;
+	bool has_audit;
 
 	record->outcome = outcome_word(decision->outcome);
 	record->front.policy = unsecured_word(decision->policy);
@@ -143,13 +144,13 @@ static void note_decision(struct session *session)
 	record->rule_line = decision->rule != NULL ? decision->rule->place.line : 0;
 	record->never = outcome_word(decision->never_outcome);
 	record->never_reason = decision->never_reason;
+	/* An identity may have led to a rule without one. */
+	has_audit = decision->audit != UNSECURED_INHERIT;
+	record->audit = has_audit ? unsecured_word(decision->audit) : NULL;
+	record->audit_outcome = has_audit ? outcome_word(decision->audit_outcome) : NULL;
+	record->audit_reason = has_audit ? decision->audit_reason : REASON_NONE;
 	count_decision(session);
 	session_trace_decision(session);
-	if (decision->audit == UNSECURED_INHERIT)
-		return;
-	record->audit = unsecured_word(decision->audit);
-	record->audit_outcome = outcome_word(decision->audit_outcome);
-	record->audit_reason = decision->audit_reason;
 }
 
 /* --- CONFIRM (protocol, section 4) --- */

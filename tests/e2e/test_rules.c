@@ -18,7 +18,7 @@
 static const char office[] = "[gateway]\nsysid = HOST1\nworkers = 1\n"
                              "[listener l]\naddress = 127.0.0.1:0\nservice = outer\nunsecured_connections = allow\n"
                              "[rule office]\nidentity = %s\nservice = inner\n"
-                             "[rule rest]\naction = refuse\n"
+                             "[rule rest]\naction = refuse\naudit_policy = never\n"
                              "[service outer]\naddress = 127.0.0.1:1\n"
                              "[service inner]\naddress = builtin:echo\n" TLS_SECTION;
 
@@ -94,6 +94,11 @@ START_TEST(an_identity_decides)
 	ck_assert_int_eq(
 	    gateway_lines(&gateway, 1, identities[_i % IDENTITIES].record, works ? "rule=office:" : "up=0", NULL), 1);
 	ck_assert_int_eq(gateway_lines(&gateway, 0, "to_name=outer", "to=127", NULL), 0);
+	/* What the rule that decided in the end has on trial, and nothing of the one before. */
+	if (works)
+		ck_assert_int_eq(gateway_lines(&gateway, 0, "rule=office:", "audit_policy=", NULL), 0);
+	else if (!direct && tls.certificate != NULL)
+		ck_assert_int_eq(gateway_lines(&gateway, 1, "rule=rest:", "audit_policy=never", NULL), 1);
 	gateway_stop(&gateway);
 }
 END_TEST
