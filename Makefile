@@ -65,7 +65,7 @@ E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events events_file
 UNIT_TESTS += metrics history keyprovider keytable
 E2E_TESTS += keys http http_life http_events
-FAULT_TESTS := e2e_faults_memory e2e_faults_life e2e_faults_calls e2e_faults_peers e2e_faults_operations
+FAULT_TESTS := e2e_faults_memory e2e_faults_life e2e_faults_calls e2e_faults_peers e2e_faults_operations e2e_faults_disk
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
 E2E_TESTS += sandbox secrets
 
@@ -214,6 +214,7 @@ $(BUILD)/tests/e2e_operator: $(O)/tests/e2e/web.o
 $(FAULT_TESTS:%=$(BUILD)/tests/%): $(O)/tests/e2e/faulting.o
 $(BUILD)/tests/e2e_faults_peers: $(O)/tests/e2e/cutter.o
 $(BUILD)/tests/e2e_faults_operations: $(O)/tests/e2e/certfiles.o $(O)/tests/e2e/controlling.o
+$(BUILD)/tests/e2e_faults_disk: $(O)/tests/e2e/eventlines.o $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_faults_life: $(O)/tests/e2e/controlling.o $(O)/tests/e2e/web.o
 $(BUILD)/tests/e2e_%: $(O)/tests/e2e/test_%.o $(E2E_COMMON) $(O)/tests/unit/suite_main.o
 	@echo "  LD    $@"

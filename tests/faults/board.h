@@ -22,7 +22,8 @@ enum fault_kind {
 	FAULT_SEND,         /* send, sendmsg, and write to a socket */
 	FAULT_RECV,         /* recv */
 	FAULT_SPLICE,       /* splice */
-	FAULT_WRITE,        /* write, writev to files */
+	FAULT_WRITE,        /* write, writev to files, but for standard error; with error -1 half is written */
+	FAULT_LOG,          /* the same to standard error */
 	FAULT_SYNC,         /* fsync, fdatasync */
 	FAULT_RENAME,       /* rename */
 	FAULT_NAMES,        /* getaddrinfo */

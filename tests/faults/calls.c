@@ -156,11 +156,16 @@ static bool is_file(int fd)
 	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
 }
 
+static enum fault_kind kind_of(int fd)
+{
+	return fd == STDERR_FILENO ? FAULT_LOG : FAULT_WRITE;
+}
+
 /* With error -1 half of it is written. */
 ssize_t write(int fd, const void *bytes, size_t size)
 {
-	if (faults_board != NULL && is_file(fd) && fault_due(FAULT_WRITE)) {
-		int error = atomic_load(&faults_board->faults[FAULT_WRITE].error);
+	if (faults_board != NULL && is_file(fd) && fault_due(kind_of(fd))) {
+		int error = atomic_load(&faults_board->faults[kind_of(fd)].error);
 
 		if (error == -1 && size > 1)
 			return REAL(write, fd, bytes, size / 2);
@@ -174,8 +179,12 @@ ssize_t write(int fd, const void *bytes, size_t size)
 
 ssize_t writev(int fd, const struct iovec *pieces, int count)
 {
-	if (faults_board != NULL && is_file(fd) && fails(FAULT_WRITE))
+	if (faults_board != NULL && is_file(fd) && fails(kind_of(fd))) {
+		for (int i = 0; i < count && errno == -1; i++)
+			if (pieces[i].iov_len > 1)
+				return REAL(write, fd, pieces[i].iov_base, pieces[i].iov_len / 2);
 		return -1;
+	}
 	return REAL(writev, fd, pieces, count);
 }
 
