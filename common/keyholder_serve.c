@@ -4,6 +4,7 @@
 #include <openssl/x509.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -34,6 +35,7 @@ struct holder {
 	OSSL_LIB_CTX **libraries; /* one for each worker, made when it has its first key */
 	struct post *posts;
 	unsigned count; /* of both */
+	sem_t begun;    /* once for each thread that runs as it is to */
 	bool settled;
 };
 
@@ -69,6 +71,7 @@ static void *run_post(void *argument)
 	const struct post *post = argument;
 	uint8_t *request = new_request();
 
+	(void)sem_post(&post->holder->begun);
 	while (request != NULL && serve_post(post, request))
 		continue;
 	free(request);
@@ -199,8 +202,11 @@ static int give_channels(struct holder *holder, const struct keywire_request *re
 	return result;
 }
 
+/* A thread begins by giving up what it may, which the filter forbids: all have done so when this returns. */
 static int start_posts(struct holder *holder, struct error *error)
 {
+	unsigned started = 0;
+
 	for (unsigned i = 0; i < holder->count; i++) {
 		struct post *post = &holder->posts[i];
 
@@ -209,7 +215,11 @@ static int start_posts(struct holder *holder, struct error *error)
 		if (thread_start(&post->thread, "key-signer", run_post, post, error) != 0)
 			return -1;
 		post->runs = true;
+		started++;
 	}
+	while (started > 0)
+		if (sem_wait(&holder->begun) == 0)
+			started--;
 	return 0;
 }
 
@@ -319,6 +329,7 @@ static void close_holder(struct holder *holder)
 		OSSL_LIB_CTX_free(holder->libraries[i]);
 	free(holder->libraries);
 	free(holder->posts);
+	(void)sem_destroy(&holder->begun);
 	config_free(holder->config);
 }
 
@@ -329,6 +340,7 @@ int keyholder_serve(int fd, void *context)
 	int status = EXIT_FAILURE;
 
 	keyholder_hide();
+	(void)sem_init(&holder.begun, 0, 0);
 	holder.keys = keytable_new();
 	holder.libraries = calloc(holder.count, sizeof(OSSL_LIB_CTX *));
 	holder.posts = calloc(holder.count, sizeof(*holder.posts));
