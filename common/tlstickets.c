@@ -104,7 +104,8 @@ static const char *take_line(struct tls_tickets *tickets, const char *line, size
 	memcpy(digits, line, length);
 	digits[length] = '\0';
 	got = text_from_hex(digits, bytes, sizeof(bytes));
-	if (got < LINE_DIGITS_LEAST / 2)
+	/* Nor one with a zero byte behind it. */
+	if (got < LINE_DIGITS_LEAST / 2 || (size_t)got * 2 != length)
 		words = "is no key: it takes 64 or more hexadecimal digits, such as openssl rand -hex 32 makes";
 	else if (tickets->count == TLS_TICKET_KEYS)
 		words = "is one key too many: keep at most 16";

@@ -98,7 +98,7 @@ def one(build, folder, program, sections, connections):
     return not wrong and ended == len(met)
 
 
-def gateways(build, random, folder, configurations, each, most_s=15):
+def gateways(build, random, folder, configurations, each, most_s=10):
     """As many as fit into `most_s`."""
     generator, count, until, done = Generator(random, real=True), 0, time.monotonic() + most_s, 0
     while done < configurations and time.monotonic() < until:

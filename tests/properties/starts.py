@@ -39,7 +39,7 @@ def starts(build, program, config, log):
         return process.started() and process.stop() == 0
 
 
-def check_and_start(build, random, folder, configurations, most_s=10):
+def check_and_start(build, random, folder, configurations, most_s=8):
     """As many as fit into `most_s`."""
     generator, until, accepted, done = Generator(random, real=True), time.monotonic() + most_s, 0, 0
     while done < configurations and time.monotonic() < until:

@@ -229,6 +229,21 @@ static const struct {
     {FOUR(FOUR(KEY_A)) "\n", "line 1 is too long"},
 };
 
+/* What stands behind a zero byte is not passed over. */
+START_TEST(a_zero_byte_is_no_part_of_a_key)
+{
+	static const char text[] = KEY_A "\0" KEY_B "\n";
+	FILE *stream = fopen(path, "w");
+	struct error error;
+
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_uint_eq(fwrite(text, sizeof(text) - 1, 1, stream), 1);
+	ck_assert_int_eq(fclose(stream), 0);
+	ck_assert_ptr_null(tls_tickets_new(NULL, path, &error));
+	ck_assert_msg(strstr(error.text, "line 1 is no key") != NULL, "%s", error.text);
+}
+END_TEST
+
 START_TEST(what_is_wrong_with_a_file_is_said)
 {
 	struct error error;
@@ -260,6 +275,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, keys_in_memory_rotate_for_all_workers);
 	tcase_add_test(tests, a_ticket_of_tls_1_3_is_always_renewed);
 	tcase_add_loop_test(tests, what_is_wrong_with_a_file_is_said, 0, COUNT(files));
+	tcase_add_test(tests, a_zero_byte_is_no_part_of_a_key);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
