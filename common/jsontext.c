@@ -10,6 +10,7 @@
 #define UTC_SIZE 32
 #define DEL '\x7f'
 #define DEL_ESCAPED "\\u007F"
+#define DUMPED_LEAST 1024
 #define HEX_MOST 64 /* bytes: ids, session ids, digests */
 
 /* Since the last line of this thread: then what is to be written may lack members, and nothing else says so. */
@@ -153,31 +154,64 @@ void json_put_address(json_t *object, const char *key, const struct sockaddr *ad
 		json_put_text(object, key, socket_format((const union socket_address *)(const void *)address, buffer));
 }
 
-/* JSON lets DEL stand as it is, and so does jansson. It can be in a string only. Takes over `text`. */
-static char *without_del(char *text)
-{
-	size_t count = 0, used = 0;
-	char *clean;
+struct dumped {
+	char *text;
+	size_t used, room;
+	bool failed;
+};
 
-	for (const char *at = text; at != NULL && (at = strchr(at, DEL)) != NULL; at++)
-		count++;
-	if (count == 0)
-		return text;
-	clean = allocate(strlen(text) + count * (sizeof(DEL_ESCAPED) - 2) + 1);
-	for (const char *at = text; clean != NULL && *at != '\0'; at++)
-		if (*at == DEL)
-			used += strlen(strcpy(clean + used, DEL_ESCAPED));
-		else
-			clean[used++] = *at;
-	if (clean != NULL)
-		clean[used] = '\0';
-	free(text);
-	return clean;
+static void put(struct dumped *dumped, const char *bytes, size_t size)
+{
+	size_t room = dumped->room > 0 ? dumped->room : DUMPED_LEAST;
+	char *text;
+
+	while (room <= dumped->used + size)
+		room *= 2;
+	text = room == dumped->room ? dumped->text : realloc(dumped->text, room);
+	if (text == NULL) {
+		dumped->failed = true;
+		return;
+	}
+	dumped->text = text;
+	dumped->room = room;
+	memcpy(text + dumped->used, bytes, size);
+	dumped->used += size;
+	text[dumped->used] = '\0';
+}
+
+/* Jansson goes on where a key found no memory: nothing may follow that. JSON lets DEL stand as it is, which only a string can
+ * hold; here it is escaped. */
+static int take(const char *bytes, size_t size, void *context)
+{
+	struct dumped *dumped = context;
+
+	while (!dumped->failed && size > 0) {
+		const char *del = memchr(bytes, DEL, size);
+		size_t plain = del != NULL ? (size_t)(del - bytes) : size;
+
+		put(dumped, bytes, plain);
+		if (del != NULL && !dumped->failed)
+			put(dumped, DEL_ESCAPED, sizeof(DEL_ESCAPED) - 1);
+		bytes += plain + (del != NULL);
+		size -= plain + (del != NULL);
+	}
+	return dumped->failed ? -1 : 0;
+}
+
+/* The caller's; NULL without memory. */
+static char *dump(const json_t *value, size_t flags)
+{
+	struct dumped dumped = {.text = NULL};
+
+	if (json_dump_callback(value, take, &dumped, flags | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) == 0 && !dumped.failed)
+		return dumped.text;
+	free(dumped.text);
+	return NULL;
 }
 
 int json_print(const json_t *value, size_t flags, FILE *stream)
 {
-	char *text = without_del(json_dumps(value, flags | JSON_ENSURE_ASCII | JSON_ENCODE_ANY));
+	char *text = dump(value, flags);
 	int result = text != NULL && fputs(text, stream) != EOF && fputc('\n', stream) != EOF ? 0 : -1;
 
 	free(text);
@@ -186,8 +220,7 @@ int json_print(const json_t *value, size_t flags, FILE *stream)
 
 char *json_line(json_t *value, size_t *size)
 {
-	char *line =
-	    lacked_memory ? NULL : without_del(json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY));
+	char *line = lacked_memory ? NULL : dump(value, JSON_COMPACT);
 
 	lacked_memory = false;
 	json_decref(value);
