@@ -222,6 +222,9 @@ static int inherit_one(struct listener_set *set, const struct parcel_line *line,
 
 		if (asked->kind != ADDRESS_PASSED && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
 			return error_set(error, "descriptor %d is no listening socket", fd);
+		/* Or what is opened next would get its number, and be taken for it. */
+		if (fcntl(fd, F_GETFD) < 0)
+			return error_set(error, "descriptor %d is not there", fd);
 		learn(listener, i, fd);
 	}
 	return 0;

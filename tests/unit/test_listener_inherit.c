@@ -185,7 +185,7 @@ END_TEST
 START_TEST(words_that_do_not_fit_are_refused)
 {
 	static const char *const bad[] = {"1 127.0.0.1:1",  "0 127.0.0.1:1\n", "1\n",      "x 127.0.0.1:1\n",
-	                                  "1 nonsense::\n", "65537 [::1]:1\n", "1 unix:\n"};
+	                                  "1 nonsense::\n", "65537 [::1]:1\n", "1 unix:\n", "1 systemd:x\n"};
 	struct listener_set bound, passed;
 
 	ck_assert_int_eq(listener_inherit(&bound, &passed, bad[_i], 200, &error), -1);
@@ -204,7 +204,7 @@ Suite *module_suite(void)
 	                    sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(tests, descriptors_of_another_process_are_left_alone);
 	tcase_add_loop_test(tests, the_next_process_has_them_whatever_its_number_of_workers, 0, 4);
-	tcase_add_loop_test(tests, words_that_do_not_fit_are_refused, 0, 7);
+	tcase_add_loop_test(tests, words_that_do_not_fit_are_refused, 0, 8);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
