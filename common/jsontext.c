@@ -160,7 +160,7 @@ struct dumped {
 	bool failed;
 };
 
-static void put(struct dumped *dumped, const char *bytes, size_t size)
+static void put_bytes(struct dumped *dumped, const char *bytes, size_t size)
 {
 	size_t room = dumped->room > 0 ? dumped->room : DUMPED_LEAST;
 	char *text;
@@ -189,9 +189,9 @@ static int take(const char *bytes, size_t size, void *context)
 		const char *del = memchr(bytes, DEL, size);
 		size_t plain = del != NULL ? (size_t)(del - bytes) : size;
 
-		put(dumped, bytes, plain);
+		put_bytes(dumped, bytes, plain);
 		if (del != NULL && !dumped->failed)
-			put(dumped, DEL_ESCAPED, sizeof(DEL_ESCAPED) - 1);
+			put_bytes(dumped, DEL_ESCAPED, sizeof(DEL_ESCAPED) - 1);
 		bytes += plain + (del != NULL);
 		size -= plain + (del != NULL);
 	}
