@@ -277,6 +277,26 @@ END_TEST
 
 /* --- without the key process --- */
 
+/* Stopped, with all of its threads: kill(2) does not wait for that. */
+static void halt(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	for (int i = 0; i < 5000; i++) {
+		char path[64], state = '?';
+		FILE *stream;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		stream = fopen(path, "r");
+		ck_assert_ptr_nonnull(stream);
+		ck_assert_int_eq(fscanf(stream, "%*d (%*[^)]) %c", &state), 1);
+		(void)fclose(stream);
+		if (state == 'T')
+			return;
+		usleep(1000);
+	}
+	ck_abort_msg("process %d does not stop", (int)pid);
+}
+
 /* It is stopped: handshakes fail, each worker has waited once, and all is well when it goes on. */
 START_TEST(a_process_that_hangs_costs_handshakes_alone)
 {
@@ -292,7 +312,7 @@ START_TEST(a_process_that_hangs_costs_handshakes_alone)
 	fd = peer_connect(gateway.ports[0]);
 	running = certfiles_direct(fd, &known);
 	ck_assert_ptr_nonnull(running);
-	ck_assert_int_eq(kill(keys, SIGSTOP), 0);
+	halt(keys);
 	for (int i = 0; i < 4; i++)
 		certfiles_check_shown(gateway.ports[0], &known, NULL);
 	ck_assert_int_ge(gateway_lines(&gateway, 1, "the key process does not answer", NULL, NULL), 1);
