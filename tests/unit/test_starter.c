@@ -167,7 +167,7 @@ START_TEST(unix_sockets_are_bound_with_their_mode)
 END_TEST
 
 /* The program has what it is given: descriptors in their order (also where they are more than one message takes), words, folder,
- * signals as they are by default. */
+ * signals as they are by default (save 32 and 33, which the C library keeps to itself, as it was given them). */
 START_TEST(a_program_gets_all_that_is_meant_for_it)
 {
 	enum { COUNT = 3 * SIDECAR_DESCRIPTORS_MAX };
@@ -179,7 +179,7 @@ START_TEST(a_program_gets_all_that_is_meant_for_it)
 
 	open_starter("127.0.0.1:0", "pwd >&3; echo $CCI_UPGRADE >&3; readlink /proc/$$/fd/752 >&3; "
 	                            "grep SigIgn /proc/self/status >&3; ls /proc/$$/fd | sort -n | tail -n 1 >&3; [ ! -e /proc/$$/fd/753 ] && "
-	                            "grep -q 'SigIgn:.0000000000000000' /proc/self/status && exit 5");
+	                            "grep -q 'SigIgn:.0000000[01][08]0000000' /proc/self/status && exit 5");
 	ck_assert_int_eq(pipe(pair), 0);
 	fds[0] = pair[1];
 	for (int i = 1; i < COUNT; i++)
