@@ -43,23 +43,40 @@ static const int permitted[] = {
 /* Of fcntl: what makes a descriptor that no program inherits; nothing that sends signals to others. */
 static const int commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC};
 
+/* The file is opened to be read and nothing else; the memory is not to be run. */
+#define BITS_UNSET(number, mask) {.arg = (number), .op = SCMP_CMP_MASKED_EQ, .datum_a = (mask)}
+#define CHANGES (O_ACCMODE | O_CREAT | O_TRUNC)
+
+static const struct {
+	int call;
+	struct scmp_arg_cmp test;
+} permitted_if[] = {
+    {SCMP_SYS(open), BITS_UNSET(1, CHANGES)},
+    {SCMP_SYS(openat), BITS_UNSET(2, CHANGES)},
+    {SCMP_SYS(mmap), BITS_UNSET(2, PROT_EXEC)},
+    {SCMP_SYS(mprotect), BITS_UNSET(2, PROT_EXEC)},
+};
+
+static int permit_if(scmp_filter_ctx filter, int call, struct scmp_arg_cmp test)
+{
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &test);
+}
+
 static int permit(scmp_filter_ctx filter)
 {
-	int result = 0;
+	/* Its own end by abort(3). */
+	const struct scmp_arg_cmp itself = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
+	int result = permit_if(filter, SCMP_SYS(tgkill), itself);
 
 	for (size_t i = 0; i < sizeof(permitted) / sizeof(permitted[0]); i++)
 		result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, permitted[i], 0);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-		                           SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
-	/* Its own end by abort(3). */
-	result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(open), 1,
-	                           SCMP_A1(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
-	result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-	                           SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
-	result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const struct scmp_arg_cmp is = {.arg = 1, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)commands[i]};
+
+		result |= permit_if(filter, SCMP_SYS(fcntl), is);
+	}
+	for (size_t i = 0; i < sizeof(permitted_if) / sizeof(permitted_if[0]); i++)
+		result |= permit_if(filter, permitted_if[i].call, permitted_if[i].test);
 	return result;
 }
 
