@@ -26,7 +26,7 @@ LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ls
 COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config memfile \
           config_values config_check config_check_tls config_check_unused config_dump account \
           config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
-          eventring binding unixsocket thread linetable sidecar memorytrim
+          eventring binding unixsocket thread linetable tableprint sidecar memorytrim
 COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text history params policy route confirm tlsload tlskey keyclient keytable tlscredential tlstrust \
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \

@@ -7,118 +7,26 @@
 #include <string.h>
 
 #include "jsontext.h"
+#include "tableprint.h"
 #include "text.h"
-
-#define CELL_SIZE 512
-#define COLUMNS_MOST 16
 
 /* --- cells --- */
 
-/* A time to the second is enough for people: 2026-11-24T09:00:00.000000Z. */
-static bool is_utc(const json_t *value)
+static const char *words_of(const json_t *object, const char *member, char *buffer)
 {
-	const char *text = json_string_value(value);
-
-	return json_string_length(value) == 27 && strspn(text, "0123456789-T:.Z") == 27 && text[19] == '.' &&
-	       text[26] == 'Z';
-}
-
-/* A member as words: "" where it is not there. */
-static const char *cell_of(const json_t *object, const char *member, char *buffer)
-{
-	const json_t *value = json_object_get(object, member), *item;
 	struct text text;
-	size_t i;
 
-	text_init(&text, buffer, CELL_SIZE);
-	if (is_utc(value))
-		text_printf(&text, "%.19sZ", json_string_value(value));
-	else if (json_is_string(value))
-		text_put_escaped(&text, json_string_value(value), json_string_length(value));
-	else if (json_is_integer(value))
-		text_printf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	else if (json_is_boolean(value))
-		text_puts(&text, json_is_true(value) ? "yes" : "no");
-	else if (json_is_array(value))
-		json_array_foreach(value, i, item)
-		{
-			const char *word = json_string_value(item);
-
-			text_puts(&text, i > 0 ? "," : "");
-			if (word != NULL)
-				text_put_escaped(&text, word, strlen(word));
-		}
+	text_init(&text, buffer, TABLE_CELL_SIZE);
+	table_put(object, member, &text);
 	return buffer;
 }
 
-/* The same for one use: the buffer lives as long as the block around. */
-#define WORDS(object, member) cell_of(object, member, (char[CELL_SIZE]){0})
+/* A member as words, for one use: the buffer lives as long as the block around. */
+#define WORDS(object, member) words_of(object, member, (char[TABLE_CELL_SIZE]){0})
 
-/* --- tables --- */
-
-struct column {
-	const char *title, *member; /* title NULL ends */
-	bool right;
-	size_t most; /* characters; 0: all */
-};
-
-/* As the table has it. */
-static const char *cut_cell(const json_t *row, const struct column *column, char *buffer)
+static int print_table(const json_t *rows, const struct table_column *columns, FILE *stream)
 {
-	(void)cell_of(row, column->member, buffer);
-	if (column->most != 0 && strlen(buffer) > column->most)
-		buffer[column->most] = '\0';
-	return buffer;
-}
-
-static void measure(const json_t *rows, const struct column *columns, size_t *widths)
-{
-	char buffer[CELL_SIZE];
-	const json_t *row;
-	size_t i;
-
-	for (size_t c = 0; columns[c].title != NULL; c++) {
-		widths[c] = strlen(columns[c].title);
-		json_array_foreach(rows, i, row)
-		{
-			size_t width = strlen(cut_cell(row, &columns[c], buffer));
-
-			if (width == 0)
-				width = 1;
-			if (width > widths[c])
-				widths[c] = width;
-		}
-	}
-}
-
-static void put_cell(FILE *stream, const struct column *column, size_t width, const char *cell)
-{
-	const char *gap = column[1].title != NULL ? "  " : "\n";
-
-	if (cell[0] == '\0')
-		cell = "-";
-	if (column->right)
-		(void)fprintf(stream, "%*s%s", (int)width, cell, gap);
-	else if (column[1].title != NULL)
-		(void)fprintf(stream, "%-*s%s", (int)width, cell, gap);
-	else
-		(void)fprintf(stream, "%s%s", cell, gap);
-}
-
-static int print_table(const json_t *rows, const struct column *columns, FILE *stream)
-{
-	size_t widths[COLUMNS_MOST], i;
-	char buffer[CELL_SIZE];
-	const json_t *row;
-
-	measure(rows, columns, widths);
-	for (size_t c = 0; columns[c].title != NULL; c++)
-		put_cell(stream, &columns[c], widths[c], columns[c].title);
-	json_array_foreach(rows, i, row)
-	{
-		for (size_t c = 0; columns[c].title != NULL; c++)
-			put_cell(stream, &columns[c], widths[c], cut_cell(row, &columns[c], buffer));
-	}
+	table_print(rows, columns, stream);
 	return fflush(stream) == 0 ? 0 : -1;
 }
 
@@ -170,8 +78,8 @@ int control_print_status(const json_t *answer, FILE *stream)
 	              "open now", number_of(open, "secured"), number_of(open, "clear"), number_of(open, "undecided"));
 	if (links != NULL && json_is_string(json_object_get(answer, "program")) &&
 	    strcmp(json_string_value(json_object_get(answer, "program")), "ccisslgw") == 0)
-		(void)fprintf(stream, "%-16s %" JSON_INTEGER_FORMAT " secured, %" JSON_INTEGER_FORMAT " clear\n", "between hosts",
-		              number_of(links, "secured"), number_of(links, "clear"));
+		(void)fprintf(stream, "%-16s %" JSON_INTEGER_FORMAT " secured, %" JSON_INTEGER_FORMAT " clear\n",
+		              "between hosts", number_of(links, "secured"), number_of(links, "clear"));
 	put_line(stream, "accepted", answer, "accepted");
 	put_line(stream, "ended", answer, "ended");
 	put_line(stream, "refused", answer, "refusals");
@@ -188,59 +96,65 @@ int control_print_status(const json_t *answer, FILE *stream)
 
 int control_print_connections(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"ID", "id", false, 12},
-	                                        {"NAME", "sysid", false, 0},
-	                                        {"FROM", "from", false, 0},
-	                                        {"LISTENER", "listener", false, 0},
-	                                        {"STAGE", "stage", false, 0},
-	                                        {"ASKED", "asked", false, 0},
-	                                        {"GOT", "outcome", false, 0},
-	                                        {"SECURED", "secured", false, 0},
-	                                        {"TLS", "tls_version", false, 0},
-	                                        {"SUITE", "tls_suite", false, 0},
-	                                        {"RULE", "rule", false, 0},
-	                                        {"TO", "to_name", false, 0},
-	                                        {"TO TLS", "to_secured", false, 0},
-	                                        {"UP", "up", true, 0},
-	                                        {"DOWN", "down", true, 0},
-	                                        {"SINCE", "started", false, 0},
-	                                        {NULL, NULL, false, 0}};
+	static const struct table_column columns[] = {{"ID", "id", false, 12, NULL},
+	                                              {"NAME", "sysid", false, 0, NULL},
+	                                              {"FROM", "from", false, 0, NULL},
+	                                              {"LISTENER", "listener", false, 0, NULL},
+	                                              {"STAGE", "stage", false, 0, NULL},
+	                                              {"ASKED", "asked", false, 0, NULL},
+	                                              {"GOT", "outcome", false, 0, NULL},
+	                                              {"SECURED", "secured", false, 0, NULL},
+	                                              {"TLS", "tls_version", false, 0, NULL},
+	                                              {"SUITE", "tls_suite", false, 0, NULL},
+	                                              {"RULE", "rule", false, 0, NULL},
+	                                              {"TO", "to_name", false, 0, NULL},
+	                                              {"TO TLS", "to_secured", false, 0, NULL},
+	                                              {"UP", "up", true, 0, NULL},
+	                                              {"DOWN", "down", true, 0, NULL},
+	                                              {"SINCE", "started", false, 0, NULL},
+	                                              {NULL, NULL, false, 0, NULL}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_certificates(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {
-	    {"DAYS", "days_left", true, 0},       {"SUBJECT", "subject", false, 0}, {"SERIAL", "serial", false, 0},
-	    {"NOT AFTER", "not_after", false, 0}, {"KEY", "key", false, 0},         {"BITS", "key_bits", true, 0},
-	    {"LISTENERS", "listeners", false, 0}, {"FILE", "file", false, 0},       {NULL, NULL, false, 0}};
+	static const struct table_column columns[] = {{"DAYS", "days_left", true, 0, NULL},
+	                                              {"SUBJECT", "subject", false, 0, NULL},
+	                                              {"SERIAL", "serial", false, 0, NULL},
+	                                              {"NOT AFTER", "not_after", false, 0, NULL},
+	                                              {"KEY", "key", false, 0, NULL},
+	                                              {"BITS", "key_bits", true, 0, NULL},
+	                                              {"LISTENERS", "listeners", false, 0, NULL},
+	                                              {"FILE", "file", false, 0, NULL},
+	                                              {NULL, NULL, false, 0, NULL}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_notifiers(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"NAME", "name", false, 0},
-	                                        {"KIND", "kind", false, 0},
-	                                        {"ON ERROR", "on_error", false, 0},
-	                                        {"TAKEN", "taken", true, 0},
-	                                        {"FAILED", "failed", true, 0},
-	                                        {"DROPPED", "dropped", true, 0},
-	                                        {"QUEUED", "queued_bytes", true, 0},
-	                                        {"FAILING", "failing", false, 0},
-	                                        {"PATH", "path", false, 0},
-	                                        {"ERROR", "error", false, 0},
-	                                        {NULL, NULL, false, 0}};
+	static const struct table_column columns[] = {{"NAME", "name", false, 0, NULL},
+	                                              {"KIND", "kind", false, 0, NULL},
+	                                              {"ON ERROR", "on_error", false, 0, NULL},
+	                                              {"TAKEN", "taken", true, 0, NULL},
+	                                              {"FAILED", "failed", true, 0, NULL},
+	                                              {"DROPPED", "dropped", true, 0, NULL},
+	                                              {"QUEUED", "queued_bytes", true, 0, NULL},
+	                                              {"FAILING", "failing", false, 0, NULL},
+	                                              {"PATH", "path", false, 0, NULL},
+	                                              {"ERROR", "error", false, 0, NULL},
+	                                              {NULL, NULL, false, 0, NULL}};
 
 	return print_table(answer, columns, stream);
 }
 
 int control_print_ratchet(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"KIND", "kind", false, 0},           {"NAME", "name", false, 0},
-	                                        {"FIRST SECURED", "first", false, 0}, {"LAST SECURED", "last", false, 0},
-	                                        {"HOLDS UNTIL", "until", false, 0},   {NULL, NULL, false, 0}};
+	static const struct table_column columns[] = {
+	    {"KIND", "kind", false, 0, NULL},           {"NAME", "name", false, 0, NULL},
+	    {"FIRST SECURED", "first", false, 0, NULL}, {"LAST SECURED", "last", false, 0, NULL},
+	    {"HOLDS UNTIL", "until", false, 0, NULL},   {NULL, NULL, false, 0, NULL}};
 
 	return json_is_array(answer) ? print_table(answer, columns, stream) : control_print_text(answer, stream);
 }
@@ -254,7 +168,7 @@ static void put_settings(FILE *stream, const char *title, const json_t *settings
 	(void)fprintf(stream, "    %s", title);
 	json_object_foreach((json_t *)(uintptr_t)settings, key, value)
 	{
-		char buffer[CELL_SIZE];
+		char buffer[TABLE_CELL_SIZE];
 		struct text escaped;
 
 		(void)value;
@@ -351,10 +265,10 @@ void control_print_texts(const json_t *texts, FILE *stream)
 
 int control_print_help(const json_t *answer, FILE *stream)
 {
-	static const struct column columns[] = {{"VERB", "verb", false, 0},
-	                                        {"WORDS", "words", false, 0},
-	                                        {"WHAT IT DOES", "help", false, 0},
-	                                        {NULL, NULL, false, 0}};
+	static const struct table_column columns[] = {{"VERB", "verb", false, 0, NULL},
+	                                              {"WORDS", "words", false, 0, NULL},
+	                                              {"WHAT IT DOES", "help", false, 0, NULL},
+	                                              {NULL, NULL, false, 0, NULL}};
 
 	return print_table(answer, columns, stream);
 }

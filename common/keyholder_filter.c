@@ -7,19 +7,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "compiler.h"
 #include "keyholder_parts.h"
 #include "log.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED true /* a sanitizer has calls of its own, and looks into the process at its end */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED true
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED false
-#endif
 
 static const int permitted[] = {
     /* messages on sockets that it has */

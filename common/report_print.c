@@ -3,38 +3,9 @@
 #include <string.h>
 
 #include "report.h"
-
-#define CELL_SIZE 256
-#define COLUMNS_MOST 20
-
-struct column {
-	const char *title;
-	void (*cell)(const json_t *row, const char *member, struct text *text);
-	const char *member;
-	bool is_number; /* to the right */
-};
+#include "tableprint.h"
 
 /* --- cells --- */
-
-static void put_text(const json_t *row, const char *member, struct text *text)
-{
-	const char *value = json_string_value(json_object_get(row, member));
-
-	if (value == NULL || value[0] == '\0')
-		text_puts(text, "-");
-	else
-		text_put_escaped(text, value, strlen(value));
-}
-
-static void put_number(const json_t *row, const char *member, struct text *text)
-{
-	text_printf(text, "%lld", (long long)json_integer_value(json_object_get(row, member)));
-}
-
-static void put_yes(const json_t *row, const char *member, struct text *text)
-{
-	text_puts(text, json_is_true(json_object_get(row, member)) ? "yes" : "no");
-}
 
 /* 2026-11-24T09:00:00.000000Z as 2026-11-24 09:00:00. */
 static void put_time(const json_t *row, const char *member, struct text *text)
@@ -51,20 +22,6 @@ static void put_time(const json_t *row, const char *member, struct text *text)
 	text_put_escaped(text, time, strlen(time));
 }
 
-static void put_list(const json_t *row, const char *member, struct text *text)
-{
-	const json_t *list = json_object_get(row, member);
-
-	if (json_array_size(list) == 0)
-		text_puts(text, "-");
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *value = json_string_value(json_array_get(list, i));
-
-		text_puts(text, i > 0 ? "," : "");
-		text_put_escaped(text, value != NULL ? value : "", value != NULL ? strlen(value) : 0);
-	}
-}
-
 /* Clients without an exchange have no name. */
 static void put_name(const json_t *row, const char *member, struct text *text)
 {
@@ -78,83 +35,43 @@ static void put_name(const json_t *row, const char *member, struct text *text)
 
 /* --- tables --- */
 
-static size_t width_of(const struct column *column, const json_t *rows)
-{
-	size_t width = strlen(column->title);
-	char buffer[CELL_SIZE];
-	struct text text;
-
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		text_init(&text, buffer, sizeof(buffer));
-		column->cell(json_array_get(rows, i), column->member, &text);
-		width = text.used > width ? text.used : width;
-	}
-	return width;
-}
-
-/* Nothing stands behind the last word of a line. */
-static void print_cell(const struct column *column, const char *value, size_t width, FILE *stream)
-{
-	bool is_last = column[1].title == NULL;
-
-	(void)fprintf(stream, "%*s%s", is_last ? 0 : column->is_number ? (int)width : -(int)width, value, is_last ? "\n" : "  ");
-}
-
-static void print_table(const struct column *columns, const json_t *rows, FILE *stream)
-{
-	size_t widths[COLUMNS_MOST] = {0};
-	char buffer[CELL_SIZE];
-	struct text text;
-
-	for (size_t i = 0; columns[i].title != NULL; i++) {
-		widths[i] = width_of(&columns[i], rows);
-		print_cell(&columns[i], columns[i].title, widths[i], stream);
-	}
-	for (size_t row = 0; row < json_array_size(rows); row++)
-		for (size_t i = 0; columns[i].title != NULL; i++) {
-			text_init(&text, buffer, sizeof(buffer));
-			columns[i].cell(json_array_get(rows, row), columns[i].member, &text);
-			print_cell(&columns[i], buffer, widths[i], stream);
-		}
-}
-
-static const struct column name_columns[] = {
-    {"NAME", put_name, "name", false},
-    {"STATE", put_text, "state", false},
-    {"TLS", put_text, "tls", false},
-    {"SECURED", put_number, "secured", true},
-    {"LAST SECURED", put_time, "secured_last", false},
-    {"CLEAR", put_number, "clear", true},
-    {"LAST CLEAR", put_time, "clear_last", false},
-    {"REFUSED", put_number, "refused", true},
-    {"FAILED", put_number, "failed", true},
-    {"WHY", put_text, "last_reason", false},
-    {"NEVER", put_number, "never", true},
-    {"AUDIT", put_number, "audit", true},
-    {"HELD", put_yes, "ratcheted", false},
-    {"CLEAR FROM", put_list, "clear_networks", false},
-    {NULL, NULL, NULL, false},
+static const struct table_column name_columns[] = {
+    {"NAME", "name", false, 0, put_name},
+    {"STATE", "state", false, 0, NULL},
+    {"TLS", "tls", false, 0, NULL},
+    {"SECURED", "secured", true, 0, NULL},
+    {"LAST SECURED", "secured_last", false, 0, put_time},
+    {"CLEAR", "clear", true, 0, NULL},
+    {"LAST CLEAR", "clear_last", false, 0, put_time},
+    {"REFUSED", "refused", true, 0, NULL},
+    {"FAILED", "failed", true, 0, NULL},
+    {"WHY", "last_reason", false, 0, NULL},
+    {"NEVER", "never", true, 0, NULL},
+    {"AUDIT", "audit", true, 0, NULL},
+    {"HELD", "ratcheted", false, 0, NULL},
+    {"CLEAR FROM", "clear_networks", false, 0, NULL},
+    {NULL, NULL, false, 0, NULL},
 };
 
-static const struct column entry_columns[] = {
-    {"LISTENER", put_text, "listener", false},
-    {"NAME", put_name, "sysid", false},
-    {"FROM", put_text, "network", false},
-    {"STATE", put_text, "state", false},
-    {"WHY", put_text, "reason", false},
-    {"ASKED", put_text, "asked", false},
-    {"POLICY", put_text, "policy", false},
-    {"RULE", put_text, "rule", false},
-    {"AUDIT", put_text, "audit_outcome", false},
-    {"NEVER", put_text, "never_outcome", false},
-    {"TLS", put_text, "tls_version", false},
-    {"SUITE", put_text, "tls_suite", false},
-    {"SESSIONS", put_number, "sessions", true},
-    {"UP", put_number, "bytes_up", true},
-    {"DOWN", put_number, "bytes_down", true},
-    {"LAST", put_time, "last", false},
-    {"AGENT", put_text, "agent", false},
-    {NULL, NULL, NULL, false},
+static const struct table_column entry_columns[] = {
+    {"LISTENER", "listener", false, 0, NULL},
+    {"NAME", "sysid", false, 0, put_name},
+    {"FROM", "network", false, 0, NULL},
+    {"STATE", "state", false, 0, NULL},
+    {"WHY", "reason", false, 0, NULL},
+    {"ASKED", "asked", false, 0, NULL},
+    {"POLICY", "policy", false, 0, NULL},
+    {"RULE", "rule", false, 0, NULL},
+    {"AUDIT", "audit_outcome", false, 0, NULL},
+    {"NEVER", "never_outcome", false, 0, NULL},
+    {"TLS", "tls_version", false, 0, NULL},
+    {"SUITE", "tls_suite", false, 0, NULL},
+    {"SESSIONS", "sessions", true, 0, NULL},
+    {"UP", "bytes_up", true, 0, NULL},
+    {"DOWN", "bytes_down", true, 0, NULL},
+    {"LAST", "last", false, 0, put_time},
+    {"AGENT", "agent", false, 0, NULL},
+    {NULL, NULL, false, 0, NULL},
 };
 
 static void print_head(const json_t *report, FILE *stream)
@@ -163,7 +80,7 @@ static void print_head(const json_t *report, FILE *stream)
 	struct text text;
 
 	text_init(&text, words, sizeof(words));
-	put_text(json_object_get(report, "summary"), "text", &text);
+	table_put(json_object_get(report, "summary"), "text", &text);
 	(void)fprintf(stream, "%s\n", words);
 	text_init(&text, since, sizeof(since));
 	put_time(report, "since", &text);
@@ -177,12 +94,12 @@ static void print_head(const json_t *report, FILE *stream)
 	(void)fprintf(stream, "\n");
 }
 
-static void print_rows(const struct column *columns, const json_t *rows, FILE *stream)
+static void print_rows(const struct table_column *columns, const json_t *rows, FILE *stream)
 {
 	if (json_array_size(rows) == 0)
 		return;
 	(void)fprintf(stream, "\n");
-	print_table(columns, rows, stream);
+	table_print(rows, columns, stream);
 }
 
 static int end(FILE *stream)

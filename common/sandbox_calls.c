@@ -77,11 +77,6 @@ static uint32_t action_of(enum sandbox_fate fate)
 
 static bool is_for_us(enum sandbox_when when, bool plugins)
 {
-#ifdef SANITIZED
-	const bool sanitizer = true;
-#else
-	const bool sanitizer = false;
-#endif
 #ifdef CCI_COVERAGE
 	const bool coverage = true;
 #else
@@ -94,9 +89,9 @@ static bool is_for_us(enum sandbox_when when, bool plugins)
 	case SANDBOX_WITH_PLUGIN:
 		return plugins;
 	case SANDBOX_PROGRAM_ONLY:
-		return !sanitizer;
+		return !IS_SANITIZED;
 	case SANDBOX_SANITIZER_ONLY:
-		return sanitizer;
+		return IS_SANITIZED;
 	case SANDBOX_COVERAGE_ONLY:
 		return coverage;
 	}

@@ -279,7 +279,7 @@ static int permit_variable(const struct entry *entry, const char *name, unsigned
 static int permit_for_builds(const struct entry *entry)
 {
 	int result = 0;
-#ifdef SANITIZED
+#if IS_SANITIZED
 	char path[PATH_MAX];
 
 	if (realpath("/proc/self/exe", path) != NULL)

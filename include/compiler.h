@@ -11,13 +11,17 @@
 /* Never returns. */
 #define NO_RETURN __attribute__((noreturn))
 
-/* A build with AddressSanitizer or ThreadSanitizer, whose run-time libraries need more of the kernel than the program. */
+/* Is this a build with AddressSanitizer or ThreadSanitizer? Their run-time libraries need more of the kernel than the program,
+ * look into the process at its end, and have an allocator of their own. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
+#define IS_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
+#define IS_SANITIZED 1
 #endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED 0
 #endif
 
 /* The structure that embeds `member` at `pointer`. */

@@ -72,20 +72,10 @@ void certfiles_put(const char *from, const char *name)
 
 SSL *certfiles_direct(int fd, const struct peer_tls *wish)
 {
-	uint8_t offer[4096], answer[4096];
 	struct peer_tls tls = *wish;
-	SSL *ssl;
-	int got;
 
 	tls.alpn = "cci/1";
-	ssl = peer_tls_client(fd, &tls);
-	if (ssl == NULL)
-		return NULL;
-	got = peer_exchange(fd, ssl, offer, peer_offer(offer, 1, 4, "PC1", NULL), answer);
-	if (got > 0 && peer_type(answer) == 2 && peer_answer(answer, got) == 2)
-		return ssl;
-	SSL_free(ssl);
-	return NULL;
+	return peer_open_direct(fd, &tls);
 }
 
 static X509 *certificate_in(const char *name)

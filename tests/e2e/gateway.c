@@ -152,6 +152,47 @@ int gateway_lines(const struct gateway *gateway, int least, const char *a, const
 	return count;
 }
 
+pid_t gateway_successor(const struct gateway *gateway)
+{
+	FILE *stream = fopen(gateway->log, "r");
+	char line[8192];
+	pid_t pid = -1;
+
+	ck_assert_ptr_nonnull(stream);
+	while (fgets(line, sizeof(line), stream) != NULL)
+		if (strstr(line, "id=CCI1061I") != NULL)
+			pid = atoi(strstr(line, " pid=") + 5);
+	(void)fclose(stream);
+	return pid;
+}
+
+static int status_of(pid_t pid)
+{
+	int status = -1;
+
+	for (int i = 0; i < 1500 && waitpid(pid, &status, WNOHANG) != pid; i++)
+		usleep(10000);
+	return status;
+}
+
+void gateway_ends(pid_t pid)
+{
+	int status = status_of(pid);
+
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the program ended with status %x", (unsigned)status);
+}
+
+int gateway_shell(const char *format, ...)
+{
+	char command[2048];
+	va_list arguments;
+
+	va_start(arguments, format);
+	ck_assert_int_lt(vsnprintf(command, sizeof(command), format, arguments), (int)sizeof(command));
+	va_end(arguments);
+	return system(command);
+}
+
 static void remove_folder(const struct gateway *gateway)
 {
 	(void)unlink(gateway->log);
@@ -168,11 +209,10 @@ void gateway_kill(struct gateway *gateway)
 
 void gateway_stop(struct gateway *gateway)
 {
-	int status = -1;
+	int status;
 
 	ck_assert_int_eq(kill(gateway->pid, SIGTERM), 0);
-	for (int i = 0; i < 1500 && waitpid(gateway->pid, &status, WNOHANG) == 0; i++)
-		usleep(10000);
+	status = status_of(gateway->pid);
 	ck_assert_int_eq(count_lines(gateway, "Sanitizer", NULL, NULL), 0);
 	ck_assert_int_eq(count_lines(gateway, "runtime error", NULL, NULL), 0);
 	ck_assert_int_eq(count_lines(gateway, "reason=internal", NULL, NULL), 0);

@@ -43,6 +43,15 @@ void gateway_stop(struct gateway *gateway);
 /* End it by SIGKILL: nothing is said, nothing is checked. Removes the folder. */
 void gateway_kill(struct gateway *gateway);
 
+/* The process that its last upgrade has started, as the log says; -1: none. */
+pid_t gateway_successor(const struct gateway *gateway);
+
+/* Wait up to 15 s until this process of ours has ended, and check: exit status 0. */
+void gateway_ends(pid_t pid);
+
+/* What system() says of this line (as printf) of a shell. */
+int gateway_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* "build" or what CCI_BUILD says. */
 const char *gateway_build(void);
 

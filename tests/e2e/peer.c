@@ -346,3 +346,55 @@ void peer_free(int fd, SSL *ssl)
 	if (fd >= 0)
 		close(fd);
 }
+
+bool peer_open(int fd, int security, const char *sysid, SSL **ssl)
+{
+	uint8_t offer[4096], answer[4096];
+	size_t size = peer_offer(offer, 1, security, sysid, NULL);
+	int got = fd >= 0 ? peer_exchange(fd, NULL, offer, size, answer) : -1;
+
+	*ssl = NULL;
+	if (got <= 0 || peer_type(answer) != 2)
+		return false;
+	if (peer_answer(answer, got) == 0)
+		return true;
+	*ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = PEER_CA});
+	if (*ssl != NULL && peer_confirm_both(*ssl, offer, size, answer, (size_t)got))
+		return true;
+	SSL_free(*ssl);
+	*ssl = NULL;
+	return false;
+}
+
+SSL *peer_open_direct(int fd, const struct peer_tls *tls)
+{
+	uint8_t offer[4096], answer[4096];
+	SSL *ssl = peer_tls_client(fd, tls);
+	int got;
+
+	if (ssl == NULL)
+		return NULL;
+	got = peer_exchange(fd, ssl, offer, peer_offer(offer, 1, 4, "PC1", NULL), answer);
+	if (got > 0 && peer_type(answer) == 2 && peer_answer(answer, got) == 2)
+		return ssl;
+	SSL_free(ssl);
+	return NULL;
+}
+
+bool peer_echoes(int fd, SSL *ssl)
+{
+	static const char words[] = "what is said comes back";
+	char back[sizeof(words)] = "";
+
+	return peer_write(fd, ssl, words, sizeof(words)) && peer_read(fd, ssl, back, sizeof(back)) &&
+	       memcmp(words, back, sizeof(words)) == 0;
+}
+
+bool peer_closes(int fd, SSL *ssl)
+{
+	if (ssl != NULL)
+		(void)SSL_shutdown(ssl);
+	else
+		(void)shutdown(fd, SHUT_WR);
+	return peer_ends(fd, ssl);
+}

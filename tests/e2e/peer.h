@@ -65,6 +65,22 @@ SSL *peer_tls_client(int fd, const struct peer_tls *tls);
 /* A TLS server on `fd` with this certificate and ALPN name. */
 SSL *peer_tls_server(int fd, const char *certificate, const char *key, const char *alpn);
 
+/* The authority that has signed the certificates of build/test-certs. */
+#define PEER_CA "build/test-certs/ca.pem"
+
+/* Offer 0 to 3 as `sysid` on `fd` (-1: nothing is done), and upgrade to TLS, verified by PEER_CA, where the ACCEPT says so. *ssl
+ * is NULL in the clear. False where the gateway refuses or ends it: *ssl is NULL. */
+bool peer_open(int fd, int security, const char *sysid, SSL **ssl);
+
+/* The same for a connection that starts with TLS, by these wishes, up to the ACCEPT inside; NULL where one of them fails. */
+SSL *peer_open_direct(int fd, const struct peer_tls *tls);
+
+/* Is what is written, here some words, what comes back? */
+bool peer_echoes(int fd, SSL *ssl);
+
+/* Say that nothing more comes: does the other side end in order then? */
+bool peer_closes(int fd, SSL *ssl);
+
 /* The clear messages of a connection. */
 struct peer_clear {
 	const uint8_t *offer;

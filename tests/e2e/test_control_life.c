@@ -124,33 +124,10 @@ END_TEST
 
 /* --- upgrades --- */
 
-static pid_t last_successor(void)
-{
-	FILE *stream = fopen(gateway.log, "r");
-	char line[8192];
-	pid_t pid = -1;
-
-	while (fgets(line, sizeof(line), stream) != NULL)
-		if (strstr(line, "id=CCI1061I") != NULL)
-			pid = atoi(strstr(line, " pid=") + 5);
-	(void)fclose(stream);
-	return pid;
-}
-
 static pid_t asked_pid(void)
 {
 	control_say("status\n", "\"pid\":");
 	return atoi(strstr(control_out, "\"pid\":") + 6);
-}
-
-/* Its children are ours then, and so is the one that is stopped at the end. */
-static void ends_in_order(pid_t pid)
-{
-	int status = -1;
-
-	for (int i = 0; i < 1500 && waitpid(pid, &status, WNOHANG) != pid; i++)
-		usleep(10000);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
 }
 
 /* It may have ended while its parent was there to see it. */
@@ -179,14 +156,14 @@ START_TEST(the_new_process_of_an_upgrade_serves_the_socket)
 		/* Somebody answers all the time. */
 		while (gateway_lines(&gateway, 0, "id=CCI1061I", NULL, NULL) < number)
 			control_say("help\n", "\"ok\":true");
-		gateway.pid = last_successor();
+		gateway.pid = gateway_successor(&gateway);
 		ck_assert_int_eq(asked_pid(), gateway.pid);
 		check_mode(control_path, 0600);
 	}
 	/* The first lives on with its connection, and leaves the file alone when it ends. */
 	ck_assert_int_eq(waitpid(old[0], &status, WNOHANG), 0);
 	control_part(&client);
-	ends_in_order(old[0]);
+	gateway_ends(old[0]);
 	is_gone(old[1]);
 	ck_assert_int_eq(asked_pid(), gateway.pid);
 	stop();

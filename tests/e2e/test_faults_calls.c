@@ -14,7 +14,6 @@
 #include "gateway.h"
 #include "peer.h"
 
-#define CA "build/test-certs/ca.pem"
 #define TLS_SECTION "[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n"
 #define BULK 400000
 
@@ -32,36 +31,18 @@ static void start(const char *service)
 	faulting_started();
 }
 
-/* After an ACCEPT; NULL: none came. */
-static SSL *open_secured(int fd)
+static bool opens_clear(int fd)
 {
-	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, 3, "PC1", NULL);
-	int got = peer_exchange(fd, NULL, offer, size, answer);
-	SSL *ssl = got > 0 && peer_type(answer) == 2
-	               ? peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CA})
-	               : NULL;
+	SSL *ssl;
 
-	if (ssl == NULL || peer_confirm_both(ssl, offer, size, answer, (size_t)got))
-		return ssl;
-	SSL_free(ssl);
-	return NULL;
-}
-
-static bool open_clear(int fd)
-{
-	uint8_t offer[4096], answer[4096];
-
-	return peer_exchange(fd, NULL, offer, peer_offer(offer, 1, 0, "PC1", NULL), answer) > 0 && peer_type(answer) == 2;
+	return peer_open(fd, 0, "PC1", &ssl);
 }
 
 static bool serves(bool secured)
 {
-	uint8_t words[] = "words", back[sizeof(words)] = "";
 	int fd = peer_connect(gateway.ports[0]);
-	SSL *ssl = fd >= 0 && secured ? open_secured(fd) : NULL;
-	bool fine = fd >= 0 && (secured ? ssl != NULL : open_clear(fd)) && peer_write(fd, ssl, words, sizeof(words)) &&
-	            peer_read(fd, ssl, back, sizeof(back)) && memcmp(words, back, sizeof(words)) == 0;
+	SSL *ssl;
+	bool fine = peer_open(fd, secured ? 3 : 0, "PC1", &ssl) && (ssl != NULL) == secured && peer_echoes(fd, ssl);
 
 	peer_free(fd, ssl);
 	return fine;
@@ -114,9 +95,9 @@ START_TEST(what_goes_in_pieces_comes_whole)
 	atomic_store(&board->ragged, (unsigned)_i / 2 + 1);
 	fd = peer_connect(gateway.ports[0]);
 	if (_i % 2 == 0)
-		ck_assert(open_clear(fd));
+		ck_assert(opens_clear(fd));
 	else
-		ck_assert_ptr_nonnull(ssl = open_secured(fd));
+		ck_assert(peer_open(fd, 3, "PC1", &ssl) && ssl != NULL);
 	carry_whole(fd, ssl);
 	peer_free(fd, ssl);
 	ck_assert_int_eq(waitpid(service, NULL, 0), service);
@@ -168,7 +149,7 @@ START_TEST(a_call_that_fails_ends_one_connection_at_most)
 		                                       .thread = faulting_thread(gateway.pid, "worker 0")});
 		if (onward) {
 			fd = peer_connect(gateway.ports[0]);
-			(void)open_clear(fd);
+			(void)opens_clear(fd);
 			peer_free(fd, NULL);
 			usleep(150000);
 		} else {
@@ -181,7 +162,7 @@ START_TEST(a_call_that_fails_ends_one_connection_at_most)
 		ck_assert_int_ge(gateway_lines(&gateway, 1, failing->said, NULL, NULL), 1);
 	footprint_same(gateway.pid, NULL, &before, 0, "calls that fail");
 	fd = peer_connect(gateway.ports[0]);
-	ck_assert(open_clear(fd));
+	ck_assert(opens_clear(fd));
 	close(fd);
 	close(listening);
 	gateway_stop(&gateway);
@@ -248,7 +229,7 @@ START_TEST(a_clock_that_jumps_moves_no_deadline)
 
 	start("builtin:echo");
 	fd = peer_connect(gateway.ports[0]);
-	ck_assert(open_clear(fd));
+	ck_assert(opens_clear(fd));
 	silent = peer_connect(gateway.ports[0]);
 	usleep(100000);
 	atomic_store(&board->clock_s, _i == 0 ? 7200 : -7200);

@@ -67,18 +67,11 @@ static void stop(void)
 
 static bool serves(int port, bool secured)
 {
-	uint8_t offer[4096], answer[4096], words[] = "words", back[sizeof(words)] = "";
-	size_t size = peer_offer(offer, 1, secured ? 3 : 0, secured ? "SAFE" : "PC1", NULL);
-	int fd = peer_connect(port), got = fd >= 0 ? peer_exchange(fd, NULL, offer, size, answer) : -1;
-	SSL *ssl = NULL;
-	bool fine = got > 0 && peer_type(answer) == 2;
+	int fd = peer_connect(port);
+	SSL *ssl;
+	bool fine = peer_open(fd, secured ? 3 : 0, secured ? "SAFE" : "PC1", &ssl) && (ssl != NULL) == secured &&
+	            peer_echoes(fd, ssl);
 
-	if (fine && secured) {
-		ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"});
-		fine = ssl != NULL && peer_confirm_both(ssl, offer, size, answer, (size_t)got);
-	}
-	fine = fine && peer_write(fd, ssl, words, sizeof(words)) && peer_read(fd, ssl, back, sizeof(back)) &&
-	       memcmp(words, back, sizeof(words)) == 0;
 	peer_free(fd, ssl);
 	return fine;
 }

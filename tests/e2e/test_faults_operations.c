@@ -41,23 +41,11 @@ static bool is_enough(void)
 /* One connection from its OFFER to both ends, in the clear or over TLS. */
 static bool is_whole(int port, bool secured)
 {
-	uint8_t offer[4096], answer[4096], words[] = "words", back[sizeof(words)] = "";
-	size_t size = peer_offer(offer, 1, secured ? 3 : 0, "PC1", NULL);
-	int fd = peer_connect(port), got = fd >= 0 ? peer_exchange(fd, NULL, offer, size, answer) : -1;
-	bool whole = got > 0 && peer_type(answer) == 2;
-	SSL *ssl = whole && secured
-	               ? peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"})
-	               : NULL;
+	int fd = peer_connect(port);
+	SSL *ssl;
+	bool whole = peer_open(fd, secured ? 3 : 0, "PC1", &ssl) && (ssl != NULL) == secured && peer_echoes(fd, ssl) &&
+	             peer_closes(fd, ssl);
 
-	if (secured)
-		whole = ssl != NULL && peer_confirm_both(ssl, offer, size, answer, (size_t)got);
-	whole = whole && peer_write(fd, ssl, words, sizeof(words)) && peer_read(fd, ssl, back, sizeof(back)) &&
-	        memcmp(words, back, sizeof(words)) == 0;
-	if (ssl != NULL)
-		(void)SSL_shutdown(ssl);
-	else if (fd >= 0)
-		(void)shutdown(fd, SHUT_WR);
-	whole = whole && peer_ends(fd, ssl);
 	peer_free(fd, ssl);
 	return whole;
 }

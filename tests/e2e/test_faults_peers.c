@@ -41,42 +41,13 @@ static struct cutter cutter;
 
 /* --- clients --- */
 
-static SSL *open_secured(int fd)
-{
-	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, 3, "PC1", NULL);
-	int got = peer_exchange(fd, NULL, offer, size, answer);
-	SSL *ssl = got > 0 && peer_type(answer) == 2
-	               ? peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CA})
-	               : NULL;
-
-	if (ssl == NULL || peer_confirm_both(ssl, offer, size, answer, (size_t)got))
-		return ssl;
-	SSL_free(ssl);
-	return NULL;
-}
-
-/* Words there and back, and both ends in order. */
-static bool converse(int fd, SSL *ssl)
-{
-	uint8_t words[] = "words", back[sizeof(words)] = "";
-
-	if (!peer_write(fd, ssl, words, sizeof(words)) || !peer_read(fd, ssl, back, sizeof(back)) ||
-	    memcmp(words, back, sizeof(words)) != 0)
-		return false;
-	if (ssl != NULL)
-		(void)SSL_shutdown(ssl);
-	else
-		(void)shutdown(fd, SHUT_WR);
-	return peer_ends(fd, ssl);
-}
-
-/* A connection from its first to its last byte, all in order? */
+/* A connection from its first to its last byte, all in order? Without TLS there is no exchange either. */
 static bool is_whole(int port, bool secured)
 {
 	int fd = peer_connect(port);
-	SSL *ssl = fd >= 0 && secured ? open_secured(fd) : NULL;
-	bool whole = fd >= 0 && (!secured || ssl != NULL) && converse(fd, ssl);
+	SSL *ssl = NULL;
+	bool whole = fd >= 0 && (!secured || (peer_open(fd, 3, "PC1", &ssl) && ssl != NULL)) && peer_echoes(fd, ssl) &&
+	             peer_closes(fd, ssl);
 
 	peer_free(fd, ssl);
 	return whole;

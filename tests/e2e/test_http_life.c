@@ -52,27 +52,11 @@ static void stop(void)
 
 static int open_clear(const char *sysid)
 {
-	uint8_t offer[4096], answer[4096];
 	int fd = peer_connect(gateway.ports[0]);
-
-	ck_assert_int_gt(peer_exchange(fd, NULL, offer, peer_offer(offer, 1, 0, sysid, NULL), answer), 0);
-	ck_assert_int_eq(peer_type(answer), 2);
-	return fd;
-}
-
-static SSL *open_tls(int fd)
-{
-	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, 2, "PC2", NULL);
-	int got = peer_exchange(fd, NULL, offer, size, answer);
 	SSL *ssl;
 
-	ck_assert_int_gt(got, 0);
-	ck_assert_int_eq(peer_answer(answer, got), 1);
-	ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"});
-	ck_assert_ptr_nonnull(ssl);
-	ck_assert(peer_confirm_both(ssl, offer, size, answer, (size_t)got));
-	return ssl;
+	ck_assert(peer_open(fd, 0, sysid, &ssl));
+	return fd;
 }
 
 static double value(const char *series)
@@ -101,10 +85,11 @@ static void await_value(const char *series, double wanted)
 START_TEST(numbers_move)
 {
 	int clear = open_clear("PC1"), fd = peer_connect(gateway.ports[0]);
-	SSL *ssl = open_tls(fd);
+	SSL *ssl;
 	char bytes[100] = "x";
 	uint8_t refused[4096];
 
+	ck_assert(peer_open(fd, 2, "PC2", &ssl) && ssl != NULL);
 	ck_assert(peer_write(clear, NULL, bytes, sizeof(bytes)) && peer_read(clear, NULL, bytes, sizeof(bytes)));
 	ck_assert(peer_write(fd, ssl, bytes, 1) && peer_read(fd, ssl, bytes, 1));
 	await_value("cci_sessions_open{security=\"secured\"}", 1);
@@ -334,31 +319,17 @@ START_TEST(the_file_has_a_mode_and_goes)
 }
 END_TEST
 
-static pid_t last_successor(void)
-{
-	FILE *stream = fopen(gateway.log, "r");
-	char line[8192];
-	pid_t pid = -1;
-
-	while (fgets(line, sizeof(line), stream) != NULL)
-		if (strstr(line, "id=CCI1061I") != NULL)
-			pid = atoi(strstr(line, " pid=") + 5);
-	(void)fclose(stream);
-	return pid;
-}
-
 START_TEST(an_upgrade_hands_it_over)
 {
 	int fd = open_clear("PC1");
 	pid_t old = gateway.pid; /* its successor comes to us */
-	int status = -1;
 	char *answer;
 
 	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	ck_assert_int_eq(kill(old, SIGUSR2), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1061I", NULL, NULL), 1);
 	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1001I", NULL, NULL), 2);
-	gateway.pid = last_successor();
+	gateway.pid = gateway_successor(&gateway);
 	ck_assert_int_eq(web_port(&gateway, 2), port);
 	/* All that asks is answered, by the new one: which has no session. */
 	for (int i = 0; i < 20; i++) {
@@ -368,9 +339,7 @@ START_TEST(an_upgrade_hands_it_over)
 		ck_assert(value("cci_sessions_open{security=\"clear\"}") == 0);
 	}
 	close(fd);
-	for (int i = 0; i < 500 && waitpid(old, &status, WNOHANG) != old; i++)
-		usleep(10000);
-	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	gateway_ends(old);
 	answer = web_get(port, "/readyz");
 	ck_assert_int_eq(web_status(answer), 200);
 	free(answer);

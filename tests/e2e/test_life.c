@@ -28,21 +28,12 @@ static const char to_peer[] = "[gateway]\nsysid = %s\nworkers = 1\n"
                               "[peer HOST1]\naddress = %s\nsecurity = %s\nserver_name = host1.example\ntargets = S*\n"
                               "retry = 500ms\n" TLS_SECTION;
 
-/* A clear or secured connection through the exchange, for `sysid`. */
+/* Through the exchange, clear or secured as is offered. */
 static SSL *open_connection(int fd, int security)
 {
-	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, security, "PC1", NULL);
-	int got = peer_exchange(fd, NULL, offer, size, answer);
 	SSL *ssl;
 
-	ck_assert_int_gt(got, 0);
-	ck_assert_int_eq(peer_type(answer), 2);
-	if (security == 0)
-		return NULL;
-	ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"});
-	ck_assert_ptr_nonnull(ssl);
-	ck_assert(peer_confirm_both(ssl, offer, size, answer, (size_t)got));
+	ck_assert(peer_open(fd, security, "PC1", &ssl) && (ssl != NULL) == (security > 0));
 	return ssl;
 }
 

@@ -25,17 +25,6 @@
 static char folder[64], object[128], observer_path[96], heard[8192];
 static int observer;
 
-static int run(const char *format, ...)
-{
-	char command[2048];
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(command, sizeof(command), format, arguments);
-	va_end(arguments);
-	return system(command);
-}
-
 /* What a reader has: the header, and the example. */
 static void build_example(void)
 {
@@ -44,9 +33,9 @@ static void build_example(void)
 	(void)snprintf(object, sizeof(object), "%s/datagram.so", folder);
 	(void)snprintf(observer_path, sizeof(observer_path), "%s/observer.sock", folder);
 	(void)umask(022);
-	ck_assert_int_eq(run("make -s install DESTDIR=%s/root PREFIX=/usr >%s/make.log 2>&1", folder, folder), 0);
+	ck_assert_int_eq(gateway_shell("make -s install DESTDIR=%s/root PREFIX=/usr >%s/make.log 2>&1", folder, folder), 0);
 	ck_assert_int_eq(
-	    run("cd %s && cp root/usr/share/doc/ccissl/plugin/datagram.c . && mkdir include && "
+	    gateway_shell("cd %s && cp root/usr/share/doc/ccissl/plugin/datagram.c . && mkdir include && "
 	        "cp -r root/usr/include/cci include/ && ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC "
 	        "-Iinclude -o datagram.so datagram.c",
 	        folder),
@@ -55,7 +44,7 @@ static void build_example(void)
 
 static void clean(void)
 {
-	ck_assert_int_eq(run("rm -rf %s", folder), 0);
+	ck_assert_int_eq(gateway_shell("rm -rf %s", folder), 0);
 }
 
 static void observe(void)
@@ -135,16 +124,16 @@ START_TEST(what_cannot_be_loaded_is_found_before)
 
 	build_example();
 	gateway_start(&gateway, "ccissl", CONFIG, object, observer_path, "");
-	ck_assert_int_eq(run("%s/ccissl -c %s --check >%s/out 2>&1", gateway_build(), gateway.config, folder), 0);
-	ck_assert_int_eq(run("sed -i s/CCI_NOTIFIER_VERSION,/CCI_NOTIFIER_VERSION_1,/ %s/datagram.c && "
+	ck_assert_int_eq(gateway_shell("%s/ccissl -c %s --check >%s/out 2>&1", gateway_build(), gateway.config, folder), 0);
+	ck_assert_int_eq(gateway_shell("sed -i s/CCI_NOTIFIER_VERSION,/CCI_NOTIFIER_VERSION_1,/ %s/datagram.c && "
 	                     "${CC:-cc} -shared -fPIC -I%s/include -o %s/old.so %s/datagram.c",
 	                     folder, folder, folder, folder),
 	                 0);
 	(void)snprintf(object, sizeof(object), "%s/old.so", folder);
 	gateway_rewrite(&gateway, CONFIG, object, observer_path, "");
-	ck_assert_int_ne(run("%s/ccissl -c %s --check >%s/out 2>&1", gateway_build(), gateway.config, folder), 0);
+	ck_assert_int_ne(gateway_shell("%s/ccissl -c %s --check >%s/out 2>&1", gateway_build(), gateway.config, folder), 0);
 	ck_assert_int_eq(
-	    run("grep -q 'config.ini:[0-9]*: .*\\[notifier n\\] path: .*/old.so was built against version 1 of "
+	    gateway_shell("grep -q 'config.ini:[0-9]*: .*\\[notifier n\\] path: .*/old.so was built against version 1 of "
 	        "cci/notifier.h, and this gateway has version 2: build it anew' %s/out",
 	        folder),
 	    0);

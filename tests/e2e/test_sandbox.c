@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../unit/suite.h"
+#include "compiler.h"
 #include "gateway.h"
 #include "peer.h"
 
@@ -24,11 +25,6 @@
 	"[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n%s"
 #define PLUGIN "[notifier n]\nkind = plugin\npath = %s/inside.so\nargument = %s\n"
 #define OPEN "sandbox = no\n"
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
 
 /* --- the plug-in --- */
 
@@ -98,18 +94,6 @@ static const char source[] =
 
 static char folder[64], outside[64];
 
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-	char command[2048];
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(command, sizeof(command), format, arguments);
-	va_end(arguments);
-	return system(command);
-}
-
 static void build(void)
 {
 	char path[96];
@@ -124,12 +108,12 @@ static void build(void)
 	ck_assert_ptr_nonnull(stream);
 	(void)fputs(source, stream);
 	ck_assert_int_eq(fclose(stream), 0);
-	ck_assert_int_eq(run("${CC:-cc} -std=gnu11 -O1 -Wall -Wno-unused-result -shared -fPIC -pthread -Iinclude -o %s/inside.so %s", folder, path), 0);
+	ck_assert_int_eq(gateway_shell("${CC:-cc} -std=gnu11 -O1 -Wall -Wno-unused-result -shared -fPIC -pthread -Iinclude -o %s/inside.so %s", folder, path), 0);
 }
 
 static void clean(void)
 {
-	ck_assert_int_eq(run("rm -rf %s %s", folder, outside), 0);
+	ck_assert_int_eq(gateway_shell("rm -rf %s %s", folder, outside), 0);
 }
 
 /* --- what this kernel has --- */
@@ -212,7 +196,7 @@ static void expect_killed(struct gateway *gateway)
 	ck_assert_int_eq(waitpid(gateway->pid, &status, 0), gateway->pid);
 	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "it ended with status %x", (unsigned)status);
 	ck_assert(!WCOREDUMP(status));
-	ck_assert_int_eq(run("rm -rf %s", gateway->folder), 0);
+	ck_assert_int_eq(gateway_shell("rm -rf %s", gateway->folder), 0);
 }
 
 static void start_with(struct gateway *gateway, const struct attempt *attempt, const char *more)
@@ -221,7 +205,7 @@ static void start_with(struct gateway *gateway, const struct attempt *attempt, c
 
 	(void)snprintf(argument, sizeof(argument), "%s %s/%s", attempt->what, outside,
 	               strcmp(attempt->what, "write") == 0 || strcmp(attempt->what, "bind-unix") == 0 ? "made" : "there");
-	ck_assert_int_eq(run("rm -f %s/made; echo secret >%s/there", outside, outside), 0);
+	ck_assert_int_eq(gateway_shell("rm -f %s/made; echo secret >%s/there", outside, outside), 0);
 	(void)snprintf(plugin, sizeof(plugin), PLUGIN, folder, argument);
 	gateway_start(gateway, "ccissl", CONFIG, more, plugin);
 }
@@ -240,7 +224,7 @@ START_TEST(what_must_not_work_does_not)
 	const struct attempt *attempt = &attempts[_i];
 	struct gateway gateway;
 
-	if ((attempt->needs_landlock && landlock() == 0) || (attempt->not_sanitized && SANITIZED)) {
+	if ((attempt->needs_landlock && landlock() == 0) || (attempt->not_sanitized && IS_SANITIZED)) {
 		(void)printf("%s is not tried: no Landlock, or a build with a sanitizer\n", attempt->what);
 		return;
 	}
@@ -273,7 +257,7 @@ START_TEST(without_a_sandbox_it_works)
 	expect_line(&gateway, attempt->what, attempt->open_result);
 	(void)kill(gateway.pid, SIGKILL);
 	(void)waitpid(gateway.pid, NULL, 0);
-	ck_assert_int_eq(run("rm -rf %s", gateway.folder), 0);
+	ck_assert_int_eq(gateway_shell("rm -rf %s", gateway.folder), 0);
 	clean();
 }
 END_TEST
@@ -318,16 +302,16 @@ START_TEST(what_the_kernel_lacks_is_said)
 	expect_words(&gateway, _i == 0, _i == 0 ? 0 : landlock());
 	ck_assert(converse(&gateway));
 	gateway_rewrite(&gateway, CONFIG, "sandbox = require\n", "");
-	ck_assert_int_eq(run("%s/ccissl -c %s --check >/dev/null 2>&1", gateway_build(), gateway.config), 0);
+	ck_assert_int_eq(gateway_shell("%s/ccissl -c %s --check >/dev/null 2>&1", gateway_build(), gateway.config), 0);
 	if (fork() == 0) {
 		lacking[_i]();
-		_exit(run("%s/ccissl -c %s 2>%s.out", gateway_build(), gateway.config, gateway.config) == 1 << 8 ? 0 : 1);
+		_exit(gateway_shell("%s/ccissl -c %s 2>%s.out", gateway_build(), gateway.config, gateway.config) == 1 << 8 ? 0 : 1);
 	}
 	ck_assert_int_eq(wait(&(int){0}) > 0, 1);
-	ck_assert_int_eq(run("test $(grep -c 'id=CCI1010E.*config.ini:5: .gateway. sandbox = require: %s: start it on' %s.out) = 1",
+	ck_assert_int_eq(gateway_shell("test $(grep -c 'id=CCI1010E.*config.ini:5: .gateway. sandbox = require: %s: start it on' %s.out) = 1",
 	                     words[_i], gateway.config),
 	                 0);
-	ck_assert_int_eq(run("rm %s.out", gateway.config), 0);
+	ck_assert_int_eq(gateway_shell("rm %s.out", gateway.config), 0);
 	gateway_stop(&gateway);
 	gateway_before_exec = NULL;
 }
@@ -352,7 +336,7 @@ START_TEST(a_reload_stays_in_its_folders)
 	if (landlock() == 0)
 		return;
 	build();
-	ck_assert_int_eq(run("cp build/test-certs/ca.pem %s/", outside), 0);
+	ck_assert_int_eq(gateway_shell("cp build/test-certs/ca.pem %s/", outside), 0);
 	gateway_start(&gateway, "ccissl", CONFIG, "", "");
 	(void)snprintf(more, sizeof(more), "crl = %s/none.pem\n", outside);
 	gateway_rewrite(&gateway, CONFIG, "", more);
@@ -365,7 +349,7 @@ START_TEST(a_reload_stays_in_its_folders)
 	gateway_rewrite(&gateway, CONFIG, "", more);
 	expect_refused(&gateway, 3, "/socket is outside");
 	/* A link out of a folder that is kept leads outside too. */
-	ck_assert_int_eq(run("ln -s %s/ca.pem %s/ca.pem", outside, gateway.folder), 0);
+	ck_assert_int_eq(gateway_shell("ln -s %s/ca.pem %s/ca.pem", outside, gateway.folder), 0);
 	(void)snprintf(more, sizeof(more), "[certificate c]\ncertificate = %s/ca.pem\nprivate_key = %s/ca.pem\n", gateway.folder,
 	               gateway.folder);
 	gateway_rewrite(&gateway, CONFIG, "", more);
@@ -373,7 +357,7 @@ START_TEST(a_reload_stays_in_its_folders)
 	gateway_rewrite(&gateway, CONFIG, "", "");
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
-	ck_assert_int_eq(run("rm %s/ca.pem", gateway.folder), 0);
+	ck_assert_int_eq(gateway_shell("rm %s/ca.pem", gateway.folder), 0);
 	gateway_stop(&gateway);
 	clean();
 }
@@ -392,7 +376,7 @@ START_TEST(a_first_plugin_needs_another_process)
 	expect_refused(&gateway, 1, "this process can load no code any more");
 	gateway_stop(&gateway);
 	gateway_start(&gateway, "ccissl", CONFIG, "", more);
-	ck_assert_int_eq(run("cp %s/inside.so %s/other.so", folder, folder), 0);
+	ck_assert_int_eq(gateway_shell("cp %s/inside.so %s/other.so", folder, folder), 0);
 	(void)snprintf(more, sizeof(more), "[notifier n]\nkind = plugin\npath = %s/other.so\nargument = names\n", folder);
 	gateway_rewrite(&gateway, CONFIG, "", more);
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
@@ -421,9 +405,9 @@ START_TEST(what_is_run_lies_where_nothing_is_written)
 	gateway_start(&gateway, "ccissl", CONFIG, "", more);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1151W", folder, "/inside.so"), 1);
 	gateway_rewrite(&gateway, CONFIG, "sandbox = require\n", "");
-	ck_assert_int_eq(run("printf '[notifier f]\\nkind = file\\npath = %s/events\\n' >>%s", gateway.folder, gateway.config), 0);
-	ck_assert_int_eq(run("%s/ccissl -c %s >%s/said 2>&1", gateway_build(), gateway.config, outside), 1 << 8);
-	ck_assert_int_eq(run("grep -q 'sandbox = require: .*config.ini lies in a folder that is written too' %s/said", outside), 0);
+	ck_assert_int_eq(gateway_shell("printf '[notifier f]\\nkind = file\\npath = %s/events\\n' >>%s", gateway.folder, gateway.config), 0);
+	ck_assert_int_eq(gateway_shell("%s/ccissl -c %s >%s/said 2>&1", gateway_build(), gateway.config, outside), 1 << 8);
+	ck_assert_int_eq(gateway_shell("grep -q 'sandbox = require: .*config.ini lies in a folder that is written too' %s/said", outside), 0);
 	gateway_stop(&gateway);
 	clean();
 }

@@ -28,18 +28,6 @@
 
 static char folder[64], key_line[80];
 
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-	char command[2048];
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(command, sizeof(command), format, arguments);
-	va_end(arguments);
-	return system(command);
-}
-
 /* The first line of the key's text that is all its own. */
 static void read_key_line(void)
 {
@@ -57,7 +45,7 @@ static void prepare(void)
 	(void)snprintf(folder, sizeof(folder), "/tmp/cci-secrets-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	ck_assert_int_eq(chmod(folder, 0711), 0);
-	ck_assert_int_eq(run("umask 077; printf '%%s\\n' '%s' >%s/word && openssl pkey -in build/test-certs/server.key "
+	ck_assert_int_eq(gateway_shell("umask 077; printf '%%s\\n' '%s' >%s/word && openssl pkey -in build/test-certs/server.key "
 	                     "-aes-256-cbc -passout file:%s/word -out %s/key.pem",
 	                     PASSPHRASE, folder, folder, folder),
 	                 0);
@@ -66,13 +54,13 @@ static void prepare(void)
 
 static void clean(void)
 {
-	ck_assert_int_eq(run("rm -rf %s", folder), 0);
+	ck_assert_int_eq(gateway_shell("rm -rf %s", folder), 0);
 }
 
 /* A connection, secured from its first byte. */
 static void talk(const struct gateway *gateway)
 {
-	ck_assert_int_eq(run("echo x | timeout 10 openssl s_client -connect 127.0.0.1:%d -alpn cci/1 -servername host1.example "
+	ck_assert_int_eq(gateway_shell("echo x | timeout 10 openssl s_client -connect 127.0.0.1:%d -alpn cci/1 -servername host1.example "
 	                     ">%s/client.out 2>&1; grep -q 'BEGIN CERTIFICATE' %s/client.out && rm %s/client.out",
 	                     gateway->ports[0], folder, folder, folder),
 	                 0);
@@ -98,7 +86,7 @@ START_TEST(no_core_is_left)
 	ck_assert_int_eq(waitpid(gateway.pid, &status, 0), gateway.pid);
 	ck_assert(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
 	ck_assert(!WIFSIGNALED(status) || !WCOREDUMP(status));
-	ck_assert_int_eq(run("rm -rf %s", gateway.folder), 0);
+	ck_assert_int_eq(gateway_shell("rm -rf %s", gateway.folder), 0);
 	gateway_before_exec = NULL;
 	clean();
 }
@@ -169,7 +157,7 @@ START_TEST(nobody_looks_into_it)
 
 	prepare();
 	ck_assert_ptr_nonnull(user);
-	ck_assert_int_eq(run("chmod 755 %s; rm -f %s/events.json", folder, folder), 0);
+	ck_assert_int_eq(gateway_shell("chmod 755 %s; rm -f %s/events.json", folder, folder), 0);
 	gateway_start(&gateway, "ccissl", CONFIG, geteuid() == 0 ? "user = nobody\n" : "", folder, folder, folder, folder);
 	count = family(gateway.pid, pids, 8);
 	ck_assert_int_ge((int)count, 2);
@@ -220,7 +208,7 @@ START_TEST(they_are_wiped_and_written_nowhere)
 	prepare();
 	gateway_start(&gateway, "ccissl", CONFIG, "", folder, folder, folder, folder);
 	talk(&gateway);
-	ck_assert_int_eq(run("%s/ccissl ctl -c %s certificates --json >%s/told", gateway_build(), gateway.config, folder), 0);
+	ck_assert_int_eq(gateway_shell("%s/ccissl ctl -c %s certificates --json >%s/told", gateway_build(), gateway.config, folder), 0);
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
 	talk(&gateway);
@@ -234,10 +222,10 @@ START_TEST(they_are_wiped_and_written_nowhere)
 		ck_assert(!remembers(gateway.pid, PASSPHRASE));
 		ck_assert(!remembers(gateway.pid, key_line));
 	}
-	ck_assert_int_eq(run("cp %s %s/log", gateway.log, folder), 0);
+	ck_assert_int_eq(gateway_shell("cp %s %s/log", gateway.log, folder), 0);
 	gateway_stop(&gateway);
-	ck_assert_int_eq(run("test -s %s/log && test -s %s/events.json && test -s %s/told", folder, folder, folder), 0);
-	ck_assert_int_eq(run("rm %s/word && ! grep -rqF -e '%s' -e '%s' -e 'PRIVATE KEY' %s/log %s/events.json %s/told", folder, PASSPHRASE,
+	ck_assert_int_eq(gateway_shell("test -s %s/log && test -s %s/events.json && test -s %s/told", folder, folder, folder), 0);
+	ck_assert_int_eq(gateway_shell("rm %s/word && ! grep -rqF -e '%s' -e '%s' -e 'PRIVATE KEY' %s/log %s/events.json %s/told", folder, PASSPHRASE,
 	                     key_line, folder, folder, folder),
 	                 0);
 	clean();

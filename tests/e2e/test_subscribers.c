@@ -94,19 +94,9 @@ struct client {
 static struct client connect_as(const struct gateway *gateway, const char *sysid, bool secured)
 {
 	struct client client = {.fd = peer_connect(gateway->ports[0])};
-	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, secured ? 2 : 0, sysid, NULL);
-	int got = peer_exchange(client.fd, NULL, offer, size, answer);
 
-	ck_assert_int_gt(got, 0);
-	ck_assert_int_eq(peer_type(answer), 2);
-	if (secured) {
-		client.ssl = peer_tls_client(client.fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"});
-		ck_assert_ptr_nonnull(client.ssl);
-		ck_assert(peer_confirm_both(client.ssl, offer, size, answer, (size_t)got));
-	}
-	ck_assert(peer_write(client.fd, client.ssl, "ping", 4));
-	ck_assert(peer_read(client.fd, client.ssl, answer, 4));
+	ck_assert(peer_open(client.fd, secured ? 2 : 0, sysid, &client.ssl) && (client.ssl != NULL) == secured);
+	ck_assert(peer_echoes(client.fd, client.ssl));
 	return client;
 }
 
@@ -307,25 +297,11 @@ END_TEST
 
 /* --- upgrade --- */
 
-static pid_t successor(const struct gateway *gateway)
-{
-	FILE *stream = fopen(gateway->log, "r");
-	char line[8192];
-	pid_t pid = -1;
-
-	while (fgets(line, sizeof(line), stream) != NULL)
-		if (strstr(line, "id=CCI1061I") != NULL)
-			pid = atoi(strstr(line, " pid=") + 5);
-	(void)fclose(stream);
-	return pid;
-}
-
 START_TEST(an_upgrade_takes_the_path_and_says_so)
 {
 	struct client old_one, new_one;
 	struct subscriber of_old, of_new;
 	struct gateway gateway;
-	int status = -1;
 	pid_t old;
 
 	make_folder();
@@ -347,7 +323,7 @@ START_TEST(an_upgrade_takes_the_path_and_says_so)
 	ck_assert_int_eq(kill(old, SIGUSR2), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1001I", NULL, NULL), 2);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1061I", NULL, NULL), 1);
-	gateway.pid = successor(&gateway);
+	gateway.pid = gateway_successor(&gateway);
 	expect(&of_old, "handed-over", "\"pid\":", "");
 	ck_assert_int_eq(atoi(strstr(of_old.line, "\"pid\":") + 6), gateway.pid);
 	subscribe(&of_new);
@@ -358,10 +334,7 @@ START_TEST(an_upgrade_takes_the_path_and_says_so)
 	part(&old_one);
 	expect(&of_old, "closed", "OLD1", "");
 	expect_end(&of_old);
-	for (int i = 0; i < 1500 && waitpid(old, &status, WNOHANG) != old; i++)
-		usleep(10000);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the old process ended with status %x",
-	              (unsigned)status);
+	gateway_ends(old);
 	ck_assert_int_eq(access(path, F_OK), 0);
 	part(&new_one);
 	expect(&of_new, "closed", "NEW1", "");

@@ -29,22 +29,6 @@ static void echo_works(int fd, SSL *ssl)
 	ck_assert_mem_eq(bytes, back, sizeof(bytes));
 }
 
-/* A direct start up to the ACCEPT inside; NULL where the handshake or the exchange fails. */
-static SSL *direct(int fd, const struct peer_tls *tls)
-{
-	uint8_t offer[4096], answer[4096];
-	SSL *ssl = peer_tls_client(fd, tls);
-	int got;
-
-	if (ssl == NULL)
-		return NULL;
-	got = peer_exchange(fd, ssl, offer, peer_offer(offer, 1, 4, "PC1", NULL), answer);
-	if (got > 0 && peer_type(answer) == 2 && peer_answer(answer, got) == 2)
-		return ssl;
-	SSL_free(ssl);
-	return NULL;
-}
-
 static const struct direct_case {
 	const char *alpn;
 	int max_version;
@@ -63,7 +47,7 @@ START_TEST(direct_starts_need_their_own_alpn)
 
 	gateway_start(&gateway, "ccissl", two_listeners, "");
 	fd = peer_connect(gateway.ports[0]);
-	ssl = direct(fd, &tls);
+	ssl = peer_open_direct(fd, &tls);
 	ck_assert_int_eq(ssl != NULL, directs[_i].works);
 	if (ssl != NULL)
 		echo_works(fd, ssl);
@@ -81,7 +65,7 @@ START_TEST(direct_is_refused_where_not_permitted)
 
 	gateway_start(&gateway, "ccissl", two_listeners, "direct = no\n");
 	fd = peer_connect(gateway.ports[0]);
-	ck_assert_ptr_null(direct(fd, &(struct peer_tls){.alpn = "cci/1"}));
+	ck_assert_ptr_null(peer_open_direct(fd, &(struct peer_tls){.alpn = "cci/1"}));
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3017W", NULL, NULL), 1);
 	peer_free(fd, NULL);
 	gateway_stop(&gateway);
@@ -137,7 +121,7 @@ START_TEST(client_certificates_are_checked)
 	}
 	gateway_start(&gateway, "ccissl", two_listeners, "");
 	fd = peer_connect(gateway.ports[1]);
-	ssl = direct(fd, &tls);
+	ssl = peer_open_direct(fd, &tls);
 	ck_assert_int_eq(ssl != NULL, auths[_i].works);
 	if (ssl != NULL)
 		echo_works(fd, ssl);
@@ -157,21 +141,21 @@ START_TEST(sessions_resume_only_under_the_policy_that_made_them)
 
 	gateway_start(&gateway, "ccissl", two_listeners, "");
 	fd = peer_connect(gateway.ports[0]);
-	ssl = direct(fd, &tls);
+	ssl = peer_open_direct(fd, &tls);
 	ck_assert_ptr_nonnull(ssl);
 	echo_works(fd, ssl);
 	tls.session = SSL_get1_session(ssl);
 	SSL_shutdown(ssl);
 	peer_free(fd, ssl);
 	fd = peer_connect(gateway.ports[0]);
-	ssl = direct(fd, &tls);
+	ssl = peer_open_direct(fd, &tls);
 	ck_assert_ptr_nonnull(ssl);
 	ck_assert_int_eq(SSL_session_reused(ssl), 1);
 	SSL_shutdown(ssl);
 	peer_free(fd, ssl);
 	/* The other listener wants a certificate: the session from the first must not stand for one. */
 	fd = peer_connect(gateway.ports[1]);
-	ck_assert_ptr_null(direct(fd, &tls));
+	ck_assert_ptr_null(peer_open_direct(fd, &tls));
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3021W", NULL, NULL), 1);
 	peer_free(fd, NULL);
 	SSL_SESSION_free(tls.session);
@@ -187,7 +171,7 @@ START_TEST(a_cut_stream_is_recorded_as_truncated)
 
 	gateway_start(&gateway, "ccissl", two_listeners, "");
 	fd = peer_connect(gateway.ports[0]);
-	ssl = direct(fd, &(struct peer_tls){.alpn = "cci/1"});
+	ssl = peer_open_direct(fd, &(struct peer_tls){.alpn = "cci/1"});
 	ck_assert_ptr_nonnull(ssl);
 	echo_works(fd, ssl);
 	shutdown(fd, SHUT_WR);

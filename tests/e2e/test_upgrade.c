@@ -43,29 +43,6 @@ static void remove_folder(void)
 	ck_assert_int_eq(rmdir(folder), 0);
 }
 
-/* The process that the last upgrade started. */
-static pid_t last_successor(const struct gateway *gateway)
-{
-	FILE *stream = fopen(gateway->log, "r");
-	char line[8192];
-	pid_t pid = -1;
-
-	while (fgets(line, sizeof(line), stream) != NULL)
-		if (strstr(line, "id=CCI1061I") != NULL)
-			pid = atoi(strstr(line, " pid=") + 5);
-	(void)fclose(stream);
-	return pid;
-}
-
-static void ends_in_order(pid_t pid)
-{
-	int status = -1;
-
-	for (int i = 0; i < 1500 && waitpid(pid, &status, WNOHANG) != pid; i++)
-		usleep(10000);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the old process ended with status %x", (unsigned)status);
-}
-
 /* Upgrade number `number`; gateway->pid is the new process after it. The old one, which may live on for a while. */
 static pid_t upgrade(struct gateway *gateway, int number)
 {
@@ -75,7 +52,7 @@ static pid_t upgrade(struct gateway *gateway, int number)
 	ck_assert_int_eq(gateway_lines(gateway, number, "id=CCI1061I", NULL, NULL), number);
 	/* The new one is there to be stopped. */
 	ck_assert_int_eq(gateway_lines(gateway, number + 1, "id=CCI1001I", NULL, NULL), number + 1);
-	gateway->pid = last_successor(gateway);
+	gateway->pid = gateway_successor(gateway);
 	return old;
 }
 
@@ -205,7 +182,7 @@ START_TEST(no_connection_is_lost_across_upgrades)
 	pause_us(15 * TICK_US);
 	traffic_was_fine(traffic);
 	for (int i = 0; i < 3; i++)
-		ends_in_order(old[i]);
+		gateway_ends(old[i]);
 	/* The old ones left the file of the unix socket to the new one, which removes it. */
 	ck_assert_int_eq(access(path, F_OK), 0);
 	/* Nobody was told that a gateway is shutting down. */
@@ -214,28 +191,6 @@ START_TEST(no_connection_is_lost_across_upgrades)
 	ck_assert_int_eq(access(path, F_OK), -1);
 }
 END_TEST
-
-static SSL *open_secured(int fd)
-{
-	uint8_t offer[4096], answer[4096];
-	size_t size = peer_offer(offer, 1, 2, "PC1", NULL);
-	int got = peer_exchange(fd, NULL, offer, size, answer);
-	SSL *ssl;
-
-	ck_assert_int_gt(got, 0);
-	ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci-upgrade/1", .ca = CERTS "ca.pem"});
-	ck_assert_ptr_nonnull(ssl);
-	ck_assert(peer_confirm_both(ssl, offer, size, answer, (size_t)got));
-	return ssl;
-}
-
-static void echoes(int fd, SSL *ssl)
-{
-	char bytes[6];
-
-	ck_assert(peer_write(fd, ssl, "asked?", 6) && peer_read(fd, ssl, bytes, 6));
-	ck_assert_int_eq(memcmp(bytes, "asked?", 6), 0);
-}
 
 START_TEST(what_runs_goes_on_in_the_old_process)
 {
@@ -246,11 +201,11 @@ START_TEST(what_runs_goes_on_in_the_old_process)
 
 	gateway_start(&gateway, "ccissl", echo, 2, path, "20s");
 	fds[0] = peer_connect(gateway.ports[0]);
-	ssl = open_secured(fds[0]);
+	ck_assert(peer_open(fds[0], 2, "PC1", &ssl) && ssl != NULL);
 	quiet = peer_connect_unix(path);
 	usleep(50000);
 	old = upgrade(&gateway, 1);
-	echoes(fds[0], ssl);
+	ck_assert(peer_echoes(fds[0], ssl));
 	/* It was accepted before, and has not said anything: it is served, not refused. */
 	ck_assert_ptr_null(converse(quiet, 1));
 	fds[1] = peer_connect(gateway.ports[0]);
@@ -263,14 +218,13 @@ START_TEST(what_runs_goes_on_in_the_old_process)
 	/* Only the new one can be upgraded again. */
 	ck_assert_int_eq(kill(old, SIGUSR2), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1062E", _i == 1 ? "about to end" : "upgraded already", NULL), 1);
-	echoes(fds[0], ssl);
+	ck_assert(peer_echoes(fds[0], ssl));
 	ck_assert_int_eq(waitpid(old, NULL, WNOHANG), 0);
-	SSL_shutdown(ssl);
-	ck_assert(peer_ends(fds[0], ssl));
+	ck_assert(peer_closes(fds[0], ssl));
 	peer_free(fds[0], ssl);
 	close(quiet);
 	close(fds[1]);
-	ends_in_order(old);
+	gateway_ends(old);
 	gateway_stop(&gateway);
 }
 END_TEST
@@ -291,7 +245,7 @@ START_TEST(a_new_configuration_with_errors_changes_nothing)
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1010E", _i == 0 ? "has errors" : "directory is missing", NULL), 1);
 	ck_assert_int_eq(access(path, F_OK), 0);
 	gateway_rewrite(&gateway, echo, 2, path, "20s");
-	ends_in_order(upgrade(&gateway, 1));
+	gateway_ends(upgrade(&gateway, 1));
 	pause_us(OPEN * TICK_US);
 	traffic_was_fine(traffic);
 	gateway_stop(&gateway);
@@ -357,7 +311,7 @@ START_TEST(a_new_program_that_is_broken_changes_nothing)
 	gateway_rewrite(&gateway, echo, 1, path, "20s");
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
-	ends_in_order(upgrade(&gateway, 1));
+	gateway_ends(upgrade(&gateway, 1));
 	before = peer_connect_unix(path);
 	ck_assert_ptr_null(converse(before, 1));
 	close(before);
@@ -392,7 +346,7 @@ START_TEST(addresses_come_and_go_with_it)
 	(void)snprintf(other, sizeof(other), "%s/other.sock", folder);
 	gateway_start(&gateway, "ccissl", echo, 2, path, "20s");
 	gateway_rewrite(&gateway, echo, 2, other, "20s");
-	ends_in_order(upgrade(&gateway, 1));
+	gateway_ends(upgrade(&gateway, 1));
 	ck_assert_int_eq(access(path, F_OK), -1);
 	fd = peer_connect_unix(other);
 	ck_assert_ptr_null(converse(fd, 1));

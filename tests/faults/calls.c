@@ -203,42 +203,44 @@ int rename(const char *from, const char *to)
 	return fails(FAULT_RENAME) ? -1 : REAL(rename, from, to);
 }
 
-static mode_t mode_of(int flags, va_list arguments)
+static int open_at(int folder, const char *path, int flags, va_list arguments)
 {
-	return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
+	mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
+
+	return fails(FAULT_OPEN) ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
 }
 
 int open(const char *path, int flags, ...)
 {
 	va_list arguments;
-	mode_t mode;
+	int fd;
 
 	va_start(arguments, flags);
-	mode = mode_of(flags, arguments);
+	fd = open_at(AT_FDCWD, path, flags, arguments);
 	va_end(arguments);
-	return fails(FAULT_OPEN) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	return fd;
 }
 
 int open64(const char *path, int flags, ...)
 {
 	va_list arguments;
-	mode_t mode;
+	int fd;
 
 	va_start(arguments, flags);
-	mode = mode_of(flags, arguments);
+	fd = open_at(AT_FDCWD, path, flags, arguments);
 	va_end(arguments);
-	return fails(FAULT_OPEN) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	return fd;
 }
 
 int openat(int folder, const char *path, int flags, ...)
 {
 	va_list arguments;
-	mode_t mode;
+	int fd;
 
 	va_start(arguments, flags);
-	mode = mode_of(flags, arguments);
+	fd = open_at(folder, path, flags, arguments);
 	va_end(arguments);
-	return fails(FAULT_OPEN) ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
+	return fd;
 }
 
 FILE *fopen(const char *path, const char *mode)

@@ -5,6 +5,7 @@
 
 #include "../e2e/peer.h"
 #include "connector.h"
+#include "descriptors.h"
 #include "loop.h"
 #include "resolver.h"
 #include "suite.h"
@@ -218,15 +219,6 @@ START_TEST(an_earlier_attempt_stays_in_the_race)
 	close_trial(&trial);
 }
 END_TEST
-
-static int open_descriptors(void)
-{
-	int count = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
 
 /* Cancelled with one, two or three attempts pending. Every socket is closed. */
 START_TEST(cancelled_with_attempts_pending)

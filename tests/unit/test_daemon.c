@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "configtext.h"
 #include "daemon.h"
 #include "kerneltls.h"
 #include "reload.h"
@@ -164,22 +165,6 @@ END_TEST
 
 /* --- reload --- */
 
-static void report(void *context, bool is_error, const char *file, unsigned line, const char *text)
-{
-	(void)context;
-	ck_assert_msg(!is_error, "%s:%u: %s", file, line, text);
-}
-
-static struct config *load(const char *text)
-{
-	FILE *stream = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
-	struct config *config = config_load_stream(stream, "test.ini", PROGRAM_CCISSL, report, NULL);
-
-	(void)fclose(stream);
-	ck_assert_ptr_nonnull(config);
-	return config;
-}
-
 #define REST                                                                                                  \
 	"[listener l]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = only\n[service s]\naddress = " \
 	"builtin:echo\n"
@@ -195,8 +180,8 @@ START_TEST(a_reload_keeps_what_needs_a_restart_and_says_so)
 	    {"[gateway]\nsysid = OLD\nworkers = 4\nmaxru = 512\n" REST, 1},
 	    {"[gateway]\nsysid = NEW\nmaxru = 512\n" REST, 2},
 	};
-	struct config *old = load("[gateway]\nsysid = OLD\nworkers = 3\nmaxru = 1024\n" REST);
-	struct config *config = load(cases[_i].text);
+	struct config *old = config_from(PROGRAM_CCISSL, "[gateway]\nsysid = OLD\nworkers = 3\nmaxru = 1024\n" REST);
+	struct config *config = config_from(PROGRAM_CCISSL, cases[_i].text);
 	char text[4096];
 	int count = 0;
 

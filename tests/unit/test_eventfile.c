@@ -11,26 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "eventfolder.h"
 #include "suite.h"
 #include "verify.h"
 
-static char folder[64], path[96], other[96], text[262144];
 static struct error error;
-
-static void make_folder(void)
-{
-	(void)strcpy(folder, "/tmp/cci-eventfile-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	(void)snprintf(path, sizeof(path), "%s/events", folder);
-	(void)snprintf(other, sizeof(other), "%s/events.1", folder);
-}
-
-static void remove_folder(void)
-{
-	(void)unlink(path);
-	(void)unlink(other);
-	ck_assert_int_eq(rmdir(folder), 0);
-}
 
 static struct eventfile *open_file(bool chain)
 {
@@ -43,17 +28,6 @@ static struct eventfile *open_file(bool chain)
 static void put(struct eventfile *file, const char *object)
 {
 	ck_assert_msg(eventfile_write(file, object, strlen(object), &error) == 0, "%s", error.text);
-}
-
-static const char *contents(const char *name)
-{
-	FILE *stream = fopen(name, "r");
-	size_t got = stream != NULL ? fread(text, 1, sizeof(text) - 1, stream) : 0;
-
-	text[got] = '\0';
-	if (stream != NULL)
-		(void)fclose(stream);
-	return text;
 }
 
 static void set_contents(const char *name, const char *words)

@@ -10,6 +10,7 @@
 
 #include "../e2e/peer.h"
 #include "acceptor.h"
+#include "configtext.h"
 #include "health.h"
 #include "loop.h"
 #include "suite.h"
@@ -35,12 +36,6 @@ struct trial {
 	struct health *health;
 };
 
-static void report(void *context, bool is_error, const char *file, unsigned line, const char *text)
-{
-	(void)context;
-	ck_assert_msg(!is_error, "%s:%u: %s", file, line, text);
-}
-
 static struct snapshot *make_snapshot(const char *addresses, const char *security, const char *rest)
 {
 	static const struct cci_notifier_kind *const kinds[] = {NULL};
@@ -48,7 +43,6 @@ static struct snapshot *make_snapshot(const char *addresses, const char *securit
 	struct config *config;
 	struct snapshot *snapshot;
 	struct error error;
-	FILE *stream;
 
 	(void)snprintf(text, sizeof(text),
 	               "[gateway]\nsysid = HERE\n[listener l]\naddress = 127.0.0.1:0\nunsecured_connections = allow\n"
@@ -56,10 +50,7 @@ static struct snapshot *make_snapshot(const char *addresses, const char *securit
 	               "[timeouts]\nexchange = 1s\nconnect = 300ms\n"
 	               "[peer FAR]\naddress = %s\nsecurity = %s\n%s",
 	               files.certificate[0], files.key[0], files.ca, addresses, security, rest);
-	stream = fmemopen(text, strlen(text), "r");
-	config = config_load_stream(stream, "/test.ini", PROGRAM_CCISSLGW, report, NULL);
-	(void)fclose(stream);
-	ck_assert_ptr_nonnull(config);
+	config = config_from(PROGRAM_CCISSLGW, text);
 	snapshot = snapshot_new(config, 1, &(const struct notifier_source){.kinds = kinds}, &error);
 	ck_assert_msg(snapshot != NULL, "%s", error.text);
 	return snapshot;

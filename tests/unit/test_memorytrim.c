@@ -4,14 +4,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "compiler.h"
 #include "memorytrim.h"
 #include "suite.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR true /* it keeps what is freed in its own way */
-#else
-#define OWN_ALLOCATOR false
-#endif
 #define BLOCKS 8000
 #define BLOCK 4000
 
@@ -55,7 +51,7 @@ START_TEST(what_is_free_is_given_back_when_connections_stay_away)
 	long most, half;
 	void *stays;
 
-	if (OWN_ALLOCATOR)
+	if (IS_SANITIZED)
 		return;
 	stays = come_and_go();
 	most = resident_kib();
@@ -79,7 +75,7 @@ START_TEST(few_connections_are_not_worth_it)
 	long before;
 	void *stays;
 
-	if (OWN_ALLOCATOR)
+	if (IS_SANITIZED)
 		return;
 	stays = come_and_go();
 	before = resident_kib();

@@ -10,25 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "eventfolder.h"
 #include "suite.h"
 #include "verify.h"
-
-static char folder[64], path[96], other[96], text[65536];
-
-static void make_folder(void)
-{
-	(void)strcpy(folder, "/tmp/cci-file-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	(void)snprintf(path, sizeof(path), "%s/events", folder);
-	(void)snprintf(other, sizeof(other), "%s/events.1", folder);
-}
-
-static void remove_folder(void)
-{
-	(void)unlink(path);
-	(void)unlink(other);
-	ck_assert_int_eq(rmdir(folder), 0);
-}
 
 static uint32_t chained;
 
@@ -60,17 +44,6 @@ static int tell(void *state, const char *record)
 	    .size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_RECORD, .fd = -1, .record = record};
 
 	return notifier_file_kind.notify(state, &event);
-}
-
-static const char *contents(const char *name)
-{
-	FILE *stream = fopen(name, "r");
-	size_t got = stream != NULL ? fread(text, 1, sizeof(text) - 1, stream) : 0;
-
-	text[got] = '\0';
-	if (stream != NULL)
-		(void)fclose(stream);
-	return text;
 }
 
 static void wait_for(const char *name, const char *wanted)

@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "ratchet.h"
 #include "ratchet_file.h"
 #include "ratchet_keeper.h"
 #include "ratchets.h"
+#include "saying.h"
 #include "suite.h"
 
 struct pair {
@@ -224,18 +224,12 @@ END_TEST
 /* What is logged while the keeper turns once a second, to the end of second `last`. */
 static void turn(struct pair *pair, uint64_t *second, uint64_t last, char *said, size_t size)
 {
-	FILE *log = tmpfile();
-	int saved = dup(STDERR_FILENO);
+	struct saying saying;
 
-	ck_assert(log != NULL && saved >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+	saying_begin(&saying);
 	for (; *second <= last; (*second)++)
 		ratchet_keeper_turn(pair->keeper, 1000 * *second);
-	log_flush();
-	ck_assert(dup2(saved, STDERR_FILENO) >= 0);
-	close(saved);
-	rewind(log);
-	said[fread(said, 1, size - 1, log)] = '\0';
-	(void)fclose(log);
+	(void)saying_end(&saying, said, size);
 }
 
 START_TEST(a_lock_that_is_never_given_back_is_said)

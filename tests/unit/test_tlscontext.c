@@ -21,12 +21,7 @@ static struct party authority, server, expired, other;
 
 static const char *path_of(const char *name)
 {
-	static char paths[8][80];
-	static int next;
-	char *path = paths[next++ % 8];
-
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-	return path;
+	return path_in(folder, name);
 }
 
 static void write_text(const char *name, const char *text)

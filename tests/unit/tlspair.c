@@ -72,6 +72,16 @@ void party_close(struct party *identity)
 	EVP_PKEY_free(identity->key);
 }
 
+const char *path_in(const char *folder, const char *name)
+{
+	static char paths[8][80];
+	static int next;
+	char *path = paths[next++ % 8];
+
+	(void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
 void identity_write(const struct party *identity, const char *certificate, const char *key)
 {
 	FILE *stream;

@@ -28,6 +28,9 @@ void party_close(struct party *identity);
 /* As PEM; the key's file is for its owner alone. NULL: not that one. */
 void identity_write(const struct party *identity, const char *certificate, const char *key);
 
+/* FOLDER/NAME, in one of eight buffers. */
+const char *path_in(const char *folder, const char *name);
+
 /* A context that shows `own` (NULL: nothing) and verifies against `authority` (NULL: verifies nothing). TLS 1.2
  * and 1.3. */
 SSL_CTX *plain_context(bool is_server, const struct party *own, const struct party *authority);

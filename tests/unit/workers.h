@@ -6,7 +6,6 @@
 #define TEST_WORKERS_H
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -18,9 +17,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "configtext.h"
+#include "descriptors.h"
 #include "fake_session.h"
 #include "session.h"
 #include "worker.h"
+
 #define MOST_WORKERS 4
 
 struct fixture {
@@ -45,33 +47,14 @@ static inline void on_drained(void *context)
 	atomic_fetch_add(&drained, 1);
 }
 
-static inline void report(void *context, bool is_error, const char *file, unsigned line, const char *text)
-{
-	(void)context;
-	ck_assert_msg(!is_error, "%s:%u: %s", file, line, text);
-}
-
 static inline struct snapshot *make_snapshot(unsigned workers)
 {
 	static const struct cci_notifier_kind *const kinds[] = {NULL};
-	FILE *stream = fmemopen((void *)(uintptr_t)config_text, sizeof(config_text) - 1, "r");
-	struct config *config = config_load_stream(stream, "test.ini", PROGRAM_CCISSL, report, NULL);
+	struct config *config = config_from(PROGRAM_CCISSL, config_text);
 	struct snapshot *snapshot = snapshot_new(config, workers, &(const struct notifier_source){.kinds = kinds}, &error);
 
-	(void)fclose(stream);
 	ck_assert_msg(snapshot != NULL, "%s", error.text);
 	return snapshot;
-}
-
-static inline int open_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (readdir(folder) != NULL)
-		count++;
-	(void)closedir(folder);
-	return count;
 }
 
 /* With the first loop of a process libuv opens what it never closes (and cannot do without: it aborts). */
