@@ -1,6 +1,7 @@
 /*
- * What daemon.c (start, signals, end) and daemon_reload.c (another configuration, or the same with other files) share, and
- * options.c, which checks what they would do. Nobody else includes it. Main thread only, save where it says so.
+ * What daemon_start.c, daemon.c (signals, timers, end) and daemon_reload.c (another configuration, or the same with
+ * other files) share, and options.c, which checks what they would do. Nobody else includes it. Main thread only, save
+ * where it says so.
  */
 #ifndef DAEMON_PARTS_H
 #define DAEMON_PARTS_H
@@ -41,6 +42,7 @@ struct daemon {
 	struct ratchet_keeper *ratchet_keeper;
 	struct filewatch *watch;
 	struct tls_expiries *expiries;
+	struct config *starting; /* until the snapshot has it */
 	struct snapshot *snapshot;
 	struct listener_set listeners;
 	struct listener_set passed;    /* by the service manager; kept for reloads and the next process */
@@ -59,6 +61,21 @@ struct daemon {
 	bool failed; /* what it cannot do without has ended: drained or not, the end is no success */
 	int status;
 };
+
+/* daemon_start.c: everything from the configuration to the first connection, which may come from its return on; `argv`
+ * is how the program was started. 0, or -1 with `error`; what was made by then is the daemon's in both cases. */
+int daemon_start(struct daemon *daemon, char *const *argv, struct error *error) MUST_CHECK;
+
+/* Before the loop listens to them, and after, signals would end the process: in the middle of its start, or
+ * (at_the_end: those that end it too) of the last write of the secured names. Keep them for this thread and those that
+ * it starts. */
+void daemon_keep_signals(bool at_the_end);
+
+/* The main loop, with its signals and timers. 0, or -1 with `error`; what was opened is closed with it. */
+int daemon_open_loop(struct daemon *daemon, struct error *error) MUST_CHECK;
+
+/* A worker_shared.drained: called by a worker's thread, once each; `context` is the daemon. */
+void daemon_tell_drained(void *context);
 
 /* A config_report that logs. */
 void daemon_log_finding(void *context, bool is_error, const char *file, unsigned line, const char *text);
@@ -91,12 +108,12 @@ int daemon_open_upgrade(struct daemon *daemon, struct error *error) MUST_CHECK;
 /* daemon_upgrade.c: all that can fail is done; from its return on we serve. 0, or -1 with `error`. */
 int daemon_take_over(struct daemon *daemon, struct error *error) MUST_CHECK;
 
-/* Take no more connections, and end with the last one, or when the drain time is over; `why` is logged. False: that is under
- * way already. */
+/* Take no more connections, and end with the last one, or when the drain time is over; `why` is logged. False: that is
+ * under way already. */
 bool daemon_drain(struct daemon *daemon, const char *why);
 
-/* Read the file again and use it: all of it or, after any error, nothing. What is found in the file is logged, and appended to
- * the array `findings` (may be NULL) as texts. 0, or -1 with `error`, which is logged too. */
+/* Read the file again and use it: all of it or, after any error, nothing. What is found in the file is logged, and
+ * appended to the array `findings` (may be NULL) as texts. 0, or -1 with `error`, which is logged too. */
 int daemon_reload(struct daemon *daemon, json_t *findings, struct error *error);
 
 /* Use the same configuration with what its files hold now: all of it or, after any error (which is logged), nothing. */
@@ -108,11 +125,13 @@ void daemon_place_error(const struct config *config, struct error *error);
 /* http_status.c: why this gateway should get no connections, in words; NULL: it should. */
 const char *http_unready(const struct daemon *daemon);
 
-/* The next are in daemon_renew.c. Before the files of `config` are loaded: note how they are now. 0 or -1 with `error`. */
+/* The next are in daemon_renew.c. Before the files of `config` are loaded: note how they are now. 0 or -1 with `error`.
+ */
 int daemon_watch_open(struct daemon *daemon, const struct config *config, struct error *error) MUST_CHECK;
 int daemon_watch(struct daemon *daemon, const struct config *config, struct error *error) MUST_CHECK;
 
-/* With the snapshot and the loop there, and privileges dropped: watch the files, look for what expires, rotate ticket keys. */
+/* With the snapshot and the loop there, and privileges dropped: watch the files, look for what expires, rotate ticket
+ * keys. */
 int daemon_watch_start(struct daemon *daemon, struct error *error) MUST_CHECK;
 
 /* Log what a new snapshot has of TLS, warn of what expires. */
