@@ -160,7 +160,8 @@ int client_parse(int argc, char **argv, const char *usage, struct client_options
 	if ((options->tls.certificate == NULL) != (options->tls.private_key == NULL))
 		return usage_error(argv[0], "%s", "--cert and --key belong together");
 	if (options->address.kind == ADDRESS_UNIX && options->security != PEER_NONE && options->tls.server_name == NULL)
-		return usage_error(argv[0], "%s", "a unix socket has no host name that its certificate must say: add --server-name NAME");
+		return usage_error(argv[0], "%s",
+		                   "a unix socket has no host name that its certificate must say: add --server-name NAME");
 	*done = false;
 	return 0;
 }

@@ -202,8 +202,9 @@ static void close_doors(struct door *door, bool serve)
 
 	for (; door != NULL; door = next) {
 		next = door->next;
-		/* Other descriptors of the same socket live on: the listener's own, and the next snapshot's. Where one of several
-		 * is woken, this must be the one no more before the last look: or what comes between would wake nobody. */
+		/* Other descriptors of the same socket live on: the listener's own, and the next snapshot's. Where one of
+		 * several is woken, this must be the one no more before the last look: or what comes between would wake nobody.
+		 */
 		poller_retire(poller_of(door->accepting), &door->watch, free_door);
 		if (serve)
 			accept_some(door, BACKLOG_MOST);

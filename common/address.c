@@ -88,8 +88,9 @@ static int parse_passed(const char *name, struct address *address, struct error 
 	size_t length = strlen(name);
 
 	if (length == 0 || length >= sizeof(address->host) || strchr(name, ':') != NULL)
-		return error_set(error, "\"systemd:%.64s\" needs the FileDescriptorName= of a socket unit: 1 to %zu characters, no colon",
-		                 name, sizeof(address->host) - 1);
+		return error_set(
+		    error, "\"systemd:%.64s\" needs the FileDescriptorName= of a socket unit: 1 to %zu characters, no colon",
+		    name, sizeof(address->host) - 1);
 	address->kind = ADDRESS_PASSED;
 	memcpy(address->host, name, length + 1);
 	return 0;

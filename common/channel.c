@@ -135,7 +135,8 @@ static void end_socket(struct channel *channel)
 
 static void flush_pending(struct channel *channel)
 {
-	size_t sent = send_some(channel, channel->pending + channel->pending_at, channel->pending_end - channel->pending_at);
+	size_t sent =
+	    send_some(channel, channel->pending + channel->pending_at, channel->pending_end - channel->pending_at);
 
 	channel->pending_at += sent;
 	if (sent > 0)
@@ -251,7 +252,7 @@ int channel_connect_error(struct channel *channel)
 {
 	int error = 0;
 
-	return getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(error)}) == 0 ? error : errno;
+	return getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(int)}) == 0 ? error : errno;
 }
 
 static enum channel_status broken(struct channel *channel, int error)
@@ -438,7 +439,7 @@ enum channel_status channel_end(struct channel *channel)
 	status = flushed(channel, result >= 0 ? CHANNEL_OK : tls_status(channel, result));
 	if (channel->write_error != 0)
 		return broken(channel, channel->write_error);
-	/* A close_notify that was not sent: the peer would wait for it. As in tls_write, there is nothing to wait for here. */
+	/* A close_notify that was not sent: the peer would wait for it. As in tls_write, here is nothing to wait for. */
 	return status == CHANNEL_AGAIN || status == CHANNEL_EOF ? CHANNEL_FAILED : status;
 }
 

@@ -159,8 +159,8 @@ static void on_section(void *context, unsigned line, const char *kind, const cha
 		SAY(parse, true, line, "unknown section [%.40s]%s%s%s", kind, near != NULL ? ": did you mean [" : "",
 		    near != NULL ? near : "", near != NULL ? "]?" : "");
 	else if ((section->programs & parse->config->program) == 0)
-		SAY(parse, true, line, "[%s] is a section of %s, not of %s", kind, program_word((enum program)section->programs),
-		    program_word(parse->config->program));
+		SAY(parse, true, line, "[%s] is a section of %s, not of %s", kind,
+		    program_word((enum program)section->programs), program_word(parse->config->program));
 	else if (section->named)
 		begin_named(parse, section, name, line);
 	else
@@ -204,8 +204,8 @@ static void on_value(void *context, unsigned line, const char *key, const char *
 		return;
 	}
 	if ((row->programs & parse->config->program) == 0) {
-		SAY(parse, true, line, "%s in %s is a key of %s, not of %s", key, parse->label, program_word((enum program)row->programs),
-		    program_word(parse->config->program));
+		SAY(parse, true, line, "%s in %s is a key of %s, not of %s", key, parse->label,
+		    program_word((enum program)row->programs), program_word(parse->config->program));
 		return;
 	}
 	if (parse->seen[row - rows] != 0) {

@@ -121,7 +121,8 @@ static void check_rule_settings(struct check *check, const struct config_rule *r
 		        rule->identity.count > 0 ? "identity" : "client_auth");
 	if (rule->identity.count > 0 && rule->client_auth == CLIENT_AUTH_NO)
 		FINDING(check, true, "rule", &rule->place, "client_auth",
-		        "[rule %s] client_auth = no contradicts identity, which needs a certificate: remove one", rule->place.name);
+		        "[rule %s] client_auth = no contradicts identity, which needs a certificate: remove one",
+		        rule->place.name);
 	if (rule->identity.count > 0 && (rule->unsecured == UNSECURED_ONLY || rule->audit != UNSECURED_INHERIT))
 		FINDING(check, rule->unsecured == UNSECURED_ONLY, "rule", &rule->place,
 		        rule->unsecured == UNSECURED_ONLY ? "unsecured_connections" : "audit_policy",

@@ -43,11 +43,11 @@ static void check_settings(struct check *check, const struct config_listener *li
 		FINDING(check, false, "listener", &listener->place, "dual_stack",
 		        "[listener %s] dual_stack = yes says nothing without the address [::]", listener->place.name);
 	if (listener->unix_owner != NULL && account_user(listener->unix_owner, &uid, &error) != 0)
-		FINDING(check, true, "listener", &listener->place, "unix_owner", "[listener %s] unix_owner: %s", listener->place.name,
-		        error.text);
+		FINDING(check, true, "listener", &listener->place, "unix_owner", "[listener %s] unix_owner: %s",
+		        listener->place.name, error.text);
 	if (listener->unix_group != NULL && account_group(listener->unix_group, &gid, &error) != 0)
-		FINDING(check, true, "listener", &listener->place, "unix_group", "[listener %s] unix_group: %s", listener->place.name,
-		        error.text);
+		FINDING(check, true, "listener", &listener->place, "unix_group", "[listener %s] unix_group: %s",
+		        listener->place.name, error.text);
 	if (!has_unix && (listener->unix_owner != NULL || listener->unix_group != NULL))
 		FINDING(check, false, "listener", &listener->place, listener->unix_owner != NULL ? "unix_owner" : "unix_group",
 		        "[listener %s] has no unix socket that could have an owner or a group", listener->place.name);
@@ -73,8 +73,9 @@ static void check_pair(struct check *check, const struct config_listener *listen
 	char text[ADDRESS_TEXT_SIZE], more[ADDRESS_TEXT_SIZE];
 
 	if (is_same(at, other))
-		FINDING(check, true, "listener", &listener->place, "address", "[listener %s] address %s is taken by [listener %s] already",
-		        listener->place.name, address_format(other, text), other_listener->place.name);
+		FINDING(check, true, "listener", &listener->place, "address",
+		        "[listener %s] address %s is taken by [listener %s] already", listener->place.name,
+		        address_format(other, text), other_listener->place.name);
 	else if (covers(listener, at, other) || covers(other_listener, other, at))
 		FINDING(check, true, "listener", &listener->place, "address",
 		        "[listener %s] address %s and %s of [listener %s] take the same connections under dual_stack = yes: "

@@ -16,7 +16,12 @@ static const struct kind kinds[] = {
     {.kind = "socket", .path = "the socket to listen at", .queue = true, .mode = true},
     {.kind = "mark", .mark = true},
     {.kind = "smf", .path = "the file to append to", .queue = true, .mode = true, .interval = true},
-    {.kind = "plugin", .path = "the shared object to load", .queue = true, .mode = true, .interval = true, .argument = true},
+    {.kind = "plugin",
+     .path = "the shared object to load",
+     .queue = true,
+     .mode = true,
+     .interval = true,
+     .argument = true},
 };
 
 static const struct kind *find(const char *word)
@@ -128,10 +133,11 @@ static void check_control_socket(struct check *check)
 		FINDING(check, true, "control", &place, "socket", "[control] socket %s is %s%s%s already: choose another path",
 		        control->socket, taken, name[0] != '\0' ? " " : "", name);
 	if ((control->mode & 07) != 0)
-		FINDING(check, false, "control", &place, "mode",
-		        "[control] mode = %04o lets everybody on this machine close connections and lift names: take 0600, or 0660 "
-		        "for a group",
-		        (unsigned)control->mode);
+		FINDING(
+		    check, false, "control", &place, "mode",
+		    "[control] mode = %04o lets everybody on this machine close connections and lift names: take 0600, or 0660 "
+		    "for a group",
+		    (unsigned)control->mode);
 }
 
 /* check_control_socket finds the control socket's. */

@@ -65,10 +65,11 @@ static void check_listener(struct check *check, const struct config_listener *li
 	if (!listener_can_tls(config, listener))
 		return;
 	if (tls->certificate == NULL && config->certificate_count == 0)
-		FINDING(check, true, "listener", &listener->place, "unsecured_connections",
-		        "[listener %s] can turn connections to TLS, and [tls] has no certificate and private_key, nor is there a "
-		        "[certificate NAME]",
-		        listener->place.name);
+		FINDING(
+		    check, true, "listener", &listener->place, "unsecured_connections",
+		    "[listener %s] can turn connections to TLS, and [tls] has no certificate and private_key, nor is there a "
+		    "[certificate NAME]",
+		    listener->place.name);
 	if (listener->client_auth != CLIENT_AUTH_NO && listener->client_auth != CLIENT_AUTH_INHERIT && tls->ca == NULL)
 		FINDING(check, true, "listener", &listener->place, "client_auth",
 		        "[listener %s] client_auth needs ca in [tls] to check certificates against", listener->place.name);
@@ -120,7 +121,8 @@ static void check_settings(struct check *check)
 		FINDING(check, true, "tls", &place, tls->certificate != NULL ? "certificate" : "private_key",
 		        "[tls] certificate and private_key belong together: give both");
 	if (tls->passphrase_file != NULL && tls->private_key == NULL)
-		FINDING(check, true, "tls", &place, "passphrase_file", "[tls] passphrase_file opens private_key, which is not set");
+		FINDING(check, true, "tls", &place, "passphrase_file",
+		        "[tls] passphrase_file opens private_key, which is not set");
 	if (tls->ocsp_response != NULL && tls->certificate == NULL)
 		FINDING(check, true, "tls", &place, "ocsp_response",
 		        "[tls] ocsp_response belongs to certificate, which is not set");
@@ -130,7 +132,8 @@ static void check_settings(struct check *check)
 		FINDING(check, false, "tls", &place, "ticket_keys", "[tls] ticket_keys says nothing where resumption = no");
 	if (tls->insecure_key_log != NULL)
 		FINDING(check, false, "tls", &place, "insecure_key_log",
-		        "[tls] insecure_key_log writes the secrets of all connections to %s: remove it as soon as the trace is done",
+		        "[tls] insecure_key_log writes the secrets of all connections to %s: remove it as soon as the trace is "
+		        "done",
 		        tls->insecure_key_log);
 }
 

@@ -51,7 +51,8 @@ static void check_nameless(struct check *check, const struct config_rule *rule)
 			meant = meant || name_match(rule->listener.at[j], listener->place.name);
 		if (meant && listener->exchange == EXCHANGE_NONE && (rule->sysid.count > 0 || rule->target.count > 0))
 			FINDING(check, false, "rule", &rule->place, key,
-			        "[rule %s] %s matches nobody at [listener %s], who gives no name and no target under exchange = none: write "
+			        "[rule %s] %s matches nobody at [listener %s], who gives no name and no target under exchange = "
+			        "none: write "
 			        "the rule for that listener without it",
 			        rule->place.name, key, listener->place.name);
 	}
@@ -79,7 +80,8 @@ static void check_peer(struct check *check, const struct config_peer *peer)
 			        peer->place.name, of_tls[i]);
 	if (peer->health_interval_ms > 0 && peer->health_interval_ms < shortest_ms)
 		FINDING(check, false, "peer", &peer->place, "health_interval",
-		        "[peer %s] health_interval is very short: each ping is a whole connection; 10s will do", peer->place.name);
+		        "[peer %s] health_interval is very short: each ping is a whole connection; 10s will do",
+		        peer->place.name);
 }
 
 static void check_tls(struct check *check)
@@ -91,7 +93,8 @@ static void check_tls(struct check *check)
 	for (size_t i = 0; i < check->config->peer_count; i++)
 		has_crl = has_crl || check->config->peers[i].crl != NULL;
 	if (tls->crl_check != CRL_CHECK_LEAF && !has_crl)
-		FINDING(check, false, "tls", &place, "crl_check", "[tls] crl_check says nothing without crl: nobody is looked up");
+		FINDING(check, false, "tls", &place, "crl_check",
+		        "[tls] crl_check says nothing without crl: nobody is looked up");
 	if (tls->ciphers != NULL && tls->min_version > 0x0303)
 		FINDING(check, false, "tls", &place, "ciphers",
 		        "[tls] ciphers says nothing under min_version = 1.3: its suites are named in ciphersuites");
@@ -129,7 +132,8 @@ static void check_limits(struct check *check)
 		        "[limits] handshake_burst says nothing without handshake_rate");
 	if (limits->buffer_bytes > 0 && limits->buffer_bytes < of_one)
 		FINDING(check, false, "limits", &place, "buffers",
-		        "[limits] buffers = %llu bytes is less than one slow receiver may need: it takes k, M or G behind the number",
+		        "[limits] buffers = %llu bytes is less than one slow receiver may need: it takes k, M or G behind the "
+		        "number",
 		        (unsigned long long)limits->buffer_bytes);
 }
 

@@ -31,8 +31,8 @@ static bool can_go_on(const char *rest)
 	return strchr(" ;#", *rest) == NULL && (word == 0 || rest[word + strspn(rest + word, " \t")] != '=');
 }
 
-/* How much of a long value stands in the next line, so that the reader puts it together as it was: it joins lines by a blank,
- * save after one that ends in a comma, a colon or a slash. */
+/* How much of a long value stands in the next line, so that the reader puts it together as it was: it joins lines by a
+ * blank, save after one that ends in a comma, a colon or a slash. */
 static size_t next_part(const char *value)
 {
 	for (size_t end = LINE_MOST; end > 0; end--) {

@@ -109,9 +109,9 @@ static void on_answer(void *owner, const struct health_answer *answer)
 	pinging->right = answer->reason == REASON_NONE;
 	if (pinging->right)
 		(void)snprintf(pinging->text, sizeof(pinging->text),
-		               "response received: %s calls itself %s, %s, %.3f ms (exchange %.3f, handshake %.3f)", pinging->name,
-		               answer->sysid, security, (double)answer->total_us / 1000, (double)answer->exchange_us / 1000,
-		               (double)answer->handshake_us / 1000);
+		               "response received: %s calls itself %s, %s, %.3f ms (exchange %.3f, handshake %.3f)",
+		               pinging->name, answer->sysid, security, (double)answer->total_us / 1000,
+		               (double)answer->exchange_us / 1000, (double)answer->handshake_us / 1000);
 	else
 		(void)snprintf(pinging->text, sizeof(pinging->text), "no response: %s: %s", reason_word(answer->reason),
 		               answer->detail[0] != '\0' ? answer->detail : reason_text(answer->reason));
@@ -242,7 +242,8 @@ static void disconnect(struct control_request *request, int number, char *words,
 	for (unsigned i = 0; i < request->daemon->worker_count; i++)
 		ended += worker_end_peer(request->daemon->workers[i], memory);
 	(void)snprintf(words, size, "peer %s is disconnected%s; %zu connection%s ended",
-	               snapshot->config->peers[number].place.name, changed ? "" : " as it was", ended, ended == 1 ? "" : "s");
+	               snapshot->config->peers[number].place.name, changed ? "" : " as it was", ended,
+	               ended == 1 ? "" : "s");
 	log_peer(request, MESSAGE_PEER_DISCONNECTED, snapshot->config->peers[number].place.name, words);
 }
 

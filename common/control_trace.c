@@ -151,7 +151,8 @@ static json_t *start_reader(struct control_request *request, const struct trace_
 	struct reader *reader;
 
 	if (reader_count >= READERS_MOST) {
-		(void)error_set(&request->error, "%d traces are followed already: end one of them, or let the log follow: trace %s on",
+		(void)error_set(&request->error,
+		                "%d traces are followed already: end one of them, or let the log follow: trace %s on",
 		                READERS_MOST, target->words);
 		return NULL;
 	}

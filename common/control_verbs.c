@@ -192,7 +192,8 @@ static json_t *lift(struct control_request *request)
 		(void)error_set(&request->error, "%.64s is not a CCI name: 1 to 64 of A-Z a-z 0-9 @ # $ . _ -", name);
 		return NULL;
 	}
-	if (ratchet_keeper_lift(request->daemon->ratchet_keeper, peer ? RATCHET_PEER : RATCHET_CLIENT, name, &request->error) != 0)
+	if (ratchet_keeper_lift(request->daemon->ratchet_keeper, peer ? RATCHET_PEER : RATCHET_CLIENT, name,
+	                        &request->error) != 0)
 		return NULL;
 	return done(request, "%s %s is lifted", peer ? "peer" : "client", name);
 }
@@ -235,7 +236,8 @@ static json_t *run_drain(struct control_request *request)
 		(void)error_set(&request->error, "the gateway is stopping already");
 		return NULL;
 	}
-	return done(request, "no new connections are taken; the gateway ends with the last one, or after drain in [timeouts]");
+	return done(request,
+	            "no new connections are taken; the gateway ends with the last one, or after drain in [timeouts]");
 }
 
 static json_t *run_log_level(struct control_request *request)
@@ -261,12 +263,13 @@ static json_t *run_reopen(struct control_request *request)
 #define LOOK(verb, text, run_it, print_it) \
 	{.name = verb, .words = "", .help = text, .programs = BOTH, .run = run_it, .print = print_it}
 
+/* clang-format off */
 const struct control_verb control_verbs[] = {
     LOOK("status", "how the gateway goes", run_status, control_print_status),
     {.name = "connections", .words = "[FILTER...]", .help = "who is connected, how, since when, where to",
      .programs = BOTH, .most = CONTROL_WORDS, .run = run_connections, .print = control_print_connections},
-    {.name = "close", .words = "ID", .help = "end a connection; the first digits of its id do", .programs = BOTH, .changes = true,
-     .least = 1, .most = 1, .run = run_close},
+    {.name = "close", .words = "ID", .help = "end a connection; the first digits of its id do", .programs = BOTH,
+     .changes = true, .least = 1, .most = 1, .run = run_close},
     LOOK("rules", "the rules in force, and what counts for them", run_rules, control_print_rules),
     LOOK("peers", "peers and services: addresses, health, connections", run_peers, control_print_peers),
     LOOK("certificates", "what is shown to peers, and for how long", run_certificates, control_print_certificates),
@@ -274,25 +277,27 @@ const struct control_verb control_verbs[] = {
      .programs = BOTH, .most = 3, .run = run_ratchet, .print = control_print_ratchet},
     LOOK("report", "who is secured, who is not; with --names or --csv", run_report, report_print),
     LOOK("notifiers", "how the notifiers stand", run_notifiers, control_print_notifiers),
-    {.name = "reload", .words = "", .help = "read the configuration again", .programs = BOTH, .changes = true, .run = run_reload},
+    {.name = "reload", .words = "", .help = "read the configuration again", .programs = BOTH,
+     .changes = true, .run = run_reload},
     {.name = "reopen", .words = "", .help = "open the files of notifiers anew", .programs = BOTH,
      .changes = true, .run = run_reopen},
-    {.name = "drain", .words = "", .help = "take no new connections, end with the last one", .programs = BOTH, .changes = true,
-     .run = run_drain},
+    {.name = "drain", .words = "", .help = "take no new connections, end with the last one", .programs = BOTH,
+     .changes = true, .run = run_drain},
     {.name = "log-level", .words = "LEVEL", .help = "error, warning, info, debug; until a reload", .programs = BOTH,
      .changes = true, .least = 1, .most = 1, .run = run_log_level},
-    {.name = "connect", .words = "SYSID", .help = "let a peer be used again; ping it", .programs = PROGRAM_CCISSLGW, .changes = true,
-     .least = 1, .most = 1, .run = control_peers_connect},
-    {.name = "disconnect", .words = "SYSID", .help = "end its connections, make none until connect", .programs = PROGRAM_CCISSLGW, .changes = true,
-     .least = 1, .most = 1, .run = control_peers_disconnect},
-    {.name = "recycle", .words = "SYSID", .help = "disconnect, then connect", .programs = PROGRAM_CCISSLGW, .changes = true,
-     .least = 1, .most = 1, .run = control_peers_recycle},
+    {.name = "connect", .words = "SYSID", .help = "let a peer be used again; ping it", .programs = PROGRAM_CCISSLGW,
+     .changes = true, .least = 1, .most = 1, .run = control_peers_connect},
+    {.name = "disconnect", .words = "SYSID", .help = "end its connections, make none until connect", .programs = PROGRAM_CCISSLGW,
+     .changes = true, .least = 1, .most = 1, .run = control_peers_disconnect},
+    {.name = "recycle", .words = "SYSID", .help = "disconnect, then connect", .programs = PROGRAM_CCISSLGW,
+     .changes = true, .least = 1, .most = 1, .run = control_peers_recycle},
     {.name = "ping", .words = "SYSID", .help = "ask a peer for an answer", .programs = PROGRAM_CCISSLGW,
      .least = 1, .most = 1, .run = control_peers_ping},
-    {.name = "trace", .words = "[ID|NETWORK|sysid=NAME [on|off]]", .help = "follow connections, or let the log follow them",
-     .programs = BOTH, .most = 3, .run = control_trace_run, .print = control_trace_print},
+    {.name = "trace", .words = "[ID|NETWORK|sysid=NAME [on|off]]",
+     .help = "follow connections, or let the log follow them", .programs = BOTH, .most = 3, .run = control_trace_run, .print = control_trace_print},
     LOOK("help", "what can be asked", run_help, control_print_help),
 };
+/* clang-format on */
 const size_t control_verb_count = sizeof(control_verbs) / sizeof(control_verbs[0]);
 
 const struct control_verb *control_verb_find(const char *name, unsigned program)

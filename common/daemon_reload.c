@@ -47,10 +47,11 @@ void daemon_apply_limits(const struct daemon *daemon, const struct config *confi
 	quota_set(daemon->shared.quota, config->limits.connections, config->limits.connections_per_source);
 	if (config->limits.connections != said && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
 	    limit.rlim_cur < 2 * config->limits.connections + 64)
-		log_say(MESSAGE_CONFIG_WARNING,
-		        "[limits] connections = %llu needs twice as many descriptors, and the limit of open files is %llu: raise "
-		        "that (LimitNOFILE=, ulimit -n), or lower connections",
-		        (unsigned long long)config->limits.connections, (unsigned long long)limit.rlim_cur);
+		log_say(
+		    MESSAGE_CONFIG_WARNING,
+		    "[limits] connections = %llu needs twice as many descriptors, and the limit of open files is %llu: raise "
+		    "that (LimitNOFILE=, ulimit -n), or lower connections",
+		    (unsigned long long)config->limits.connections, (unsigned long long)limit.rlim_cur);
 	said = config->limits.connections;
 }
 
@@ -142,7 +143,8 @@ static struct snapshot *load_again(struct daemon *daemon, json_t *findings, stru
 		error_set(error, "%s has errors", daemon->file);
 		return NULL;
 	}
-	if (reload_keep(config, daemon->snapshot->config, findings, error) != 0 || daemon_watch(daemon, config, error) != 0) {
+	if (reload_keep(config, daemon->snapshot->config, findings, error) != 0 ||
+	    daemon_watch(daemon, config, error) != 0) {
 		config_free(config);
 		return NULL;
 	}
@@ -154,7 +156,8 @@ static int put_in_force(struct daemon *daemon, struct snapshot *snapshot, struct
 {
 	struct listener_set listeners = {0};
 
-	if (listener_open(&listeners, snapshot->config, &daemon->listeners, &daemon->passed, daemon->worker_count, error) != 0 ||
+	if (listener_open(&listeners, snapshot->config, &daemon->listeners, &daemon->passed, daemon->worker_count, error) !=
+	        0 ||
 	    http_prepare(daemon->http, snapshot->config, NULL, error) != 0 ||
 	    control_prepare(daemon->control, snapshot->config, NULL, error) != 0 ||
 	    daemon_prepare_workers(daemon, snapshot, &listeners, error) != 0)

@@ -1,4 +1,5 @@
-/* Files of TLS that change while the gateway runs: noticed, loaded; warned of before they expire. And ticket keys in memory. */
+/* Files of TLS that change while the gateway runs: noticed, loaded; warned of before they expire. And ticket keys in
+ * memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +28,9 @@ static int list_paths(const struct config *config, struct paths *paths)
 	const struct config_tls *tls = &config->tls;
 
 	paths->count = 0;
-	paths->at = calloc(PATHS_OF_TLS + PATHS_OF_CERTIFICATE * config->certificate_count + PATHS_OF_PEER * config->peer_count,
-	                   sizeof(char *));
+	paths->at =
+	    calloc(PATHS_OF_TLS + PATHS_OF_CERTIFICATE * config->certificate_count + PATHS_OF_PEER * config->peer_count,
+	           sizeof(char *));
 	if (paths->at == NULL)
 		return -1;
 	add(paths, tls->certificate);

@@ -16,7 +16,8 @@ static void describe(void *context, struct text *text)
 		text_printf(text, "Stopping: waiting for %llu connection%s", connections, connections == 1 ? "" : "s");
 	else
 		text_printf(text, "Serving %llu connection%s, %llu accepted so far, on %zu address%s", connections,
-		            connections == 1 ? "" : "s", accepted, daemon->listeners.count, daemon->listeners.count == 1 ? "" : "es");
+		            connections == 1 ? "" : "s", accepted, daemon->listeners.count,
+		            daemon->listeners.count == 1 ? "" : "es");
 	text_printf(text, "; %s %s as %s, %u worker%s", program_word(daemon->program), GATEWAY_VERSION,
 	            config->gateway.sysid, daemon->worker_count, daemon->worker_count == 1 ? "" : "s");
 }

@@ -243,7 +243,8 @@ static void start_tls(struct dial *dial, enum tls_start start)
 	               ? tls_client_new(dial->options.tls, dial->options.peer_number, dial->result.address, start)
 	               : NULL;
 
-	TRACE(dial->options.leg->trace, TRACE_BACK, "handshake starts", "%s", dial->direct ? "TLS from the first byte" : "after a clear exchange");
+	TRACE(dial->options.leg->trace, TRACE_BACK, "handshake starts", "%s",
+	      dial->direct ? "TLS from the first byte" : "after a clear exchange");
 	enter(dial, REASON_HANDSHAKE_TIMEOUT, dial->timeouts.handshake_ms);
 	if (ssl == NULL) {
 		fail(dial, dial->options.tls != NULL ? REASON_NO_MEMORY : REASON_INTERNAL, "no TLS for this peer");

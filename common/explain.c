@@ -152,10 +152,11 @@ static int take_word(const struct config *config, struct described *described, c
 		described->said |= 1u << i;
 		return words_known[i].take(config, described, equals + 1, error);
 	}
-	return error_set(error,
-	                 "\"%.64s\" is not understood: write KEY=VALUE with one of source, sysid, security, target, listener, "
-	                 "tls, identity, ratcheted",
-	                 text);
+	return error_set(
+	    error,
+	    "\"%.64s\" is not understood: write KEY=VALUE with one of source, sysid, security, target, listener, "
+	    "tls, identity, ratcheted",
+	    text);
 }
 
 static bool is_asked(const struct described *described, const struct config_listener *listener)
@@ -191,8 +192,8 @@ static void print_decider(const struct answer *answer)
 	const struct config_rule *rule = answer->decision.rule;
 	const struct config_place *place = rule != NULL ? &rule->place : &answer->listener->place;
 
-	(void)fprintf(answer->stream, "  decided by   [%s %s] at %s:%u%s\n", rule != NULL ? "rule" : "listener", place->name,
-	              answer->config->file, place->line, rule != NULL ? "" : ", as no rule matches");
+	(void)fprintf(answer->stream, "  decided by   [%s %s] at %s:%u%s\n", rule != NULL ? "rule" : "listener",
+	              place->name, answer->config->file, place->line, rule != NULL ? "" : ", as no rule matches");
 }
 
 static void print_refusal(const struct answer *answer, enum reason reason)
@@ -254,7 +255,8 @@ static void print_route(const struct answer *answer)
 	else if (route.destination == TO_PEER)
 		list = &route.peer->address;
 	if (list != NULL)
-		(void)fprintf(answer->stream, " %s (", route.service != NULL ? route.service->place.name : route.peer->place.name);
+		(void)fprintf(answer->stream, " %s (",
+		              route.service != NULL ? route.service->place.name : route.peer->place.name);
 	for (size_t i = 0; list != NULL && i < list->count; i++)
 		(void)fprintf(answer->stream, "%s%s", i > 0 ? ", " : "", address_format(&list->at[i], text));
 	(void)fprintf(answer->stream, "%s\n", list != NULL ? ")" : "");
@@ -301,7 +303,7 @@ static void print_answer(const struct answer *answer)
 	(void)fprintf(answer->stream, "  policy       %s; the client offers %s\n", unsecured_word(decision->policy),
 	              answer->listener->exchange == EXCHANGE_NONE ? "nothing: exchange = none"
 	              : answer->described->direct                 ? "a direct TLS start"
-	                                                          : params_security_word((enum params_security)answer->offer.security));
+	                                          : params_security_word((enum params_security)answer->offer.security));
 	print_audit(answer);
 	if (secured)
 		print_certificate(answer);

@@ -242,7 +242,8 @@ struct filewatch *filewatch_new(filewatch_changed *changed, void *context)
 	return watch;
 }
 
-int filewatch_set(struct filewatch *watch, const char *const *paths, size_t count, uint64_t poll_ms, struct error *error)
+int filewatch_set(struct filewatch *watch, const char *const *paths, size_t count, uint64_t poll_ms,
+                  struct error *error)
 {
 	struct watched *files = calloc(count + 1, sizeof(*files));
 	struct folder **folders = calloc(count + 1, sizeof(struct folder *));

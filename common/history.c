@@ -82,9 +82,10 @@ static json_t *samples_of(struct ring *ring)
 	for (size_t i = 0; i < ring->count; i++) {
 		const struct history_sample *at = &ring->at[(ring->next + ring->most - ring->count + i) % ring->most];
 
-		(void)json_array_append_new(
-		    ring->shown, json_pack("{s:I,s:I,s:I,s:I}", "secured", (json_int_t)at->secured, "clear", (json_int_t)at->clear,
-		                           "refused", (json_int_t)at->refused, "handshakes", (json_int_t)at->handshakes));
+		(void)json_array_append_new(ring->shown,
+		                            json_pack("{s:I,s:I,s:I,s:I}", "secured", (json_int_t)at->secured, "clear",
+		                                      (json_int_t)at->clear, "refused", (json_int_t)at->refused, "handshakes",
+		                                      (json_int_t)at->handshakes));
 	}
 	/* Half of it would be shown again until the next sample. */
 	if (json_array_size(ring->shown) != ring->count) {

@@ -37,7 +37,8 @@ static void on_client(void *context, struct MHD_Connection *connection, void **s
 		*state = client = calloc(1, sizeof(*client));
 		if (client == NULL)
 			return; /* http_answer closes it */
-		*client = (struct http_client){.http = http, .connection = connection, .since_s = http_now_s(http), .next = http->clients};
+		*client = (struct http_client){
+		    .http = http, .connection = connection, .since_s = http_now_s(http), .next = http->clients};
 		if (http->clients != NULL)
 			http->clients->previous = client;
 		http->clients = client;
@@ -160,9 +161,10 @@ static struct MHD_Daemon *start_mhd(struct http *http, int fd)
 {
 	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_answer, http,
 	                        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS,
-	                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-	                        (unsigned)HTTP_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, on_client,
-	                        http, MHD_OPTION_NOTIFY_COMPLETED, on_answered, http, MHD_OPTION_END);
+	                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
+	                        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	                        MHD_OPTION_NOTIFY_CONNECTION, on_client, http, MHD_OPTION_NOTIFY_COMPLETED, on_answered,
+	                        http, MHD_OPTION_END);
 }
 
 static int start_door(struct http_door *door, struct error *error)
@@ -188,7 +190,8 @@ static int start_door(struct http_door *door, struct error *error)
 /* The file of a unix socket belongs to whom the gateway runs as, and to their group. */
 static struct config_listener section_of(const struct config *config)
 {
-	return (struct config_listener){.unix_mode = 0660, .unix_owner = config->gateway.user, .unix_group = config->gateway.group};
+	return (struct config_listener){
+	    .unix_mode = 0660, .unix_owner = config->gateway.user, .unix_group = config->gateway.group};
 }
 
 static int open_door(struct http *http, const struct config *config, const struct address *asked,
@@ -254,7 +257,8 @@ int http_prepare(struct http *http, const struct config *config, const struct li
 		if (open_door(http, config, &asked->at[i], inherited, error) == 0)
 			continue;
 		http_forget(http);
-		return error_prefix(error, "%s:%u: [control] http", config->file, config_line_of(config, "control", NULL, "http"));
+		return error_prefix(error, "%s:%u: [control] http", config->file,
+		                    config_line_of(config, "control", NULL, "http"));
 	}
 	return 0;
 }

@@ -78,7 +78,8 @@ static void on_wake(uv_async_t *wake)
 
 static void put_line(struct http_stream *stream, FILE *out, uint64_t number, const char *line)
 {
-	(void)fprintf(out, "id: %llu-%llu\ndata: %s\n\n", (unsigned long long)stream->events->stamp, (unsigned long long)number, line);
+	(void)fprintf(out, "id: %llu-%llu\ndata: %s\n\n", (unsigned long long)stream->events->stamp,
+	              (unsigned long long)number, line);
 }
 
 static void put_lines(struct http_stream *stream, FILE *out)
@@ -181,7 +182,8 @@ static uint64_t first_line(const struct http_events *events, struct MHD_Connecti
 	uint64_t next = eventring_next(events->ring);
 	int used = 0;
 
-	/* Twenty digits may be more than fits: then it is another stamp, or a line that is not there. NOLINTNEXTLINE(cert-err34-c) */
+	/* Twenty digits may be more than fits: then it is another stamp, or a line that is not there.
+	 * NOLINTNEXTLINE(cert-err34-c) */
 	if (last == NULL || sscanf(last, "%20llu-%20llu%n", &stamp, &line, &used) != 2 || last[used] != '\0' ||
 	    stamp != events->stamp || line >= next)
 		return next;
@@ -240,7 +242,8 @@ unsigned http_events_count(const struct http *http)
 /* Who is suspended is not watched: has it gone? */
 static bool is_gone(const struct http_stream *stream)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(stream->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(stream->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	char byte;
 
 	return info != NULL && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;

@@ -21,9 +21,12 @@ static void put_build(const struct daemon *daemon, FILE *stream)
 	                                       {"libuv", uv_version_string()},
 	                                       {"libmicrohttpd", MHD_get_version()}};
 
-	metrics_family(stream, "cci_build_info", "gauge", "The program, its version, and the libraries it runs with; always 1.");
+	metrics_family(stream, "cci_build_info", "gauge",
+	               "The program, its version, and the libraries it runs with; always 1.");
 	metrics_number(stream, "cci_build_info", labels, sizeof(labels) / sizeof(labels[0]), 1);
-	metrics_family(stream, "cci_sandbox_info", "gauge", "What contains the process (docs/sandbox.md): seccomp, landlock and its version, or none; always 1.");
+	metrics_family(
+	    stream, "cci_sandbox_info", "gauge",
+	    "What contains the process (docs/sandbox.md): seccomp, landlock and its version, or none; always 1.");
 	metrics_number(stream, "cci_sandbox_info", &(struct metrics_label){"by", sandbox_words()}, 1, 1);
 }
 
@@ -33,18 +36,22 @@ static void put_state(const struct daemon *daemon, FILE *stream)
 
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		accepted += worker_accepted(daemon->workers[i]);
-	metrics_one(stream, "cci_ready", "gauge", "1 while connections are taken (as /readyz says).", http_unready(daemon) == NULL);
+	metrics_one(stream, "cci_ready", "gauge", "1 while connections are taken (as /readyz says).",
+	            http_unready(daemon) == NULL);
 	metrics_one(stream, "cci_workers", "gauge", "Threads that carry connections.", daemon->worker_count);
-	metrics_one(stream, "cci_connections_accepted_total", "counter", "Connections accepted, those turned away included.", accepted);
-	metrics_one(stream, "cci_connections_limit", "gauge", "The most that may be open (connections in [limits]); 0: no limit.",
+	metrics_one(stream, "cci_connections_accepted_total", "counter",
+	            "Connections accepted, those turned away included.", accepted);
+	metrics_one(stream, "cci_connections_limit", "gauge",
+	            "The most that may be open (connections in [limits]); 0: no limit.",
 	            daemon->snapshot->config->limits.connections);
 }
 
 static void put_reloads(const struct daemon *daemon, FILE *stream)
 {
-	metrics_one(stream, "cci_reload_successful", "gauge", "1 where the last reload (or load of changed files) was put in force.",
-	            !daemon->reload_failed);
-	metrics_family(stream, "cci_reload_success_timestamp_seconds", "gauge", "When the configuration in force was put in force.");
+	metrics_one(stream, "cci_reload_successful", "gauge",
+	            "1 where the last reload (or load of changed files) was put in force.", !daemon->reload_failed);
+	metrics_family(stream, "cci_reload_success_timestamp_seconds", "gauge",
+	               "When the configuration in force was put in force.");
 	metrics_real(stream, "cci_reload_success_timestamp_seconds", NULL, 0, (double)daemon->in_force_us / 1e6);
 }
 
@@ -145,8 +152,8 @@ static void put_expiries(const struct daemon *daemon, FILE *stream)
 
 enum address_value { ADDRESS_UP, ADDRESS_CONNECTIONS, ADDRESS_LEFT_OUT, ADDRESS_VALUES };
 
-static void put_address(const struct daemon *daemon, struct target_memory *memory, const char *kind, enum address_value value,
-                        FILE *stream)
+static void put_address(const struct daemon *daemon, struct target_memory *memory, const char *kind,
+                        enum address_value value, FILE *stream)
 {
 	static const char *const names[ADDRESS_VALUES] = {"cci_target_up", "cci_target_connections", "cci_target_left_out"};
 
@@ -198,8 +205,10 @@ static void put_ratchet(const struct daemon *daemon, FILE *stream)
 
 	metrics_family(stream, "cci_ratchet_names", "gauge", "Names that were secured and may not come back in the clear.");
 	for (size_t i = 0; i < RATCHET_KINDS; i++)
-		metrics_number(stream, "cci_ratchet_names", &(struct metrics_label){"kind", kinds[i]}, 1, ratchet_count(tables[i]));
-	metrics_family(stream, "cci_ratchet_pushed_out_total", "counter", "Names that had to leave because the table was full.");
+		metrics_number(stream, "cci_ratchet_names", &(struct metrics_label){"kind", kinds[i]}, 1,
+		               ratchet_count(tables[i]));
+	metrics_family(stream, "cci_ratchet_pushed_out_total", "counter",
+	               "Names that had to leave because the table was full.");
 	for (size_t i = 0; i < RATCHET_KINDS; i++)
 		metrics_number(stream, "cci_ratchet_pushed_out_total", &(struct metrics_label){"kind", kinds[i]}, 1,
 		               ratchet_pushed_out(tables[i]));
@@ -212,7 +221,8 @@ static void put_buffers(struct daemon *daemon, FILE *stream)
 	            atomic_load_explicit(&daemon->budget.taken_bytes, memory_order_relaxed));
 	metrics_one(stream, "cci_buffer_limit_bytes", "gauge", "The most of it (buffers in [limits]); 0: no limit.",
 	            atomic_load_explicit(&daemon->budget.limit_bytes, memory_order_relaxed));
-	metrics_one(stream, "cci_buffer_waits_total", "counter", "How often reading had to wait because there was too little of it.",
+	metrics_one(stream, "cci_buffer_waits_total", "counter",
+	            "How often reading had to wait because there was too little of it.",
 	            atomic_load_explicit(&daemon->budget.met, memory_order_relaxed));
 }
 
@@ -221,10 +231,12 @@ static void put_report(const struct daemon *daemon, FILE *stream)
 	uint64_t entries, forgotten;
 
 	report_held(daemon->shared.report, &entries, &forgotten);
-	metrics_one(stream, "cci_report_entries", "gauge", "Combinations of name, source and security that the report holds.", entries);
+	metrics_one(stream, "cci_report_entries", "gauge",
+	            "Combinations of name, source and security that the report holds.", entries);
 	metrics_one(stream, "cci_report_entries_limit", "gauge", "The most that it holds (report_entries of [control]).",
 	            daemon->snapshot->config->control.report_entries);
-	metrics_one(stream, "cci_report_forgotten_total", "counter", "Sessions that left the report with entries that had to.", forgotten);
+	metrics_one(stream, "cci_report_forgotten_total", "counter",
+	            "Sessions that left the report with entries that had to.", forgotten);
 }
 
 static void put_http(const struct http *http, FILE *stream)
@@ -233,7 +245,8 @@ static void put_http(const struct http *http, FILE *stream)
 
 	metrics_family(stream, "cci_http_requests_total", "counter", "Requests answered here, by class of the status.");
 	for (size_t i = 2; i < sizeof(classes) / sizeof(classes[0]); i++)
-		metrics_number(stream, "cci_http_requests_total", &(struct metrics_label){"code", classes[i]}, 1, http->requests[i]);
+		metrics_number(stream, "cci_http_requests_total", &(struct metrics_label){"code", classes[i]}, 1,
+		               http->requests[i]);
 	metrics_one(stream, "cci_http_listeners", "gauge", "Who listens to /events now.", http_events_count(http));
 }
 
@@ -249,7 +262,8 @@ static void put_memory(FILE *stream)
 	/* The kernel wrote it. NOLINTNEXTLINE(cert-err34-c) */
 	if (fscanf(statm, "%lu %lu", &size, &resident) == 2) {
 		metrics_one(stream, "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", size * page);
-		metrics_one(stream, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", resident * page);
+		metrics_one(stream, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
+		            resident * page);
 	}
 	(void)fclose(statm);
 }
@@ -275,13 +289,15 @@ static void put_process(const struct daemon *daemon, FILE *stream)
 {
 	struct rusage usage;
 
-	metrics_family(stream, "process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.");
+	metrics_family(stream, "process_start_time_seconds", "gauge",
+	               "Start time of the process since unix epoch in seconds.");
 	metrics_real(stream, "process_start_time_seconds", NULL, 0, (double)daemon->started_us / 1e6);
 	if (getrusage(RUSAGE_SELF, &usage) == 0) {
 		double seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 		                 (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 
-		metrics_family(stream, "process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.");
+		metrics_family(stream, "process_cpu_seconds_total", "counter",
+		               "Total user and system CPU time spent in seconds.");
 		metrics_real(stream, "process_cpu_seconds_total", NULL, 0, seconds);
 	}
 	put_descriptors(stream);
@@ -311,6 +327,8 @@ void http_metrics(struct http *http, struct http_reply *reply)
 	put_process(daemon, stream);
 	if (memfile_close(&body, stream) != 0)
 		return;
-	*reply = (struct http_reply){
-	    .status = MHD_HTTP_OK, .type = "text/plain; version=0.0.4; charset=utf-8", .body = body.bytes, .size = body.size};
+	*reply = (struct http_reply){.status = MHD_HTTP_OK,
+	                             .type = "text/plain; version=0.0.4; charset=utf-8",
+	                             .body = body.bytes,
+	                             .size = body.size};
 }

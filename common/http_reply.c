@@ -6,8 +6,9 @@
 #include "http_parts.h"
 
 static const char *const headers[][2] = {
-    {"Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-                                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"X-Frame-Options", "DENY"},
     {"Referrer-Policy", "no-referrer"},
@@ -60,8 +61,8 @@ static int host_of(const char *host, char *name, size_t size)
 	return 0;
 }
 
-/* Names that lead to this machine whatever a name server says. Another one was made to lead here by a page that wants to
- * read what is not its own (DNS rebinding). */
+/* Names that lead to this machine whatever a name server says. Another one was made to lead here by a page that wants
+ * to read what is not its own (DNS rebinding). */
 static bool is_ours(const char *host)
 {
 	char name[64], text[80];
@@ -72,7 +73,8 @@ static bool is_ours(const char *host)
 	if (strcasecmp(name, "localhost") == 0)
 		return true;
 	(void)snprintf(text, sizeof(text), "%s:1", name);
-	return address_parse(text, 0, &address, NULL) == 0 && address.kind == ADDRESS_IP && socket_is_local(&address.socket);
+	return address_parse(text, 0, &address, NULL) == 0 && address.kind == ADDRESS_IP &&
+	       socket_is_local(&address.socket);
 }
 
 struct seen {
@@ -91,7 +93,7 @@ static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const c
 		seen->foreign |= value == NULL || !is_ours(value);
 	}
 	seen->body |= strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0 ||
-	                 (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 && (value == NULL || strcmp(value, "0") != 0));
+	              (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 && (value == NULL || strcmp(value, "0") != 0));
 	return MHD_YES;
 }
 
@@ -122,7 +124,8 @@ static const struct path {
 
 static void say(struct http_reply *reply, unsigned status, const char *words)
 {
-	*reply = (struct http_reply){.status = status, .type = "text/plain; charset=utf-8", .fixed = words, .size = strlen(words)};
+	*reply = (struct http_reply){
+	    .status = status, .type = "text/plain; charset=utf-8", .fixed = words, .size = strlen(words)};
 }
 
 static void find(struct http *http, const char *path, struct http_reply *reply)
@@ -182,8 +185,8 @@ static enum MHD_Result listen_to_events(struct http_client *client)
 	return http_events_answer(client->http, client->connection);
 }
 
-/* Called twice for each request: when its headers are there, and when all of it is. An answer the first time ends the connection,
- * which is right for those who did wrong. */
+/* Called twice for each request: when its headers are there, and when all of it is. An answer the first time ends the
+ * connection, which is right for those who did wrong. */
 enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, const char *path, const char *method,
                             const char *version, const char *upload, size_t *upload_size, void **state)
 {

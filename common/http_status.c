@@ -27,7 +27,8 @@ static void put_words(struct http_reply *reply, unsigned status, const char *for
 	va_end(arguments);
 	if (size < 0)
 		return;
-	*reply = (struct http_reply){.status = status, .type = "text/plain; charset=utf-8", .body = words, .size = (size_t)size};
+	*reply =
+	    (struct http_reply){.status = status, .type = "text/plain; charset=utf-8", .body = words, .size = (size_t)size};
 }
 
 /* --- health --- */
@@ -51,8 +52,8 @@ void http_health(struct http *http, struct http_reply *reply)
 			return;
 		}
 	}
-	put_words(reply, MHD_HTTP_OK, "ok: %u worker%s answer%s\n", daemon->worker_count, daemon->worker_count == 1 ? "" : "s",
-	          daemon->worker_count == 1 ? "s" : "");
+	put_words(reply, MHD_HTTP_OK, "ok: %u worker%s answer%s\n", daemon->worker_count,
+	          daemon->worker_count == 1 ? "" : "s", daemon->worker_count == 1 ? "s" : "");
 }
 
 const char *http_unready(const struct daemon *daemon)
@@ -92,10 +93,10 @@ void http_status(struct http *http, struct http_reply *reply)
 	struct connection_filter filter = {.most = CONNECTIONS_MOST};
 	json_t *whole = json_pack(
 	    "{s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "status", inspect_status(daemon), "connections",
-	    inspect_connections(daemon, &filter), "connections_total", (json_int_t)quota_count(daemon->shared.quota), "report",
-	    report_json_most(daemon->shared.report, REPORT_MOST), "certificates", inspect_certificates(daemon), "peers", inspect_peers(daemon), "notifiers",
-	    inspect_notifiers(daemon), "rules", inspect_rules(daemon), "ratcheted",
-	    (json_int_t)ratchet_count(daemon->shared.ratchet), "history",
+	    inspect_connections(daemon, &filter), "connections_total", (json_int_t)quota_count(daemon->shared.quota),
+	    "report", report_json_most(daemon->shared.report, REPORT_MOST), "certificates", inspect_certificates(daemon),
+	    "peers", inspect_peers(daemon), "notifiers", inspect_notifiers(daemon), "rules", inspect_rules(daemon),
+	    "ratcheted", (json_int_t)ratchet_count(daemon->shared.ratchet), "history",
 	    history_json(http->history, http_now_s(http), clock_utc_us()));
 	char *body = json_line(whole, NULL);
 

@@ -52,8 +52,9 @@ int identity_pattern_check(const char *pattern, struct error *error)
 	struct network network;
 
 	if (kind == KINDS)
-		return error_set(error, "\"%.64s\" is not a pattern of a certificate's name: begin with DNS:, URI:, EMAIL:, IP: or CN:",
-		                 pattern);
+		return error_set(
+		    error,
+		    "\"%.64s\" is not a pattern of a certificate's name: begin with DNS:, URI:, EMAIL:, IP: or CN:", pattern);
 	if (rest[0] == '\0' || strlen(pattern) >= IDENTITY_TEXT_SIZE)
 		return error_set(error, "\"%.64s\": the part after %s is empty or too long", pattern, kinds[kind].prefix);
 	if (kind != IDENTITY_IP)

@@ -86,7 +86,8 @@ static bool look(struct state *state, char *line)
 	if (*start == '\0' || *start == '\r' || *start == ';' || *start == '#')
 		return false;
 	if (indent > 0 && state->has_key && looks_like_key(start)) {
-		say(state, state->line, "this looks like a key, and an indented line continues the value above: do not indent it");
+		say(state, state->line,
+		    "this looks like a key, and an indented line continues the value above: do not indent it");
 		return false;
 	}
 	if (indent > 0 && state->has_key) {
@@ -162,8 +163,8 @@ static char *reader(char *buffer, int size, void *stream)
 	return buffer;
 }
 
-/* inih leaves comments on continued lines. A list goes on at once after its separator, so that a list of suites holds no
- * blank; and so does a path after a slash. */
+/* inih leaves comments on continued lines. A list goes on at once after its separator, so that a list of suites holds
+ * no blank; and so does a path after a slash. */
 static void continue_value(struct state *state, const char *value)
 {
 	const char *comment = strstr(value, " ;");

@@ -113,8 +113,8 @@ int inspect_reach(struct daemon *daemon, struct error *error)
 		uint64_t silent_ms = worker_silent_ms(daemon->workers[i]);
 
 		if (silent_ms >= SILENT_MS)
-			return error_set(error, "worker %u has not come by for %llu ms, and would have to be waited for: try again", i,
-			                 (unsigned long long)silent_ms);
+			return error_set(error, "worker %u has not come by for %llu ms, and would have to be waited for: try again",
+			                 i, (unsigned long long)silent_ms);
 	}
 	return 0;
 }

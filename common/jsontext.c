@@ -179,8 +179,8 @@ static void put_bytes(struct dumped *dumped, const char *bytes, size_t size)
 	text[dumped->used] = '\0';
 }
 
-/* Jansson goes on where a key found no memory: nothing may follow that. JSON lets DEL stand as it is, which only a string can
- * hold; here it is escaped. */
+/* Jansson goes on where a key found no memory: nothing may follow that. JSON lets DEL stand as it is, which only a
+ * string can hold; here it is escaped. */
 static int take(const char *bytes, size_t size, void *context)
 {
 	struct dumped *dumped = context;

@@ -42,10 +42,13 @@ static int set_deadline(int fd, int ms)
 
 static enum keywire_result why(void)
 {
-	return errno == EAGAIN || errno == EWOULDBLOCK ? KEYWIRE_SILENT : errno == EMSGSIZE ? KEYWIRE_REFUSED : KEYWIRE_GONE;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? KEYWIRE_SILENT
+	       : errno == EMSGSIZE                     ? KEYWIRE_REFUSED
+	                                               : KEYWIRE_GONE;
 }
 
-static enum keywire_result give(struct channel *channel, struct keywire_request *request, const void *bytes, size_t size)
+static enum keywire_result give(struct channel *channel, struct keywire_request *request, const void *bytes,
+                                size_t size)
 {
 	struct iovec parts[] = {{request, sizeof(*request)}, {(void *)(uintptr_t)bytes, size}};
 	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = size > 0 ? 2 : 1};
@@ -63,7 +66,8 @@ static enum keywire_result give(struct channel *channel, struct keywire_request 
 }
 
 /* The answer to the last question; those to questions before it are passed over. */
-static enum keywire_result take(struct channel *channel, struct keywire_answer *answer, void *bytes, size_t *size, int flags)
+static enum keywire_result take(struct channel *channel, struct keywire_answer *answer, void *bytes, size_t *size,
+                                int flags)
 {
 	size_t room = *size;
 	ssize_t got;
@@ -175,8 +179,8 @@ static bool put_texts(const struct tls_credential_files *files, char *buffer, si
 	return true;
 }
 
-static int load_error(const struct tls_credential_files *files, enum keywire_result result, const struct keywire_answer *answer,
-                      const char *words, struct error *error)
+static int load_error(const struct tls_credential_files *files, enum keywire_result result,
+                      const struct keywire_answer *answer, const char *words, struct error *error)
 {
 	if (result == KEYWIRE_FAILED) {
 		error_set(error, "%s", words);
@@ -184,8 +188,9 @@ static int load_error(const struct tls_credential_files *files, enum keywire_res
 		                answer->about == KEYWIRE_ABOUT_PASSPHRASE ? "passphrase_file" : "private_key");
 	}
 	if (result == KEYWIRE_REFUSED)
-		error_set(error, "%s was not read by the key process, whose configuration file does not name it: reload once the file "
-		                 "is as it is to be",
+		error_set(error,
+		          "%s was not read by the key process, whose configuration file does not name it: reload once the file "
+		          "is as it is to be",
 		          files->private_key);
 	else
 		error_set(error, "%s was not read: %s: restart the gateway", files->private_key, keywire_words(result));

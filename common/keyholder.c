@@ -62,7 +62,8 @@ int keyholder_open(const struct config *config, unsigned workers, struct error *
 	if (config->keys.process != CHOICE_YES)
 		return 0;
 	if (task.channels > KEYHOLDER_CHANNELS_MOST)
-		return error_set(error, "[keys] process = yes is for at most %u workers: set workers", KEYHOLDER_CHANNELS_MOST - 2);
+		return error_set(error, "[keys] process = yes is for at most %u workers: set workers",
+		                 KEYHOLDER_CHANNELS_MOST - 2);
 	if (sidecar_start(&holder.sidecar, "cci-keys", keyholder_serve, &task, error) != 0)
 		return -1;
 	if (fetch_channels(fds, task.channels, &got) != 0 || got == 0) {

@@ -94,7 +94,8 @@ static bool is_named(const struct config *config, const char *const *texts)
 	if (is_same(config->tls.private_key, key) && is_same(config->tls.passphrase_file, passphrase))
 		return true;
 	for (size_t i = 0; i < config->certificate_count; i++)
-		if (is_same(config->certificates[i].private_key, key) && is_same(config->certificates[i].passphrase_file, passphrase))
+		if (is_same(config->certificates[i].private_key, key) &&
+		    is_same(config->certificates[i].passphrase_file, passphrase))
 			return true;
 	return false;
 }
@@ -140,8 +141,8 @@ static size_t put_public(EVP_PKEY *key, uint8_t *rest)
 	return (size_t)i2d_PUBKEY(key, &rest);
 }
 
-static enum keywire_result keep(struct holder *holder, OSSL_LIB_CTX *library, EVP_PKEY *key, struct keywire_answer *answer,
-                                struct error *error)
+static enum keywire_result keep(struct holder *holder, OSSL_LIB_CTX *library, EVP_PKEY *key,
+                                struct keywire_answer *answer, struct error *error)
 {
 	if (EVP_PKEY_get_size(key) <= (int)KEYWIRE_SIGNATURE_MOST)
 		answer->handle = keytable_add(holder->keys, library, key);
@@ -153,8 +154,8 @@ static enum keywire_result keep(struct holder *holder, OSSL_LIB_CTX *library, EV
 }
 
 /* *size bytes of `rest` (KEYWIRE_PUBLIC_MOST) follow the answer: the public key, or words. */
-static enum keywire_result load(struct holder *holder, const char *const *texts, uint32_t slot, struct keywire_answer *answer,
-                                uint8_t *rest, size_t *size)
+static enum keywire_result load(struct holder *holder, const char *const *texts, uint32_t slot,
+                                struct keywire_answer *answer, uint8_t *rest, size_t *size)
 {
 	const char *name = texts[KEYWIRE_TEXT_NAME], *passphrase = texts[KEYWIRE_TEXT_PASSPHRASE];
 	const struct tls_credential_files files = {
@@ -282,8 +283,8 @@ static bool serve_main(struct holder *holder)
 
 /* --- its life --- */
 
-/* Until it has settled it has one thread (privileges_follow asks for that), which serves all: the gateway only rehearses
- * handshakes then. */
+/* Until it has settled it has one thread (privileges_follow asks for that), which serves all: the gateway only
+ * rehearses handshakes then. */
 static bool serve_unsettled(struct holder *holder, struct pollfd *polled, uint8_t *request)
 {
 	polled[0] = (struct pollfd){.fd = holder->fd, .events = POLLIN};

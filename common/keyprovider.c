@@ -1,4 +1,5 @@
-/* The provider: its keys, which are public keys with a handle. What is public is answered by a key of another provider. */
+/* The provider: its keys, which are public keys with a handle. What is public is answered by a key of another provider.
+ */
 #include "keyprovider_parts.h"
 
 #include <openssl/core_names.h>
@@ -247,7 +248,8 @@ static const OSSL_ALGORITHM *query(void *library, int operation, int *no_cache)
 }
 
 /* What is built in lives in the library context that it is loaded into. */
-static int open_provider(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **context)
+static int open_provider(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
+                         void **context)
 {
 	static const OSSL_DISPATCH functions[] = {FUNCTION(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query), {0, NULL}};
 
@@ -267,8 +269,8 @@ static bool is_ours(OSSL_LIB_CTX *library, const char *type)
 	return ours;
 }
 
-/* Of two providers with the same algorithm OpenSSL takes the one that it has met first: that is to be the other for all that
- * is not asked of us by name, such as the keys of peers. */
+/* Of two providers with the same algorithm OpenSSL takes the one that it has met first: that is to be the other for all
+ * that is not asked of us by name, such as the keys of peers. */
 OSSL_PROVIDER *keyprovider_add(OSSL_LIB_CTX *library, struct error *error)
 {
 	static const char *const types[] = {"RSA", "RSA-PSS", "EC", "ED25519", "ED448"};
@@ -287,8 +289,9 @@ OSSL_PROVIDER *keyprovider_add(OSSL_LIB_CTX *library, struct error *error)
 	} else if (taken) {
 		(void)OSSL_PROVIDER_unload(provider);
 		provider = NULL;
-		error_set(error, "the TLS library has no keys of its own beside ours: activate its default provider in openssl.cnf, "
-		                 "or set process = no in [keys]");
+		error_set(error,
+		          "the TLS library has no keys of its own beside ours: activate its default provider in openssl.cnf, "
+		          "or set process = no in [keys]");
 	}
 	return provider;
 }

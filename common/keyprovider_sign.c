@@ -71,7 +71,8 @@ static int set_padding(struct signing *signing, const OSSL_PARAM *param)
 		return 1;
 	if (is_value(param, RSA_PKCS1_PSS_PADDING, OSSL_PKEY_RSA_PAD_MODE_PSS))
 		signing->padding = KEYWIRE_PSS;
-	else if (is_value(param, RSA_PKCS1_PADDING, OSSL_PKEY_RSA_PAD_MODE_PKCSV15) && strcmp(signing->key->type, "RSA") == 0)
+	else if (is_value(param, RSA_PKCS1_PADDING, OSSL_PKEY_RSA_PAD_MODE_PKCSV15) &&
+	         strcmp(signing->key->type, "RSA") == 0)
 		signing->padding = KEYWIRE_PKCS1;
 	else
 		return 0;
@@ -103,7 +104,8 @@ static int set_params(void *data, const OSSL_PARAM params[])
 		return 1;
 	if (signing->key == NULL)
 		return 0;
-	if (is_rsa(signing->key) && set_padding(signing, OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE)) != 1)
+	if (is_rsa(signing->key) &&
+	    set_padding(signing, OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE)) != 1)
 		return 0;
 	return is_salt(signing, OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN)) &&
 	       is_digest(signing, OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST)) &&
@@ -144,8 +146,8 @@ static int init_signing(void *data, const char *digest, void *held, const OSSL_P
 	return set_params(signing, params);
 }
 
-static enum keywire_result ask(const struct signing *signing, const unsigned char *text, size_t text_size, uint8_t *signature,
-                               size_t *size)
+static enum keywire_result ask(const struct signing *signing, const unsigned char *text, size_t text_size,
+                               uint8_t *signature, size_t *size)
 {
 	const struct keyprovider_hooks *hooks = keyprovider_hooks();
 	const struct keyprovider_request request = {.handle = signing->key->handle,
@@ -160,7 +162,8 @@ static enum keywire_result ask(const struct signing *signing, const unsigned cha
 }
 
 /* A NULL signature asks for the most bytes that it can have. */
-static int sign(void *data, unsigned char *signature, size_t *size, size_t room, const unsigned char *text, size_t text_size)
+static int sign(void *data, unsigned char *signature, size_t *size, size_t room, const unsigned char *text,
+                size_t text_size)
 {
 	const struct signing *signing = data;
 	uint8_t answer[KEYWIRE_SIGNATURE_MOST];

@@ -181,8 +181,8 @@ static bool sign(const struct kept *kept, const struct keywire_request *request,
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *settings = NULL;
 	bool done = context != NULL && EVP_PKEY_get_size(kept->key) <= (int)KEYWIRE_SIGNATURE_MOST &&
-	            EVP_DigestSignInit_ex(context, &settings, keywire_digest_name((enum keywire_digest)request->digest), kept->library,
-	                                  NULL, kept->key, NULL) == 1 &&
+	            EVP_DigestSignInit_ex(context, &settings, keywire_digest_name((enum keywire_digest)request->digest),
+	                                  kept->library, NULL, kept->key, NULL) == 1 &&
 	            set_padding(settings, (enum keywire_padding)request->padding) > 0;
 
 	*signature_size = KEYWIRE_SIGNATURE_MOST;
@@ -192,8 +192,8 @@ static bool sign(const struct kept *kept, const struct keywire_request *request,
 	return done;
 }
 
-static enum keywire_result answer_sign(struct keytable *table, const struct keywire_request *request, const uint8_t *text,
-                                       size_t size, uint8_t *signature, size_t *signature_size)
+static enum keywire_result answer_sign(struct keytable *table, const struct keywire_request *request,
+                                       const uint8_t *text, size_t size, uint8_t *signature, size_t *signature_size)
 {
 	struct kept *kept = NULL;
 	enum keywire_result result = KEYWIRE_REFUSED;

@@ -105,8 +105,8 @@ static bool is_for(const struct listener *listener, const struct address *asked,
 	return listener->control == control && address_equal(&listener->asked, asked);
 }
 
-/* The old one of the address that comes next in `set`. Port 0 may be asked for several times: the first takes the first,
- * and so on. */
+/* The old one of the address that comes next in `set`. Port 0 may be asked for several times: the first takes the
+ * first, and so on. */
 static const struct listener *find_old(const struct listener_set *old, const struct listener_set *set,
                                        const struct address *asked, bool control)
 {

@@ -85,10 +85,11 @@ static int no_such_name(const struct listener_set *passed, const struct address 
 	for (size_t i = 0; passed != NULL && i < passed->count; i++)
 		text_printf(&names, "%s%s", i > 0 ? ", " : "", passed->at[i].asked.host);
 	if (passed == NULL || passed->count == 0)
-		return error_set(error,
-		                 "systemd:%.64s: no socket was passed to this process: it has to be started by a socket unit with "
-		                 "FileDescriptorName=%.64s",
-		                 asked->host, asked->host);
+		return error_set(
+		    error,
+		    "systemd:%.64s: no socket was passed to this process: it has to be started by a socket unit with "
+		    "FileDescriptorName=%.64s",
+		    asked->host, asked->host);
 	return error_set(error, "systemd:%.64s: no socket of this name was passed (FileDescriptorName=): there are %s",
 	                 asked->host, buffer);
 }
@@ -105,8 +106,9 @@ int listener_open_passed(struct listener_set *set, const struct address *asked, 
 		if (!address_equal(&from->asked, asked))
 			continue;
 		if (sd_is_socket(from->fds[0], AF_UNSPEC, SOCK_STREAM, 1) <= 0)
-			return error_set(error, "systemd:%.64s: descriptor %d is no listening stream socket: use ListenStream= and Accept=no",
-			                 asked->host, from->fds[0]);
+			return error_set(
+			    error, "systemd:%.64s: descriptor %d is no listening stream socket: use ListenStream= and Accept=no",
+			    asked->host, from->fds[0]);
 		to = listener_add(set, asked, owner, 1, error);
 		if (to == NULL || listener_share(to, from, error) != 0)
 			return -1;
@@ -144,7 +146,8 @@ static void pack_one(struct text *words, struct listener_parcel *parcel, const s
 {
 	char text[ADDRESS_TEXT_SIZE];
 
-	text_printf(words, "%u %s%s\n", listener->sockets, listener->control ? CONTROL : "", address_format(&listener->asked, text));
+	text_printf(words, "%u %s%s\n", listener->sockets, listener->control ? CONTROL : "",
+	            address_format(&listener->asked, text));
 	for (unsigned i = 0; i < listener->sockets; i++)
 		parcel->fds[parcel->count++] = listener->fds[i];
 }

@@ -26,8 +26,8 @@ static int find_owner(const struct config_listener *section, uid_t *uid, gid_t *
 	return 0;
 }
 
-/* The mode comes first: of what is somebody else's it could not be set any more. What is right already is left alone, as
- * a process that gave its root away may not even say the same again. */
+/* The mode comes first: of what is somebody else's it could not be set any more. What is right already is left alone,
+ * as a process that gave its root away may not even say the same again. */
 int listener_unix_permit(const struct listener *listener, const struct config_listener *section, struct error *error)
 {
 	mode_t mode = (mode_t)section->unix_mode;

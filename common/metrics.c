@@ -40,15 +40,16 @@ WORDS(way, "in", "out")
 WORDS(limit, "connections", "connections_per_source", "connection_rate", "handshake_rate", "rule", "other")
 WORDS(security, "undecided", "secured", "clear")
 WORDS(stage, "exchange", "handshake", "connect")
-WORDS(suite, "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256",
-      "TLS_AES_128_CCM_8_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-      "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-      "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-      "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
-      "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CCM", "TLS_ECDHE_ECDSA_WITH_AES_256_CCM",
-      "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384",
-      "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384",
-      "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+WORDS(suite, "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+      "TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+      "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+      "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+      "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+      "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+      "TLS_ECDHE_ECDSA_WITH_AES_128_CCM", "TLS_ECDHE_ECDSA_WITH_AES_256_CCM", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+      "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+      "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+      "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
       "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_256_GCM_SHA384",
       "TLS_RSA_WITH_AES_128_CBC_SHA256", "TLS_RSA_WITH_AES_256_CBC_SHA256", "TLS_RSA_WITH_AES_128_CBC_SHA",
       "TLS_RSA_WITH_AES_256_CBC_SHA", "other")
@@ -70,8 +71,8 @@ static const char *reason_label(size_t number)
 
 /* Upper bounds in microseconds, and the same in seconds. */
 #define STAGE_BOUNDS(B) \
-	B(500) B(1000) B(2500) B(5000) B(10000) B(25000) B(50000) B(100000) B(250000) B(500000) B(1000000) B(2500000) B(5000000) \
-	B(10000000) B(30000000)
+	B(500) B(1000) B(2500) B(5000) B(10000) B(25000) B(50000) B(100000) B(250000) B(500000) B(1000000) \
+	B(2500000) B(5000000) B(10000000) B(30000000)
 #define SESSION_BOUNDS(B) \
 	B(100000) B(1000000) B(10000000) B(60000000) B(300000000) B(1800000000) B(3600000000) B(14400000000) B(86400000000)
 #define IN_US(bound) UINT64_C(bound),
@@ -96,9 +97,11 @@ static_assert(COUNT(answer_words) == METRICS_ANSWERS && COUNT(security_words) ==
 
 /* --- families --- */
 
+/* A row a family, its help in one piece. */
+/* clang-format off */
 enum family {
-	OPEN, LINKS, SESSIONS, ENDED, REFUSALS, OFFERS, POLICY, AUDIT, HANDSHAKES, HANDSHAKES_FAILED, DIRECT, CONFIRMED, BYTES,
-	CLEAR_BYTES, LIMITS, STAGE_TIME, SESSION_TIME, FAMILIES
+	OPEN, LINKS, SESSIONS, ENDED, REFUSALS, OFFERS, POLICY, AUDIT, HANDSHAKES, HANDSHAKES_FAILED, DIRECT, CONFIRMED,
+	BYTES, CLEAR_BYTES, LIMITS, STAGE_TIME, SESSION_TIME, FAMILIES
 };
 
 static const struct family_row {
@@ -124,6 +127,7 @@ static const struct family_row {
     [STAGE_TIME] = {"cci_stage_seconds", "histogram", "How long the stages of sessions took, whatever came of them.", {&by_stage, &stage_buckets}, stage_s},
     [SESSION_TIME] = {"cci_session_seconds", "histogram", "How long sessions lived.", {&session_buckets}, session_s},
 };
+/* clang-format on */
 
 struct metrics {
 	size_t base[FAMILIES + 1]; /* where the counters of each begin in a part */
@@ -304,7 +308,8 @@ void metrics_audit(struct metrics_part *part, enum unsecured policy, enum outcom
 	ADD(part, AUDIT, 1, (size_t)policy - UNSECURED_NEVER, outcome);
 }
 
-void metrics_handshake(struct metrics_part *part, enum metrics_role role, const char *version, const char *suite, bool resumed)
+void metrics_handshake(struct metrics_part *part, enum metrics_role role, const char *version, const char *suite,
+                       bool resumed)
 {
 	ADD(part, HANDSHAKES, 1, role, FIND(version_words, version), FIND(suite_words, suite), resumed);
 }
@@ -387,7 +392,8 @@ static void write_counters(const struct metrics *metrics, enum family family, FI
 	struct metrics_label labels[DIMENSIONS];
 
 	for (size_t i = 0; i < size_of(row); i++) {
-		uint64_t number = family == OPEN || family == LINKS ? sum_open(metrics, family, i) : sum(metrics, metrics->base[family] + i);
+		uint64_t number =
+		    family == OPEN || family == LINKS ? sum_open(metrics, family, i) : sum(metrics, metrics->base[family] + i);
 
 		if (number != 0 || row->by[1] == NULL)
 			metrics_number(stream, row->name, labels, label(row, i, labels), number);

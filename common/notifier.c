@@ -54,7 +54,8 @@ static int unknown_kind(const struct config_notifier *section, const struct cci_
 	text_init(&text, buffer, sizeof(buffer));
 	for (; *kinds != NULL; kinds++)
 		text_printf(&text, " %s", (*kinds)->kind);
-	return error_set(error, "[notifier %s] kind = %s is not known; there is:%s", section->place.name, section->kind, buffer);
+	return error_set(error, "[notifier %s] kind = %s is not known; there is:%s", section->place.name, section->kind,
+	                 buffer);
 }
 
 static unsigned kind_line(const struct config *config, const struct config_notifier *section)
@@ -300,7 +301,8 @@ void notifiers_set_tap(struct notifiers_tap *new_tap)
 
 static bool tap_wants(unsigned type)
 {
-	return tap != NULL && (CCI_WANTS_EVENTS & CCI_WANTS(type)) != 0 && atomic_load_explicit(&tap->listening, memory_order_relaxed);
+	return tap != NULL && (CCI_WANTS_EVENTS & CCI_WANTS(type)) != 0 &&
+	       atomic_load_explicit(&tap->listening, memory_order_relaxed);
 }
 
 bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type)

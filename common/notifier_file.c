@@ -244,7 +244,8 @@ int notifier_file_check(const struct config *config, config_report *report, void
 		    eventfile_check(section->path, section->chain == CHOICE_YES, &error) == 0)
 			continue;
 		(void)error_prefix(&error, "[notifier %s] path", section->place.name);
-		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);
+		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"),
+		       error.text);
 		result = -1;
 	}
 	return result;

@@ -38,10 +38,12 @@ int notifier_mark_try(void)
 static void explain(int result, char *error, size_t size)
 {
 	if (result == EPERM)
-		(void)snprintf(error, size,
-		               "SO_MARK is not permitted: start as root, or with CAP_NET_RAW (before Linux 5.17 CAP_NET_ADMIN) by "
-		               "AmbientCapabilities= and CapabilityBoundingSet= of the unit, or by setcap cap_net_raw+ep on the program. A "
-		               "process that was started without kind = mark has given it up: there it needs a restart");
+		(void)snprintf(
+		    error, size,
+		    "SO_MARK is not permitted: start as root, or with CAP_NET_RAW (before Linux 5.17 CAP_NET_ADMIN) by "
+		    "AmbientCapabilities= and CapabilityBoundingSet= of the unit, or by setcap cap_net_raw+ep on the program. "
+		    "A "
+		    "process that was started without kind = mark has given it up: there it needs a restart");
 	else
 		(void)snprintf(error, size, "SO_MARK cannot be set: %s", strerrordesc_np(result));
 }
@@ -75,7 +77,8 @@ static int notify_mark(void *state, const struct cci_event *event)
 		return result;
 	if (event->type != CCI_HANDSHAKE_DONE && event->type != CCI_UNSECURED)
 		return CCI_NOTIFIED;
-	trouble = event->fd >= 0 ? set_mark(event->fd, event->type == CCI_HANDSHAKE_DONE ? mark->secured : mark->clear) : EBADF;
+	trouble =
+	    event->fd >= 0 ? set_mark(event->fd, event->type == CCI_HANDSHAKE_DONE ? mark->secured : mark->clear) : EBADF;
 	atomic_store_explicit(&mark->trouble, trouble, memory_order_relaxed);
 	(void)atomic_fetch_add_explicit(trouble == 0 ? &mark->written : &mark->dropped, 1, memory_order_relaxed);
 	return trouble == 0 ? CCI_NOTIFIED : CCI_FAILED;

@@ -351,7 +351,8 @@ static void status_smf(void *state, struct cci_notifier_status *status)
 
 	outlet_status(smf->outlet, status);
 	if (status->error[0] == '\0' && over != 0)
-		(void)snprintf(status->error, sizeof(status->error), "%llu connections or sessions had no room in the tables", over);
+		(void)snprintf(status->error, sizeof(status->error), "%llu connections or sessions had no room in the tables",
+		               over);
 }
 
 int notifier_smf_check(const struct config *config, config_report *report, void *context)
@@ -366,7 +367,8 @@ int notifier_smf_check(const struct config *config, config_report *report, void 
 		    smf_file_check(section->path, &error) == 0)
 			continue;
 		(void)error_prefix(&error, "[notifier %s] path", section->place.name);
-		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"), error.text);
+		report(context, true, config->file, config_line_of(config, "notifier", section->place.name, "path"),
+		       error.text);
 		result = -1;
 	}
 	return result;

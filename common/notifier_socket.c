@@ -229,7 +229,8 @@ static int open_socket(const struct cci_notifier_options *options, void **state,
 
 	if (instance != NULL && place == NULL)
 		place = new_place(options, &error);
-	else if (instance != NULL && place->newest->mode != mode && unixsocket_set_mode(file_of(place), &place->file, mode, &error) != 0)
+	else if (instance != NULL && place->newest->mode != mode &&
+	         unixsocket_set_mode(file_of(place), &place->file, mode, &error) != 0)
 		place = NULL;
 	if (instance == NULL || place == NULL) {
 		(void)snprintf(words, size, "%s", error.text);

@@ -58,7 +58,9 @@ static void print_finding(void *context, bool is_error, const char *file, unsign
 
 static unsigned line_of(const struct config *config, const struct error *error)
 {
-	return error->key != NULL && error->section != NULL ? config_line_of(config, error->section, error->name, error->key) : 0;
+	return error->key != NULL && error->section != NULL
+	           ? config_line_of(config, error->section, error->name, error->key)
+	           : 0;
 }
 
 static void look_at_dates(const struct tls_worker *worker)

@@ -7,7 +7,16 @@
 #include "ebcdic.h"
 
 /* Offsets in the header, the CTH (protocol, section 1). */
-enum { AT_MAGIC = 0, AT_VERSION = 4, AT_TYPE = 5, AT_CPU = 6, AT_FLAGS = 7, AT_LENGTH = 8, AT_REASON = 10, AT_MAXRU = 12 };
+enum {
+	AT_MAGIC = 0,
+	AT_VERSION = 4,
+	AT_TYPE = 5,
+	AT_CPU = 6,
+	AT_FLAGS = 7,
+	AT_LENGTH = 8,
+	AT_REASON = 10,
+	AT_MAXRU = 12
+};
 
 static_assert(AT_MAXRU + 4 == PARAMS_HEADER_SIZE, "the header is 16 bytes");
 

@@ -99,8 +99,9 @@ bool poller_exclusive(struct poller *poller, struct watch *watch)
 	       control(poller, EPOLL_CTL_ADD, watch, EPOLLIN) == 0;
 }
 
-/* The close alone does not always end the registration, and then events come for memory that is gone: another descriptor of
- * the same socket may be open, ours or, for a moment, that of a process that was forked and has not become its program yet. */
+/* The close alone does not always end the registration, and then events come for memory that is gone: another
+ * descriptor of the same socket may be open, ours or, for a moment, that of a process that was forked and has not
+ * become its program yet. */
 void poller_retire(struct poller *poller, struct watch *watch, void (*release)(struct watch *watch))
 {
 	(void)control(poller, EPOLL_CTL_DEL, watch, 0);

@@ -121,7 +121,8 @@ static bool is_kept(const struct config *config, unsigned capability)
 }
 
 /* Empty the bounding set, of this thread and all to come. What is kept becomes inheritable before, as only so a program
- * started later can be given it. Where this is not permitted, PR_SET_NO_NEW_PRIVS still sees to it that no exec gains. */
+ * started later can be given it. Where this is not permitted, PR_SET_NO_NEW_PRIVS still sees to it that no exec gains.
+ */
 static void drop_bounds(const struct config *config)
 {
 	(void)capng_get_caps_process();
@@ -195,8 +196,8 @@ static void *start_pool(void *unused)
 	return NULL;
 }
 
-/* The pool looks up names for the workers. Its threads inherit from whoever uses it first: that is to be a thread that has
- * nothing. */
+/* The pool looks up names for the workers. Its threads inherit from whoever uses it first: that is to be a thread that
+ * has nothing. */
 static int start_pool_without(struct error *error)
 {
 	pthread_t thread;

@@ -36,8 +36,9 @@ static int find_default(struct account *account, struct error *error)
 		account->why = "user is not set, and there is no user ccissl";
 	}
 	if (entry == NULL) {
-		error_set(error, "[gateway] user is not set, and there is neither a user ccissl nor nobody: make the first (useradd "
-		                 "--system ccissl), or set user");
+		error_set(error,
+		          "[gateway] user is not set, and there is neither a user ccissl nor nobody: make the first (useradd "
+		          "--system ccissl), or set user");
 		return error_about(error, "user");
 	}
 	take_entry(account, entry);
@@ -66,8 +67,8 @@ int privileges_find_user(const struct config *config, struct account *account, s
 			return 0;
 	}
 	if (entry == NULL) {
-		error_set(error, "[gateway] user = %s: there is no such user: make it (useradd --system %s), or name another", user,
-		          user);
+		error_set(error, "[gateway] user = %s: there is no such user: make it (useradd --system %s), or name another",
+		          user, user);
 		return error_about(error, "user");
 	}
 	take_entry(account, entry);
@@ -84,7 +85,8 @@ int privileges_find_group(const struct config *config, struct account *account, 
 		account->gid = entry->gr_gid;
 	} else if (group != NULL) {
 		if (!is_number(group, &number)) {
-			error_set(error, "[gateway] group = %s: there is no such group: make it (groupadd --system %s), or name another",
+			error_set(error,
+			          "[gateway] group = %s: there is no such group: make it (groupadd --system %s), or name another",
 			          group, group);
 			return error_about(error, "group");
 		}

@@ -22,7 +22,8 @@ static int hand_over(const char *path, const char *key, const struct account *ac
 	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1)
 		result = error_set(error, "%s = %s is not a regular file of one name: move it away", key, path);
 	else if (status.st_uid != account->uid && fchown(fd, account->uid, account->gid) != 0)
-		result = error_set(error, "%s = %s cannot be given to user %s: %s", key, path, account->name, strerrordesc_np(errno));
+		result = error_set(error, "%s = %s cannot be given to user %s: %s", key, path, account->name,
+		                   strerrordesc_np(errno));
 	close(fd);
 	return result;
 }
@@ -42,8 +43,8 @@ static int check_folder(const char *path, const char *key, const struct account 
 	slash[slash == folder] = '\0';
 	if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
 		return 0;
-	error_set(error, "%s = %s: user %s cannot write in %s (%s): make it, and give it to the user (chown %s %s)", key, path,
-	          account->name, folder, strerrordesc_np(errno), account->name, folder);
+	error_set(error, "%s = %s: user %s cannot write in %s (%s): make it, and give it to the user (chown %s %s)", key,
+	          path, account->name, folder, strerrordesc_np(errno), account->name, folder);
 	return error_about(error, key);
 }
 
@@ -57,7 +58,8 @@ static int hand_over_socket(const char *path, bool with_group, const struct acco
 
 	if (fd < 0 || fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode) ||
 	    fchownat(fd, "", account->uid, gid, AT_EMPTY_PATH) != 0)
-		result = error_set(error, "unix:%s cannot be given to user %s: %s", path, account->name, strerrordesc_np(errno));
+		result =
+		    error_set(error, "unix:%s cannot be given to user %s: %s", path, account->name, strerrordesc_np(errno));
 	if (fd >= 0)
 		close(fd);
 	return result;
@@ -168,10 +170,11 @@ static int check_readable(const struct account *account, const char *path, struc
 {
 	if (path == NULL || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0 || errno == ENOENT)
 		return 0;
-	return error_set(error,
-	                 "[gateway] keep_capabilities = no: user %s cannot read %s (%s), so SIGHUP and SIGUSR2 will fail: make "
-	                 "it readable for the user's group",
-	                 account->name, path, strerrordesc_np(errno));
+	return error_set(
+	    error,
+	    "[gateway] keep_capabilities = no: user %s cannot read %s (%s), so SIGHUP and SIGUSR2 will fail: make "
+	    "it readable for the user's group",
+	    account->name, path, strerrordesc_np(errno));
 }
 
 static int check_files(const struct config *config, const struct account *account, struct error *error)

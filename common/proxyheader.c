@@ -261,8 +261,8 @@ static void read_v6(const uint8_t *block, struct proxy_header *header)
 	header->destination.v6.sin6_port = htons(get16(block + 34));
 }
 
-/* A name that is no absolute path is left out: the client chose it, and it could be read as what the kernel says of a local
- * client (socket_set_credentials). */
+/* A name that is no absolute path is left out: the client chose it, and it could be read as what the kernel says of a
+ * local client (socket_set_credentials). */
 static void read_path(const uint8_t *path, struct sockaddr_un *address)
 {
 	address->sun_family = AF_UNIX;

@@ -264,8 +264,9 @@ int ratchet_command(enum program program, config_report *report, int argc, char 
 		return EXIT_FAILURE;
 	path = path_of(config, buffer);
 	if (path == NULL)
-		status = subcommand_failed(&request.command, "no ratchet_file in [gateway]: names are in the memory of the gateway "
-		                                             "alone, and a restart forgets them");
+		status =
+		    subcommand_failed(&request.command, "no ratchet_file in [gateway]: names are in the memory of the gateway "
+		                                        "alone, and a restart forgets them");
 	else
 		status = request.lifted != NULL ? lift(&request, path) : list(&request, config, path);
 	config_free(config);

@@ -12,7 +12,8 @@
 
 #define VERSION 1
 #define LINE_MOST 160                                  /* the longest line that we write has 123 characters */
-#define ENTRIES_MOST (2 * RATCHET_KINDS * RATCHET_NAMES) /* more than any gateway writes; bounds what a stranger's file takes */
+#define ENTRIES_MOST \
+	(2 * RATCHET_KINDS * RATCHET_NAMES) /* more than any gateway writes; bounds what a stranger's file takes */
 #define SUM_CHARS 8
 
 static const char *const kind_words[RATCHET_KINDS] = {[RATCHET_CLIENT] = "client", [RATCHET_PEER] = "peer"};
@@ -26,7 +27,8 @@ static uint32_t crc32(const char *bytes, size_t length)
 	uint32_t sum = 0xffffffff;
 
 	for (size_t i = 0; i < length; i++) {
-		/* As many as the caller has written, which is not followed. NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) */
+		/* As many as the caller has written, which is not followed.
+		 * NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) */
 		sum ^= (uint8_t)bytes[i];
 		sum = (sum >> 4) ^ table[sum & 15];
 		sum = (sum >> 4) ^ table[sum & 15];
@@ -43,8 +45,8 @@ const char *ratchet_file_outside(const char *path, const char *root, char *buffe
 
 /* --- reading --- */
 
-/* One line without its end, at most LINE_MOST - 1 characters of it. False at the end of the stream. `*whole`: it fitted,
- * ended in a newline and holds no zero byte. */
+/* One line without its end, at most LINE_MOST - 1 characters of it. False at the end of the stream. `*whole`: it
+ * fitted, ended in a newline and holds no zero byte. */
 static bool read_line(FILE *stream, char *line, bool *whole)
 {
 	size_t length = 0;
@@ -127,7 +129,9 @@ static int take_line(char *line, struct ratchet_reading *reading, struct error *
 		if (!take_number(&rest, &version) || rest != NULL || reading->header)
 			return 1;
 		reading->header = true;
-		return version == VERSION ? 0 : error_set(error, "is of version %" PRIu64 ", and this program knows %d", version, VERSION);
+		return version == VERSION
+		           ? 0
+		           : error_set(error, "is of version %" PRIu64 ", and this program knows %d", version, VERSION);
 	}
 	if (strcmp(word, "end") == 0) {
 		if (reading->ending || !take_number(&rest, &reading->promised) || rest != NULL)
@@ -169,7 +173,8 @@ enum ratchet_read ratchet_file_parse(FILE *stream, struct ratchet_reading *readi
 		drop_entries(reading);
 		return RATCHET_READ_FAILED;
 	}
-	if (reading->damaged_lines > 0 || !reading->header || !reading->ending || reading->promised != reading->entries.count)
+	if (reading->damaged_lines > 0 || !reading->header || !reading->ending ||
+	    reading->promised != reading->entries.count)
 		return RATCHET_READ_DAMAGED;
 	return RATCHET_READ_OK;
 }
@@ -288,8 +293,8 @@ static int keep_owner(int fd, const char *path)
 	return fchown(fd, before.st_uid, before.st_gid);
 }
 
-/* Always a new file: root may write here too, in a directory of the gateway's user, where what has this name may be another
- * name of any file, or a FIFO. */
+/* Always a new file: root may write here too, in a directory of the gateway's user, where what has this name may be
+ * another name of any file, or a FIFO. */
 static int create(const char *name)
 {
 	(void)unlink(name);

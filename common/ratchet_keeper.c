@@ -14,7 +14,7 @@
 #define TIMES_MS (10 * 60 * 1000) /* times alone are written this often */
 #define SHARE 20                 /* at most this part of the main thread's time is for writing */
 #define BUSY_MS 30000            /* a lock that is held for longer is no other gateway's write */
-#define LAST_ATTEMPTS 50         /* at the end and for a successor, while another process has the lock, LAST_WAIT_US apart */
+#define LAST_ATTEMPTS 50 /* at the end and for a successor, while another process has the lock, LAST_WAIT_US apart */
 #define LAST_WAIT_US 20000
 
 struct ratchet_keeper {
@@ -71,7 +71,8 @@ static void say_gone(const struct ratchet_keeper *keeper)
 
 	log_begin(&line, MESSAGE_RATCHET_DAMAGED, NULL);
 	log_text(&line, "file", keeper->path);
-	log_text(&line, "detail", "the file is gone, and is written again from memory; the command that lifts a name is: ratchet lift");
+	log_text(&line, "detail",
+	         "the file is gone, and is written again from memory; the command that lifts a name is: ratchet lift");
 	log_end(&line);
 }
 

@@ -208,8 +208,8 @@ static bool takes_now(const struct channel *channel)
 	return poll(&socket, 1, 0) != 0;
 }
 
-/* How much to read at once. Where the buffers of all connections together are full, only what the sink most likely takes at
- * once, so that a fast receiver goes on however many slow ones there are; 0: wait for the sink. */
+/* How much to read at once. Where the buffers of all connections together are full, only what the sink most likely
+ * takes at once, so that a fast receiver goes on however many slow ones there are; 0: wait for the sink. */
 static size_t most_at_once(struct flow *flow)
 {
 	struct iocontext *io = channel_io(flow->to);

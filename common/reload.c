@@ -50,7 +50,8 @@ static void say_kept(const struct row *row, json_t *findings)
 	log_say(MESSAGE_RELOAD_NEEDS_RESTART, "[%s] %s", row->section, row->key);
 	if (findings == NULL)
 		return;
-	(void)snprintf(words, sizeof(words), "[%s] %s: %s", row->section, row->key, message_text(MESSAGE_RELOAD_NEEDS_RESTART));
+	(void)snprintf(words, sizeof(words), "[%s] %s: %s", row->section, row->key,
+	               message_text(MESSAGE_RELOAD_NEEDS_RESTART));
 	(void)json_array_append_new(findings, json_of_text(words));
 }
 

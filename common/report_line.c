@@ -144,7 +144,8 @@ static int take_numbers(const json_t *record, struct report_session *session, st
 {
 	const char *started = NULL;
 
-	if (take_text(record, "started", &started, error) != 0 || take_number(record, "up", &session->bytes_up, error) != 0 ||
+	if (take_text(record, "started", &started, error) != 0 ||
+	    take_number(record, "up", &session->bytes_up, error) != 0 ||
 	    take_number(record, "down", &session->bytes_down, error) != 0 ||
 	    take_bool(record, "secured", &session->secured, error) != 0 ||
 	    take_bool(record, "relayed", &session->relayed, error) != 0 ||

@@ -146,8 +146,8 @@ static bool is_same_place(const struct report_entry *a, const struct report_entr
 	       is_word(a->keys[REPORT_NETWORK], b->keys[REPORT_NETWORK]);
 }
 
-/* The entries of one place, which are neighbours, from number `from` on; where the next place begins. What is refused somewhere
- * else, of a stranger who took the name, closes no door here. */
+/* The entries of one place, which are neighbours, from number `from` on; where the next place begins. What is refused
+ * somewhere else, of a stranger who took the name, closes no door here. */
 static size_t judge_place(struct name *name, size_t from)
 {
 	uint64_t clear_us = 0, never_us = 0, denied_us = 0;
@@ -336,7 +336,8 @@ static size_t gather(const struct report_entry **sorted, size_t count, struct na
 	for (size_t i = 0; i < count; i++) {
 		struct name *name = &names[found];
 
-		if (found == 0 || name_compare(names[found - 1].entries[0]->keys[REPORT_SYSID], sorted[i]->keys[REPORT_SYSID]) != 0) {
+		if (found == 0 ||
+		    name_compare(names[found - 1].entries[0]->keys[REPORT_SYSID], sorted[i]->keys[REPORT_SYSID]) != 0) {
 			name->entries = &sorted[i];
 			found++;
 		}

@@ -86,8 +86,8 @@ static void print_head(const json_t *report, FILE *stream)
 	put_time(report, "since", &text);
 	text_init(&text, until, sizeof(until));
 	put_time(report, "until", &text);
-	(void)fprintf(stream, "%lld sessions from %s to %s UTC", (long long)json_integer_value(json_object_get(report, "sessions")),
-	              since, until);
+	(void)fprintf(stream, "%lld sessions from %s to %s UTC",
+	              (long long)json_integer_value(json_object_get(report, "sessions")), since, until);
 	if (json_integer_value(json_object_get(report, "forgotten")) > 0)
 		(void)fprintf(stream, "; %lld of them forgotten, as there were more entries than fit",
 		              (long long)json_integer_value(json_object_get(report, "forgotten")));

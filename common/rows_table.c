@@ -71,11 +71,11 @@ const struct row_section row_sections[] = {
     {MANY("rule", config_rule, rules, rule_count), .init = init_rule,
      .help = "Exceptions: the first rule that matches decides; the listener's own settings where none does."},
     {MANY("service", config_service, services, service_count), .help = "What connections are delivered to."},
-    {MANY_OF(GW, "peer", config_peer, peers, peer_count),
-     .help = "Another gateway that connections are passed on to."},
+    {MANY_OF(GW, "peer", config_peer, peers, peer_count), .help = "Another gateway that connections are passed on to."},
     {ONE("tls", config_tls, tls), .help = "Certificates, and what a handshake may agree on."},
     {MANY("certificate", config_certificate, certificates, certificate_count),
-     .help = "A further certificate: shown to clients that ask (by SNI) for one of its names. Of those with the same name and "
+     .help = "A further certificate: shown to clients that ask (by SNI) for one of its names. Of those with the same "
+             "name and "
              "other types of key a client gets the one it takes."},
     {ONE("keys", config_keys, keys), .help = "Who holds the private keys."},
     {MANY("notifier", config_notifier, notifiers, notifier_count),

@@ -18,8 +18,10 @@ static struct {
 
 static int refuse(struct error *error, const char *missing)
 {
-	error_set(error, "[gateway] sandbox = require: %s: start it on a kernel (or in a container) that has it, or set sandbox = yes",
-	          missing);
+	error_set(
+	    error,
+	    "[gateway] sandbox = require: %s: start it on a kernel (or in a container) that has it, or set sandbox = yes",
+	    missing);
 	return error_at(error, "gateway", NULL, "sandbox");
 }
 
@@ -34,7 +36,9 @@ static const char *find_missing(int abi)
 		return "seccomp is not there";
 	if (abi == 0)
 		return "Landlock is not there";
-	return abi < LANDLOCK_ABI_WHOLE ? "Landlock is older than ABI 3, with which files can be shortened outside its folders" : NULL;
+	return abi < LANDLOCK_ABI_WHOLE
+	           ? "Landlock is older than ABI 3, with which files can be shortened outside its folders"
+	           : NULL;
 }
 
 static bool has_plugin(const struct config *config)
@@ -68,8 +72,8 @@ static int check_open(const struct config *config, struct error *error)
 	if (path == NULL || config->gateway.sandbox != SANDBOX_REQUIRE)
 		return 0;
 	error_set(error,
-	          "[gateway] sandbox = require: %s lies in a folder that is written too: keep events, SMF files, the ratchet and the "
-	          "key log in another folder than the configuration, the program and plug-ins",
+	          "[gateway] sandbox = require: %s lies in a folder that is written too: keep events, SMF files, the "
+	          "ratchet and the key log in another folder than the configuration, the program and plug-ins",
 	          path);
 	return error_at(error, "gateway", NULL, "sandbox");
 }
@@ -108,8 +112,8 @@ int sandbox_enter_calls(const struct config *config, struct error *error)
 int sandbox_check(const struct config *config, struct error *error)
 {
 	if (sandbox.calls && !sandbox.had_plugin && has_plugin(config))
-		return error_set(error, "the first [notifier] with kind = plugin: this process can load no code any more, a restart, or "
-		                        "SIGUSR2, makes one that can");
+		return error_set(error, "the first [notifier] with kind = plugin: this process can load no code any more, "
+		                        "a restart, or SIGUSR2, makes one that can");
 	return sandbox.abi > 0 ? sandbox_paths_check(config, error) : 0;
 }
 

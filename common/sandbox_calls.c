@@ -107,7 +107,8 @@ static int add_row(scmp_filter_ctx filter, const struct sandbox_call *row)
 	int result = 0;
 
 	(void)snprintf(names, sizeof(names), "%s", row->names);
-	for (const char *name = strtok_r(names, " ", &rest); name != NULL && result == 0; name = strtok_r(NULL, " ", &rest)) {
+	for (const char *name = strtok_r(names, " ", &rest); name != NULL && result == 0;
+	     name = strtok_r(NULL, " ", &rest)) {
 		int number = seccomp_syscall_resolve_name(name);
 
 		/* Not every machine has every call. */
@@ -127,8 +128,8 @@ static int fill(scmp_filter_ctx filter, bool plugins)
 	return result;
 }
 
-/* Every refusal is in the kernel's log; old kernels take no lasting precautions against Spectre v4 for it, which cost much;
- * calls of another architecture end the process. */
+/* Every refusal is in the kernel's log; old kernels take no lasting precautions against Spectre v4 for it, which cost
+ * much; calls of another architecture end the process. */
 static int set_up(scmp_filter_ctx filter)
 {
 	int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -151,5 +152,7 @@ int sandbox_calls_enter(bool plugins, struct error *error)
 	if (result == 0)
 		result = seccomp_load(filter);
 	seccomp_release(filter);
-	return result == 0 ? 0 : error_set(error, "seccomp: the filter of system calls cannot be loaded: %s", strerrordesc_np(-result));
+	return result == 0
+	           ? 0
+	           : error_set(error, "seccomp: the filter of system calls cannot be loaded: %s", strerrordesc_np(-result));
 }

@@ -76,9 +76,9 @@ static int visit_keys(const struct config *config, visit *call, void *context)
 static int visit_tls(const struct config *config, visit *call, void *context)
 {
 	const struct config_tls *tls = &config->tls;
-	int result = PATH_OF("tls", "certificate", tls->certificate) || PATH_OF("tls", "ocsp_response", tls->ocsp_response) ||
-	             PATH_OF("tls", "ca", tls->ca) || PATH_OF("tls", "crl", tls->crl) ||
-	             PATH_OF("tls", "ticket_keys", tls->ticket_keys);
+	int result = PATH_OF("tls", "certificate", tls->certificate) ||
+	             PATH_OF("tls", "ocsp_response", tls->ocsp_response) || PATH_OF("tls", "ca", tls->ca) ||
+	             PATH_OF("tls", "crl", tls->crl) || PATH_OF("tls", "ticket_keys", tls->ticket_keys);
 
 	for (size_t i = 0; i < config->certificate_count && result == 0; i++) {
 		const struct config_certificate *one = &config->certificates[i];
@@ -219,7 +219,8 @@ static int permit(const struct entry *entry, const char *path, unsigned rights)
 	return error_set(entry->error, "landlock: %s cannot be kept: %s", path, strerrordesc_np(errno));
 }
 
-/* Its folder, in which it may be replaced; but never the whole file system for one that lies at its top, nor all devices. */
+/* Its folder, in which it may be replaced; but never the whole file system for one that lies at its top, nor all
+ * devices. */
 static int permit_folder_of(const struct entry *entry, const char *path, unsigned rights)
 {
 	char folder[PATH_MAX];

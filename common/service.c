@@ -33,14 +33,15 @@ static int connect_manager(void)
 	if (name[0] == '@')
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) == 0)
+	if (fd < 0 ||
+	    connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) == 0)
 		return fd;
 	close(fd);
 	return -1;
 }
 
-/* Would the manager take a message, now or within `patience_ms`? sd_notify would wait for ever for one that does not read, and
- * this thread must see SIGTERM. Where it cannot be reached, sd_notify says so at once. */
+/* Would the manager take a message, now or within `patience_ms`? sd_notify would wait for ever for one that does not
+ * read, and this thread must see SIGTERM. Where it cannot be reached, sd_notify says so at once. */
 static bool manager_takes(int patience_ms)
 {
 	struct pollfd wait = {.fd = connect_manager(), .events = POLLOUT};

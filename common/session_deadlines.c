@@ -16,7 +16,8 @@ static void consider(struct deadline *first, uint64_t since_ms, uint64_t bound_m
 		*first = (struct deadline){since_ms + bound_ms, reason};
 }
 
-/* What the kernel still holds goes on moving after the relay has handed it over, and a slow receiver is not a silent one. */
+/* What the kernel still holds goes on moving after the relay has handed it over, and a slow receiver is not a silent
+ * one. */
 static void look_at_queue(const struct session *session, const struct channel *channel, struct session_queue *queue)
 {
 	uint64_t unsent;

@@ -48,7 +48,8 @@ static void count_handshake(const struct session *session, const struct dial_res
 	struct metrics_part *metrics = session->host->metrics;
 
 	if (result->facts != NULL)
-		metrics_handshake(metrics, METRICS_CONNECTING, result->facts->version, result->facts->suite, result->facts->resumed);
+		metrics_handshake(metrics, METRICS_CONNECTING, result->facts->version, result->facts->suite,
+		                  result->facts->resumed);
 	else if (session->record.back.handshake_us != 0 || result->reason == REASON_HANDSHAKE_TIMEOUT)
 		metrics_handshake_failed(metrics, METRICS_CONNECTING, result->reason);
 	if (session->record.back.confirmed)

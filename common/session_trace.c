@@ -54,8 +54,8 @@ void session_trace_relay(const struct session *session)
 	const struct record *record = &session->record;
 	const char *onward = record->back.secured ? "secured" : "clear";
 
-	TRACE(&session->trace, TRACE_FRONT, "relay starts", "%s to the client, %s", record->front.secured ? "secured" : "clear",
-	      session->back == NULL ? "back to it" : onward);
+	TRACE(&session->trace, TRACE_FRONT, "relay starts", "%s to the client, %s",
+	      record->front.secured ? "secured" : "clear", session->back == NULL ? "back to it" : onward);
 }
 
 void session_trace_end(const struct session *session)

@@ -83,7 +83,8 @@ static void view_one(const struct session *session, struct session_view *view)
 	view_back(session, view);
 }
 
-/* Where the slice before has ended this one begins, or a walk over very many would pass the first of them again and again. */
+/* Where the slice before has ended this one begins, or a walk over very many would pass the first of them again and
+ * again. */
 size_t session_view_slice(struct session_host *host, uint64_t before, struct session_view *views, size_t most)
 {
 	struct session *session = before == host->viewed ? host->next_viewed : host->first;

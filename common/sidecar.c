@@ -31,7 +31,8 @@ static void ignore_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* All but the standard descriptors and `fd`: other sidecars' sockets, and what the gateway has inherited, are none of its. */
+/* All but the standard descriptors and `fd`: other sidecars' sockets, and what the gateway has inherited, are none of
+ * its. */
 static void close_others(int fd)
 {
 	if (fd > STDERR_FILENO + 1)

@@ -114,9 +114,11 @@ static int find_end(int fd, const char *path, off_t *end, off_t *size, struct er
 	result = walk_records(walk);
 	*end = walk->at;
 	free(walk);
-	return result == 0 ? 0
-	                   : error_set(error, "%s: what stands at byte %lld is no SMF record: move the file away, a new one is made",
-	                               path, (long long)*end);
+	return result == 0
+	           ? 0
+	           : error_set(error,
+	                       "%s: what stands at byte %lld is no SMF record: move the file away, a new one is made", path,
+	                       (long long)*end);
 }
 
 /* And what stands behind it is cut off. */
@@ -247,7 +249,8 @@ static int write_all(int fd, const uint8_t *bytes, size_t size)
 	return 0;
 }
 
-/* Another process may have written since, or have died while it did; a failed write of ours may not have been undone. */
+/* Another process may have written since, or have died while it did; a failed write of ours may not have been undone.
+ */
 static int append_locked(struct smf_file *file, const uint8_t *bytes, size_t size, struct error *error)
 {
 	uint64_t cut_bytes;

@@ -87,8 +87,8 @@ static size_t count_told(const struct smf_sessions *sessions)
 	return count;
 }
 
-uint8_t *smf_sessions_summary(const struct smf_sessions *sessions, const struct smf_origin *origin, uint64_t interval_us,
-                              uint64_t now_us, size_t *size)
+uint8_t *smf_sessions_summary(const struct smf_sessions *sessions, const struct smf_origin *origin,
+                              uint64_t interval_us, uint64_t now_us, size_t *size)
 {
 	size_t left = count_told(sessions), chain = 0;
 	uint8_t *records = left != 0 ? malloc(left * SMF_SUMMARY_SIZE) : NULL;

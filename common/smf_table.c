@@ -224,7 +224,8 @@ static uint64_t less(uint64_t a, uint64_t b)
 }
 
 /* `node` may be NULL. Where it is not known how it began, this is all that will ever be known. */
-static void account_end(struct smf_table *table, struct node *node, const struct smf_connection *connection, bool is_short)
+static void account_end(struct smf_table *table, struct node *node, const struct smf_connection *connection,
+                        bool is_short)
 {
 	bool is_partial = connection->secured && connection->upgraded;
 	struct smf_entry *entry = node != NULL ? node->session : NULL;

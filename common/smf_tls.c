@@ -65,7 +65,8 @@ static void put_serial(uint8_t *length, uint8_t *at, const char *hex)
 		memset(at, 0, SERIAL_SIZE);
 }
 
-/* 2026-11-24T08:00:00Z, written as certificates have it (RFC 5280, 4.1.2.5): UTC up to 2049, generalized from 2050 on. */
+/* 2026-11-24T08:00:00Z, written as certificates have it (RFC 5280, 4.1.2.5): UTC up to 2049, generalized from 2050 on.
+ */
 static void put_not_after(uint8_t *type, uint8_t *at, const char *not_after)
 {
 	char digits[NOT_AFTER_SIZE + 1];
@@ -225,7 +226,8 @@ static void take_counts(struct smf_connection *connection, const struct cci_even
 	connection->segments_out = event->segments_out;
 }
 
-void smf_connection_of(struct smf_connection *connection, const struct smf_origin *origin, const struct cci_event *event)
+void smf_connection_of(struct smf_connection *connection, const struct smf_origin *origin,
+                       const struct cci_event *event)
 {
 	struct cci_event known = {0};
 	bool is_over = event->type == CCI_CLOSED || event->type == CCI_REFUSED || event->type == CCI_HANDSHAKE_FAILED;

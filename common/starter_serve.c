@@ -156,7 +156,8 @@ static void answer_listen(struct starter *starter, const struct starter_request 
 
 static bool is_own(const char *entry)
 {
-	static const char *const names[] = {"CCI_UPGRADE=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID="};
+	static const char *const names[] = {
+	    "CCI_UPGRADE=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID="};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strncmp(entry, names[i], strlen(names[i])) == 0)
@@ -181,8 +182,8 @@ static char **make_environment(const char *variable)
 	return copy;
 }
 
-/* In the new process: fds[i] becomes descriptor FIRST_FD + i. All leave the numbers that are wanted before the first is put in
- * its place. */
+/* In the new process: fds[i] becomes descriptor FIRST_FD + i. All leave the numbers that are wanted before the first is
+ * put in its place. */
 static int place(int *fds, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -311,7 +312,8 @@ static void answer_kill(const struct starter_request *request)
 	siginfo_t ended = {.si_pid = 0};
 
 	/* Of its own children only: a number that another process has by now is none of its. */
-	if (request->pid > 0 && waitid(P_PID, (id_t)request->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0)
+	if (request->pid > 0 && waitid(P_PID, (id_t)request->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    ended.si_pid == 0)
 		(void)kill(request->pid, SIGKILL);
 }
 
@@ -382,7 +384,8 @@ static void answer_request(struct starter *starter, const struct starter_request
 	forget_descriptors(starter);
 }
 
-/* Whoever asks may be an intruder: of the environment nothing but the one variable is his (LD_PRELOAD would be code). */
+/* Whoever asks may be an intruder: of the environment nothing but the one variable is his (LD_PRELOAD would be code).
+ */
 static bool is_whole(const struct starter_request *request, ssize_t length)
 {
 	size_t words = (size_t)length - sizeof(*request);

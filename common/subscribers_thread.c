@@ -252,8 +252,8 @@ static void fill(struct subscribers *subscribers, struct wait *wait)
 	polled[0] = (struct pollfd){.fd = subscribers->wake, .events = POLLIN};
 	wait->count = 2;
 	wait->busy = false;
-	polled[1] =
-	    (struct pollfd){.fd = clock_monotonic_ms() >= subscribers->accept_after_ms ? subscribers->fd : -1, .events = POLLIN};
+	polled[1] = (struct pollfd){.fd = clock_monotonic_ms() >= subscribers->accept_after_ms ? subscribers->fd : -1,
+	                            .events = POLLIN};
 	subscribers_lock(subscribers);
 	for (size_t i = 0; i < SUBSCRIBERS_MOST; i++) {
 		struct subscriber *subscriber = &subscribers->at[i];

@@ -221,11 +221,12 @@ static bool all_are_down(struct target_memory *memory)
 	return memory->count > 0;
 }
 
-/* That nobody answers may be said in several ways; that somebody answers wrongly is news, also where it is down already. */
+/* That nobody answers may be said in several ways; that somebody answers wrongly is news, also where it is down
+ * already. */
 static bool is_about_the_network(enum reason reason)
 {
-	return reason == REASON_CONNECT_REFUSED || reason == REASON_CONNECT_TIMEOUT || reason == REASON_TARGET_UNREACHABLE ||
-	       reason == REASON_NAME_NOT_FOUND;
+	return reason == REASON_CONNECT_REFUSED || reason == REASON_CONNECT_TIMEOUT ||
+	       reason == REASON_TARGET_UNREACHABLE || reason == REASON_NAME_NOT_FOUND;
 }
 
 struct target_change target_memory_found(struct target_memory *memory, size_t address,

@@ -340,7 +340,8 @@ int text_to_bytes(const char *text, uint64_t *bytes, struct error *error)
 		if (text[digits] == byte_units[i].letter)
 			shift = byte_units[i].shift;
 	if (digits == 0 || digits >= sizeof(number) || (text[digits] != '\0' && (shift == 0 || text[digits + 1] != '\0')))
-		return error_set(error, "\"%.64s\" is not a number of bytes: a whole number, with k, M or G behind it or none", text);
+		return error_set(error, "\"%.64s\" is not a number of bytes: a whole number, with k, M or G behind it or none",
+		                 text);
 	memcpy(number, text, digits);
 	number[digits] = '\0';
 	if (text_to_number(number, 0, UINT64_MAX >> shift, bytes, error) != 0)

@@ -267,7 +267,8 @@ static int fill_client(struct tls_worker *worker, const struct tls_client_option
 	if (options->certificate != NULL) {
 		worker->own = add_credential(
 		    worker,
-		    &(struct tls_credential_files){.certificate = options->certificate, .private_key = options->private_key}, error);
+		    &(struct tls_credential_files){.certificate = options->certificate, .private_key = options->private_key},
+		    error);
 		if (worker->own == NULL)
 			return -1;
 	}

@@ -99,7 +99,8 @@ static int check_suites(SSL_CTX *context, const char *ciphers, struct error *err
 
 	if (bad == NULL)
 		return 0;
-	error_set(error, "[tls] ciphers = %.200s lets in %s, which does not encrypt or authenticate: take it out", ciphers, bad);
+	error_set(error, "[tls] ciphers = %.200s lets in %s, which does not encrypt or authenticate: take it out", ciphers,
+	          bad);
 	return error_at(error, "tls", NULL, "ciphers");
 }
 
@@ -130,7 +131,8 @@ int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct err
 int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error)
 {
 	SSL_CTX *context = SSL_CTX_new_ex(library, NULL, TLS_server_method());
-	int result = context != NULL ? tls_load_settings(context, tls, error) : tls_error(error, "cannot make a TLS context");
+	int result =
+	    context != NULL ? tls_load_settings(context, tls, error) : tls_error(error, "cannot make a TLS context");
 
 	SSL_CTX_free(context);
 	return result;
@@ -139,15 +141,18 @@ int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, stru
 int tls_check_key_exchange(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error)
 {
 	SSL_CTX *context = SSL_CTX_new_ex(library, NULL, TLS_server_method());
-	int result = context != NULL ? tls_load_settings(context, tls, error) : tls_error(error, "cannot make a TLS context");
+	int result =
+	    context != NULL ? tls_load_settings(context, tls, error) : tls_error(error, "cannot make a TLS context");
 	const char *bad = result == 0 ? find_suite(context, decrypts_with_key) : NULL;
 
 	SSL_CTX_free(context);
 	if (bad == NULL)
 		return result;
-	error_set(error, "[tls] ciphers = %.200s lets in %s, whose key exchange decrypts with the private key, and the key process "
-	                 "only signs: take it out (kRSA), or set process = no in [keys]",
-	          tls->ciphers, bad);
+	error_set(
+	    error,
+	    "[tls] ciphers = %.200s lets in %s, whose key exchange decrypts with the private key, and the key process "
+	    "only signs: take it out (kRSA), or set process = no in [keys]",
+	    tls->ciphers, bad);
 	return error_at(error, "tls", NULL, "ciphers");
 }
 
@@ -199,13 +204,15 @@ int tls_open_key_log(const char *path, struct error *error)
 	return error_at(error, "tls", NULL, "insecure_key_log");
 }
 
-/* One write for one line, so that those of several workers do not mix. What a full disk has cut short is ended by the next. */
+/* One write for one line, so that those of several workers do not mix. What a full disk has cut short is ended by the
+ * next. */
 static void write_key(const SSL *ssl, const char *line)
 {
 	static atomic_bool torn;
 	const struct tls_owner *owner = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	size_t length = strlen(line), mend = atomic_exchange(&torn, false);
-	struct iovec parts[] = {{(void *)(uintptr_t)"\n", mend}, {(void *)(uintptr_t)line, length}, {(void *)(uintptr_t)"\n", 1}};
+	struct iovec parts[] = {
+	    {(void *)(uintptr_t) "\n", mend}, {(void *)(uintptr_t)line, length}, {(void *)(uintptr_t) "\n", 1}};
 	ssize_t went = writev(owner->worker->key_log, parts, 3);
 
 	if (went <= 0 ? mend > 0 : (size_t)went < mend + length + 1)
@@ -310,7 +317,8 @@ int tls_rehearse(const struct tls_rehearsal *rehearsal, const struct tls_credent
 	    was_shown(client, credential))
 		result = 0;
 	else
-		tls_fail(&files->place, "certificate", error, "%s = %s: a handshake with it fails; look at ciphers, groups and sigalgs",
+		tls_fail(&files->place, "certificate", error,
+		         "%s = %s: a handshake with it fails; look at ciphers, groups and sigalgs",
 		         tls_what(&files->place, "certificate", what), files->certificate);
 	SSL_free(client);
 	SSL_free(server);

@@ -92,7 +92,8 @@ static bool is_about(OCSP_SINGLERESP *single, const X509 *certificate)
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	unsigned size = 0;
 
-	if (OCSP_id_get0_info(&name_hash, &method, NULL, &serial, (OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single)) != 1)
+	if (OCSP_id_get0_info(&name_hash, &method, NULL, &serial,
+	                      (OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single)) != 1)
 		return false;
 	hash = EVP_get_digestbyobj(method);
 	return hash != NULL && ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(certificate)) == 0 &&
@@ -232,8 +233,9 @@ static bool has_one_of(const X509 *certificate, const GENERAL_NAMES *names)
 		GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
 		if (name->type == GEN_DNS)
-			found = X509_check_host((X509 *)(uintptr_t)certificate, (const char *)ASN1_STRING_get0_data(name->d.dNSName),
-			                        (size_t)ASN1_STRING_length(name->d.dNSName), NAME_FLAGS, NULL) == 1;
+			found =
+			    X509_check_host((X509 *)(uintptr_t)certificate, (const char *)ASN1_STRING_get0_data(name->d.dNSName),
+			                    (size_t)ASN1_STRING_length(name->d.dNSName), NAME_FLAGS, NULL) == 1;
 		for (int j = 0; (name->type == GEN_DNS || name->type == GEN_IPADD) && j < sk_GENERAL_NAME_num(own); j++)
 			found = found || GENERAL_NAME_cmp(name, sk_GENERAL_NAME_value(own, j)) == 0;
 	}

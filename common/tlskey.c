@@ -56,8 +56,8 @@ static int key_error(const struct tls_credential_files *files, const struct pass
 
 	(void)tls_what(&files->place, key, what);
 	if (passphrase->asked && passphrase->known)
-		return tls_fail(&files->place, "passphrase_file", error, "%s = %s does not open with the passphrase in %s", what,
-		                files->private_key, files->passphrase_file);
+		return tls_fail(&files->place, "passphrase_file", error, "%s = %s does not open with the passphrase in %s",
+		                what, files->private_key, files->passphrase_file);
 	if (passphrase->asked) {
 		ERR_clear_error();
 		return tls_fail(&files->place, key, error, "%s = %s has a passphrase: name its file in passphrase_file", what,
@@ -67,8 +67,8 @@ static int key_error(const struct tls_credential_files *files, const struct pass
 	                files->certificate);
 }
 
-static EVP_PKEY *read_key(OSSL_LIB_CTX *library, const struct tls_credential_files *files, struct passphrase *passphrase,
-                          struct error *error)
+static EVP_PKEY *read_key(OSSL_LIB_CTX *library, const struct tls_credential_files *files,
+                          struct passphrase *passphrase, struct error *error)
 {
 	EVP_PKEY *key = NULL;
 	struct tls_bytes bytes;

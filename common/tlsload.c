@@ -117,7 +117,8 @@ void tls_warn_exposed(const struct tls_place *place, const char *key, const char
 
 	if (stat(path, &status) == 0 && is_exposed(&status) && is_news(&status))
 		log_say(MESSAGE_CONFIG_WARNING,
-		        "%s = %s can be read by others: chmod 600 it (or give it to root and the group of the service, and chmod 640)",
+		        "%s = %s can be read by others: chmod 600 it (or give it to root and the group of the service, and "
+		        "chmod 640)",
 		        tls_what(place, key, what), path);
 }
 

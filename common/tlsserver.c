@@ -1,4 +1,5 @@
-/* The accepting side's contexts: ALPN, which certificate is shown, what is stapled to it, what a session is bound to. */
+/* The accepting side's contexts: ALPN, which certificate is shown, what is stapled to it, what a session is bound to.
+ */
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -53,8 +54,8 @@ static void choose(const struct tls_server *server, const bool *fits, bool *chos
 	}
 }
 
-/* What is shown without a known name: the first, and beside it those with another type of key and a name in common. Which of
- * them, OpenSSL decides by the client's signature algorithms. */
+/* What is shown without a known name: the first, and beside it those with another type of key and a name in common.
+ * Which of them, OpenSSL decides by the client's signature algorithms. */
 static int use_default(SSL_CTX *context, struct tls_server *server, struct error *error)
 {
 	bool fits[TLS_CREDENTIALS_MOST];
@@ -137,7 +138,8 @@ static int auth_of(const SSL *ssl)
 	return (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0 ? CLIENT_AUTH_REQUIRE : CLIENT_AUTH_REQUEST;
 }
 
-static int answer_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
+static int answer_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                         int seal)
 {
 	const struct tls_acceptor *acceptor = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	int auth = auth_of(ssl);
@@ -154,8 +156,9 @@ static int answer_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
 	                                                      .single_use = SSL_version(ssl) == TLS1_3_VERSION});
 }
 
-/* What a session is bound to: one made under another policy is not taken, and its ticket not even opened. Nothing of it is
- * known to this process alone, so that machines with the same settings and the same ticket keys take each other's. */
+/* What a session is bound to: one made under another policy is not taken, and its ticket not even opened. Nothing of it
+ * is known to this process alone, so that machines with the same settings and the same ticket keys take each other's.
+ */
 static int policy_digest(const struct tls_worker *worker, const struct tls_server *server, const char *words,
                          uint8_t digest[32])
 {
@@ -238,7 +241,8 @@ static int fill_context(SSL_CTX *context, struct tls_server *server, const struc
 	return 0;
 }
 
-/* Each certificate has to work with a client of our kind; where old clients are taken, one of them with such a client. */
+/* Each certificate has to work with a client of our kind; where old clients are taken, one of them with such a client.
+ */
 static int rehearse(const struct tls_worker *worker, const struct tls_server *server, const struct config *config,
                     enum tls_start start, struct error *error)
 {
@@ -257,8 +261,9 @@ static int rehearse(const struct tls_worker *worker, const struct tls_server *se
 		works = tls_rehearse(&rehearsal, server->credentials[i], error) == 0;
 	if (works)
 		return 0;
-	error_set(error, "[tls] min_version = 1.2, but no client of TLS 1.2 can connect: look at ciphers, groups and sigalgs, or "
-	                 "set min_version = 1.3");
+	error_set(error,
+	          "[tls] min_version = 1.2, but no client of TLS 1.2 can connect: look at ciphers, groups and sigalgs, or "
+	          "set min_version = 1.3");
 	return error_at(error, "tls", NULL,
 	                config->tls.ciphers != NULL   ? "ciphers"
 	                : config->tls.groups != NULL  ? "groups"

@@ -109,7 +109,8 @@ static const char *take_line(struct tls_tickets *tickets, const char *line, size
 		words = "is no key: it takes 64 or more hexadecimal digits, such as openssl rand -hex 32 makes";
 	else if (tickets->count == TLS_TICKET_KEYS)
 		words = "is one key too many: keep at most 16";
-	else if (EVP_Q_digest(tickets->library, "SHA256", NULL, bytes, (size_t)got, tickets->secrets[tickets->count], NULL) != 1)
+	else if (EVP_Q_digest(tickets->library, "SHA256", NULL, bytes, (size_t)got, tickets->secrets[tickets->count],
+	                      NULL) != 1)
 		words = "cannot be taken";
 	else
 		tickets->count++;
@@ -163,8 +164,8 @@ static int load_file(struct tls_tickets *tickets, const char *file, struct error
 	if (words != NULL)
 		return tls_fail(&place, "ticket_keys", error, "[tls] ticket_keys = %s: line %u %s", file, number, words);
 	if (tickets->count == 0)
-		return tls_fail(&place, "ticket_keys", error, "[tls] ticket_keys = %s holds no key: openssl rand -hex 32 makes one",
-		                file);
+		return tls_fail(&place, "ticket_keys", error,
+		                "[tls] ticket_keys = %s holds no key: openssl rand -hex 32 makes one", file);
 	return 0;
 }
 
@@ -221,8 +222,8 @@ static int derive_part(const struct tls_ticket_policy *policy, size_t key, uint8
 
 	memcpy(text, policy->digest, sizeof(policy->digest));
 	text[32] = part;
-	return EVP_Q_mac(policy->tickets->library, "HMAC", NULL, "SHA256", NULL, policy->tickets->secrets[key], SECRET_SIZE, text,
-	                 sizeof(text), out, 32, &size) != NULL
+	return EVP_Q_mac(policy->tickets->library, "HMAC", NULL, "SHA256", NULL, policy->tickets->secrets[key], SECRET_SIZE,
+	                 text, sizeof(text), out, 32, &size) != NULL
 	           ? 0
 	           : -1;
 }
@@ -246,7 +247,8 @@ static int derive(struct tls_ticket_policy *policy)
 static int set_mac(EVP_MAC_CTX *mac, const struct wire_key *key)
 {
 	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+	                       OSSL_PARAM_construct_end()};
 
 	return EVP_MAC_init(mac, key->mac, sizeof(key->mac), params);
 }

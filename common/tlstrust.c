@@ -58,13 +58,14 @@ static int load_ca(struct tls_trust *trust, OSSL_LIB_CTX *library, EVP_MD_CTX *d
 	if (tls_read(&files->ca_place, "ca", files->ca, &bytes, error) != 0)
 		return -1;
 	pem = BIO_new_mem_buf(bytes.at, (int)bytes.size);
-	count = pem != NULL && EVP_DigestUpdate(digest, bytes.at, bytes.size) == 1 ? read_authorities(trust, library, pem) : -1;
+	count =
+	    pem != NULL && EVP_DigestUpdate(digest, bytes.at, bytes.size) == 1 ? read_authorities(trust, library, pem) : -1;
 	BIO_free(pem);
 	tls_wipe(&bytes);
 	if (count > 0)
 		return 0;
-	return tls_fail(&files->ca_place, "ca", error, "%s = %s holds %s", tls_what(&files->ca_place, "ca", what), files->ca,
-	                count == 0 ? "no PEM certificate" : "a damaged certificate, or no PEM certificate");
+	return tls_fail(&files->ca_place, "ca", error, "%s = %s holds %s", tls_what(&files->ca_place, "ca", what),
+	                files->ca, count == 0 ? "no PEM certificate" : "a damaged certificate, or no PEM certificate");
 }
 
 /* --- revocation lists --- */
@@ -141,10 +142,10 @@ static int load_crl(struct tls_trust *trust, OSSL_LIB_CTX *library, EVP_MD_CTX *
 	BIO_free(pem);
 	tls_wipe(&bytes);
 	if (words != NULL)
-		return tls_fail(&files->crl_place, "crl", error, "%s = %s %s", tls_what(&files->crl_place, "crl", what), files->crl,
-		                words);
-	(void)X509_STORE_set_flags(trust->store, X509_V_FLAG_CRL_CHECK |
-	                                             (files->crl_check == CRL_CHECK_CHAIN ? X509_V_FLAG_CRL_CHECK_ALL : 0ul));
+		return tls_fail(&files->crl_place, "crl", error, "%s = %s %s", tls_what(&files->crl_place, "crl", what),
+		                files->crl, words);
+	(void)X509_STORE_set_flags(
+	    trust->store, X509_V_FLAG_CRL_CHECK | (files->crl_check == CRL_CHECK_CHAIN ? X509_V_FLAG_CRL_CHECK_ALL : 0ul));
 	return 0;
 }
 
@@ -243,7 +244,8 @@ unsigned tls_trust_warn(const struct tls_trust *trust)
 	}
 	if (chain || there > 0 || without == NULL)
 		return missing;
-	warn_of(trust, without, "nor of any other one: only who sends the certificate of an authority that has one gets in");
+	warn_of(trust, without,
+	        "nor of any other one: only who sends the certificate of an authority that has one gets in");
 	return missing;
 }
 

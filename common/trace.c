@@ -109,8 +109,8 @@ static void to_log(const struct trace_subject *subject, const struct trace_line 
 	log_end(&log);
 }
 
-/* To all who asked for it (`late` NULL), or to those of them it was held for; made once. The log takes one line, however many
- * match. True: somebody may want it once more is known. */
+/* To all who asked for it (`late` NULL), or to those of them it was held for; made once. The log takes one line,
+ * however many match. True: somebody may want it once more is known. */
 static bool give(const struct trace_subject *subject, const struct trace_line *line, const struct lateness *late)
 {
 	char *json = NULL;
@@ -267,7 +267,8 @@ static struct trace *make(const struct trace_target *target, struct error *error
 	return trace;
 }
 
-struct trace *trace_open(const struct trace_target *target, void (*woken)(void *owner), void *owner, struct error *error)
+struct trace *trace_open(const struct trace_target *target, void (*woken)(void *owner), void *owner,
+                         struct error *error)
 {
 	struct trace *trace = make(target, error);
 	int result = -1;

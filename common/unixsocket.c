@@ -121,7 +121,8 @@ static int hold(const char *path, const struct unixsocket_file *file)
 
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_dev == file->device && found.st_ino == file->inode)
+	if (fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_dev == file->device &&
+	    found.st_ino == file->inode)
 		return fd;
 	close(fd);
 	errno = 0;
@@ -131,7 +132,8 @@ static int hold(const char *path, const struct unixsocket_file *file)
 static int hold_fault(const char *path, const char *what, struct error *error)
 {
 	if (errno == 0)
-		return error_set(error, "%s is not the socket any more that was made there: it is left alone; remove it, and restart", path);
+		return error_set(
+		    error, "%s is not the socket any more that was made there: it is left alone; remove it, and restart", path);
 	if (errno == ENOENT)
 		return error_set(error, "unix:%s was removed: nobody can connect any more; restart", path);
 	return unixsocket_fault(path, what, error);
@@ -155,7 +157,8 @@ int unixsocket_set_mode(const char *path, const struct unixsocket_file *file, mo
 	return result == 0 ? 0 : unixsocket_fault(path, "chmod", error);
 }
 
-int unixsocket_set_owner(const char *path, const struct unixsocket_file *file, uid_t uid, gid_t gid, struct error *error)
+int unixsocket_set_owner(const char *path, const struct unixsocket_file *file, uid_t uid, gid_t gid,
+                         struct error *error)
 {
 	int fd = hold(path, file), result, number;
 
@@ -168,10 +171,11 @@ int unixsocket_set_owner(const char *path, const struct unixsocket_file *file, u
 	if (result == 0)
 		return 0;
 	if (errno == EPERM)
-		return error_set(error,
-		                 "unix:%s cannot be given to unix_owner or unix_group: only root can give to anybody, others to "
-		                 "groups of theirs",
-		                 path);
+		return error_set(
+		    error,
+		    "unix:%s cannot be given to unix_owner or unix_group: only root can give to anybody, others to "
+		    "groups of theirs",
+		    path);
 	return unixsocket_fault(path, "chown", error);
 }
 

@@ -137,7 +137,8 @@ static void on_end(struct upgrade_attempt *attempt)
 	if (WIFSIGNALED(status))
 		(void)snprintf(why, sizeof(why), "the new process was ended by signal %d", WTERMSIG(status));
 	else
-		(void)snprintf(why, sizeof(why), "the new process ended with status %d before it was ready: its own lines say why",
+		(void)snprintf(why, sizeof(why),
+		               "the new process ended with status %d before it was ready: its own lines say why",
 		               WEXITSTATUS(status));
 	fail(attempt, why);
 }

@@ -15,8 +15,21 @@
 #include "privileges.h"
 #include "session.h"
 
-enum command { COMMAND_NONE, COMMAND_PREPARE, COMMAND_USE, COMMAND_FORGET, COMMAND_DRAIN, COMMAND_RETIRE, COMMAND_CUT, COMMAND_STOP,
-               COMMAND_VIEW, COMMAND_END, COMMAND_END_PEER, COMMAND_PING, COMMAND_PING_CANCEL };
+enum command {
+	COMMAND_NONE,
+	COMMAND_PREPARE,
+	COMMAND_USE,
+	COMMAND_FORGET,
+	COMMAND_DRAIN,
+	COMMAND_RETIRE,
+	COMMAND_CUT,
+	COMMAND_STOP,
+	COMMAND_VIEW,
+	COMMAND_END,
+	COMMAND_END_PEER,
+	COMMAND_PING,
+	COMMAND_PING_CANCEL
+};
 
 struct worker {
 	unsigned number;
@@ -171,7 +184,8 @@ static void obey(struct worker *worker, enum command command)
 		session_end_all(&worker->host, REASON_DRAIN_EXPIRED);
 		break;
 	case COMMAND_VIEW:
-		worker->view.count = session_view_slice(&worker->host, worker->view.before, worker->view.at, worker->view.count);
+		worker->view.count =
+		    session_view_slice(&worker->host, worker->view.before, worker->view.at, worker->view.count);
 		break;
 	case COMMAND_END:
 		worker->result = session_view_end(&worker->host, worker->ended, REASON_OPERATOR, "") ? 0 : -1;

@@ -50,15 +50,15 @@ struct address_list {
 };
 
 /* Parse one address. `default_port` is taken where the text has none; 0 means a port is required. A bare IPv6
- * address needs brackets; a link-local one needs the interface (which has to exist). 0, or -1 with `error` that says what
- * was meant. */
+ * address needs brackets; a link-local one needs the interface (which has to exist). 0, or -1 with `error` that says
+ * what was meant. */
 int address_parse(const char *text, uint16_t default_port, struct address *address, struct error *error) MUST_CHECK;
 
 /* Write the address so that address_parse reads it back. `buffer` has ADDRESS_TEXT_SIZE bytes. Returns `buffer`. */
 const char *address_format(const struct address *address, char *buffer);
 
-/* Write a kernel address: 127.0.0.1:5, [::1]:5, unix:/path, unix:uid=0,pid=12 (socket_set_credentials), or "unix" for an
- * unnamed one. IPv4-mapped IPv6 is written as IPv4. `buffer` has ADDRESS_TEXT_SIZE bytes. Returns `buffer`. */
+/* Write a kernel address: 127.0.0.1:5, [::1]:5, unix:/path, unix:uid=0,pid=12 (socket_set_credentials), or "unix" for
+ * an unnamed one. IPv4-mapped IPv6 is written as IPv4. `buffer` has ADDRESS_TEXT_SIZE bytes. Returns `buffer`. */
 const char *socket_format(const union socket_address *socket, char *buffer);
 
 /* Are they the same, as they would be bound or looked up? Names are compared byte by byte. */
@@ -73,8 +73,8 @@ socklen_t socket_length(const union socket_address *socket);
 /* Is it loopback (127/8, ::1) or a unix socket? */
 bool socket_is_local(const union socket_address *socket);
 
-/* A network in CIDR notation: 10.20.0.0/16, 2001:db8::/32; a bare address is a network of one. The word unix is all unix
- * sockets. */
+/* A network in CIDR notation: 10.20.0.0/16, 2001:db8::/32; a bare address is a network of one. The word unix is all
+ * unix sockets. */
 struct network {
 	int family; /* AF_INET or AF_INET6; AF_UNIX, which says all */
 	unsigned bits;
@@ -111,9 +111,9 @@ void source_key_of(const union socket_address *socket, struct source_key *key);
 void socket_no_delay(int fd, const union socket_address *address);
 
 /* Let the kernel find out that the other side of a TCP connection is gone: after `keepalive_ms` of silence it asks, six
- * times, a sixth of that time apart; `user_timeout_ms`: sent bytes that stay unacknowledged for so long. 0 leaves either as it
- * is; both are rounded up to what the kernel can do (seconds, up to nine hours, for the first). Other sockets are left
- * alone. */
+ * times, a sixth of that time apart; `user_timeout_ms`: sent bytes that stay unacknowledged for so long. 0 leaves
+ * either as it is; both are rounded up to what the kernel can do (seconds, up to nine hours, for the first). Other
+ * sockets are left alone. */
 void socket_keep_alive(int fd, uint64_t keepalive_ms, uint64_t user_timeout_ms);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The bounds on connections that a worker asks before it takes one, and on handshakes before it starts one; and the line,
- * once a minute for each of them, that says which was met by whom. Knows no connection.
+ * The bounds on connections that a worker asks before it takes one, and on handshakes before it starts one; and the
+ * line, once a minute for each of them, that says which was met by whom. Knows no connection.
  */
 #ifndef ADMISSION_H
 #define ADMISSION_H
@@ -34,16 +34,16 @@ struct admission_who {
 	uint64_t now_ms; /* of a clock that does not jump */
 };
 
-/* One more connection: how fast they come, then how many there are. As quota_enter, and to be left as that; a connection
- * that comes too fast is QUOTA_OVER, or QUOTA_CLOSE where many such are there. A key of balancers (quota_key_of) has no
- * rate: the client that the PROXY header names has. */
+/* One more connection: how fast they come, then how many there are. As quota_enter, and to be left as that; a
+ * connection that comes too fast is QUOTA_OVER, or QUOTA_CLOSE where many such are there. A key of balancers
+ * (quota_key_of) has no rate: the client that the PROXY header names has. */
 enum quota_verdict admission_enter(struct admission *admission, const struct admission_who *who) MUST_CHECK;
 
 /* May a TLS handshake start? */
 bool admission_handshake(struct admission *admission, const struct admission_who *who) MUST_CHECK;
 
-/* One more connection that this rule decided: true, and it has to be left by quota_leave(limit->quota, source, QUOTA_OK);
- * or false, and it is not counted. */
+/* One more connection that this rule decided: true, and it has to be left by quota_leave(limit->quota, source,
+ * QUOTA_OK); or false, and it is not counted. */
 bool admission_enter_rule(struct rulelimit *limit, const struct admission_who *who) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * bind(2) and listen(2), by whoever may: this process, until somebody else is named who does it for a process that cannot any
- * more (starter.h). Any thread.
+ * bind(2) and listen(2), by whoever may: this process, until somebody else is named who does it for a process that
+ * cannot any more (starter.h). Any thread.
  */
 #ifndef BINDING_H
 #define BINDING_H

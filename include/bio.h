@@ -23,8 +23,8 @@ struct bio_socket {
 	bool (*take)(struct bio_socket *socket, const uint8_t *bytes, size_t size);
 };
 
-/* Make what all BIOs share, once for the process: who starts without it would never have it. 0 or -1 without memory. Any
- * thread; bio_new does it itself where nobody has. */
+/* Make what all BIOs share, once for the process: who starts without it would never have it. 0 or -1 without memory.
+ * Any thread; bio_new does it itself where nobody has. */
 int bio_prepare(void) MUST_CHECK;
 
 /* A BIO on `socket` (borrowed; must outlive the BIO). NULL without memory. Thread-safe. */

@@ -11,8 +11,8 @@
 /* Never returns. */
 #define NO_RETURN __attribute__((noreturn))
 
-/* Is this a build with AddressSanitizer or ThreadSanitizer? Their run-time libraries need more of the kernel than the program,
- * look into the process at its end, and have an allocator of their own. */
+/* Is this a build with AddressSanitizer or ThreadSanitizer? Their run-time libraries need more of the kernel than the
+ * program, look into the process at its end, and have an allocator of their own. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED 1
 #elif defined(__has_feature)

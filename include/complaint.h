@@ -17,7 +17,8 @@ struct complaint {
 	atomic_ullong count;   /* since then */
 };
 
-/* It came once more, at `now_ms`. How often it came since the last line, where a line is due now; or else 0. Any thread. */
+/* It came once more, at `now_ms`. How often it came since the last line, where a line is due now; or else 0. Any
+ * thread. */
 uint64_t complaint_due(struct complaint *complaint, uint64_t now_ms) MUST_CHECK;
 
 #endif

@@ -31,8 +31,8 @@ bool config_get(const struct row *row, const void *section, size_t item, struct 
 /* config.c: a wait that is CONFIG_INHERIT becomes that of `from`. */
 void config_timeouts_inherit(struct config_timeouts *waits, const struct config_timeouts *from);
 
-/* config_check.c: what single rows cannot see: contradictions, names that do not exist, TLS without certificates. Fills in
- * what listeners inherit. */
+/* config_check.c: what single rows cannot see: contradictions, names that do not exist, TLS without certificates. Fills
+ * in what listeners inherit. */
 void config_check(struct config *config, config_report *report, void *context);
 
 #endif

@@ -12,8 +12,8 @@
 
 #define CONFIRM_DIGEST_SIZE 32
 
-/* Look up what the functions below need, once for the process: who starts without it would never have it. 0 or -1 (not enough
- * memory, or the library lacks HMAC-SHA-256). Any thread; they do it themselves where nobody has. */
+/* Look up what the functions below need, once for the process: who starts without it would never have it. 0 or -1 (not
+ * enough memory, or the library lacks HMAC-SHA-256). Any thread; they do it themselves where nobody has. */
 int confirm_prepare(void) MUST_CHECK;
 
 /* SHA-256(OFFER || ACCEPT) into `digest` of CONFIRM_DIGEST_SIZE bytes. 0 or -1 (the library failed). */

@@ -14,9 +14,10 @@ struct event_certificate {
 	char issuer[256];
 };
 
-/* Fill in what follows a handshake that is done: tls_version_number to peer_certificate. `said` holds the peer's, and has to
- * live as long as the event; our own is decoded once for each worker, whose thread this has to be, and kept beside its X509. Encrypt-then-MAC stays 0: OpenSSL does not tell. A client's own certificate is there only where it proved
- * that it has it, so not where a session was resumed. */
+/* Fill in what follows a handshake that is done: tls_version_number to peer_certificate. `said` holds the peer's, and
+ * has to live as long as the event; our own is decoded once for each worker, whose thread this has to be, and kept
+ * beside its X509. Encrypt-then-MAC stays 0: OpenSSL does not tell. A client's own certificate is there only where it
+ * proved that it has it, so not where a session was resumed. */
 void event_tls_fill(struct cci_event *event, SSL *ssl, struct event_certificate *said);
 
 /* The certificate that this side has proved to have; borrowed; NULL: none. */

@@ -16,8 +16,8 @@
 struct eventfile;
 
 /* Open it for appending, or make it with `mode`. NULL with words and remedy in `error`: it cannot be opened, is no
- * regular file or a symbolic link, or what stands in it begins with something else than an object; or with `chain`, is no
- * chain. */
+ * regular file or a symbolic link, or what stands in it begins with something else than an object; or with `chain`, is
+ * no chain. */
 struct eventfile *eventfile_open(const char *path, mode_t mode, bool chain, struct error *error) MUST_CHECK;
 
 /* What of that can be said before it is opened: 0, or -1 with `error`. Nothing is made. */
@@ -32,8 +32,8 @@ bool eventfile_is_new(const struct eventfile *file);
  * `error`: no part of the line is there. */
 int eventfile_write(struct eventfile *file, const char *object, size_t size, struct error *error) MUST_CHECK;
 
-/* After the file was renamed: open the name anew, and continue the chain there, by a line {"event":"rotated",...} at once.
- * 0, also where it was not renamed; or -1 with words and remedy in `error`: the renamed one stays in use. */
+/* After the file was renamed: open the name anew, and continue the chain there, by a line {"event":"rotated",...} at
+ * once. 0, also where it was not renamed; or -1 with words and remedy in `error`: the renamed one stays in use. */
 int eventfile_reopen(struct eventfile *file, struct error *error) MUST_CHECK;
 
 /* NULL does nothing. */

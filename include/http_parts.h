@@ -1,6 +1,6 @@
 /*
- * What http.c (sockets, connections), http_reply.c (requests), http_status.c, http_metrics.c and http_events.c (answers)
- * share. Nobody else includes it. Main thread only.
+ * What http.c (sockets, connections), http_reply.c (requests), http_status.c, http_metrics.c and http_events.c
+ * (answers) share. Nobody else includes it. Main thread only.
  */
 #ifndef HTTP_PARTS_H
 #define HTTP_PARTS_H
@@ -71,8 +71,8 @@ enum MHD_Result http_answer(void *context, struct MHD_Connection *connection, co
 enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, const char *type,
                           struct MHD_Response *response);
 
-/* http_events.c: those who listen to events. `new` takes note of all events from now on while somebody listens; NULL with
- * `error`. free comes when the loop is closed; NULL does nothing. */
+/* http_events.c: those who listen to events. `new` takes note of all events from now on while somebody listens; NULL
+ * with `error`. free comes when the loop is closed; NULL does nothing. */
 #define HTTP_LISTENERS 8
 struct http_events *http_events_new(struct http *http, struct error *error) MUST_CHECK;
 void http_events_free(struct http_events *events);

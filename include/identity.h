@@ -2,9 +2,10 @@
  * The names that a verified certificate gives its holder, and the patterns that rules match them with. Knows no
  * certificate and no rule: tlsverdict.c fills an identity in, policy.c asks.
  *
- * A name is a kind and a text: "DNS:host.example", "URI:spiffe://site/office", "EMAIL:a@b.example", "IP:10.0.0.1" (of the
- * subject alternative names) or "CN:office 7" (of the subject). A pattern is the same with * for any run of characters
- * and ? for one, dots included; DNS, EMAIL and CN without regard to case, URI to the letter; IP takes a network.
+ * A name is a kind and a text: "DNS:host.example", "URI:spiffe://site/office", "EMAIL:a@b.example", "IP:10.0.0.1" (of
+ * the subject alternative names) or "CN:office 7" (of the subject). A pattern is the same with * for any run of
+ * characters and ? for one, dots included; DNS, EMAIL and CN without regard to case, URI to the letter; IP takes a
+ * network.
  */
 #ifndef IDENTITY_H
 #define IDENTITY_H
@@ -27,8 +28,9 @@ struct identity {
 	char names[IDENTITY_NAMES][IDENTITY_TEXT_SIZE];
 };
 
-/* Add a name of `length` bytes. One that is empty, too long, or holds a NUL byte is left out: nothing may match the part of
- * a name before it. Whatever is left out, for want of room too, makes the identity partial; save an empty name. */
+/* Add a name of `length` bytes. One that is empty, too long, or holds a NUL byte is left out: nothing may match the
+ * part of a name before it. Whatever is left out, for want of room too, makes the identity partial; save an empty name.
+ */
 void identity_add(struct identity *identity, enum identity_kind kind, const char *bytes, size_t length);
 
 /* Is this a pattern? 0, or -1 with `error` that says what was meant. */

@@ -46,8 +46,8 @@ void connection_walk_free(struct connection_walk *walk);
  * NULL: there are no more (or no memory). */
 json_t *connection_walk_next(struct connection_walk *walk) MUST_CHECK;
 
-/* Do all workers come by, so that what asks them does not wait? As far as control_tick or the page has asked them in the seconds before. 0, or -1
- * with `error`, which names the one that does not. */
+/* Do all workers come by, so that what asks them does not wait? As far as control_tick or the page has asked them in
+ * the seconds before. 0, or -1 with `error`, which names the one that does not. */
 int inspect_reach(struct daemon *daemon, struct error *error) MUST_CHECK;
 
 /* The one connection whose id begins with `digits` (4 or more), into `id` (PARAMS_CONNECTION_SIZE bytes). 0, or -1 with

@@ -1,6 +1,7 @@
 /*
- * The memory in which bytes wait for slow receivers, of all connections of the process: how much is taken, and how much may
- * be. Whoever reads asks first; nothing is ever refused here, so that the bound is kept to by reading less. Any thread.
+ * The memory in which bytes wait for slow receivers, of all connections of the process: how much is taken, and how much
+ * may be. Whoever reads asks first; nothing is ever refused here, so that the bound is kept to by reading less. Any
+ * thread.
  */
 #ifndef IOBUDGET_H
 #define IOBUDGET_H

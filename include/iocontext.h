@@ -53,7 +53,8 @@ void iocontext_unready(struct ready *ready);
 /* Count buffers and pipes that are taken in `budget` (borrowed; NULL: nowhere). Before the first is taken. */
 void iocontext_use_budget(struct iocontext *io, struct iobudget *budget);
 
-/* How much may be read at once, up to IO_SCRATCH_SIZE, so that what a sink does not take finds room; 0: there is none. */
+/* How much may be read at once, up to IO_SCRATCH_SIZE, so that what a sink does not take finds room; 0: there is none.
+ */
 size_t iocontext_room(const struct iocontext *io);
 
 /* Bytes have to wait for room: count it, say it. */
@@ -64,8 +65,8 @@ void iocontext_room_met(struct iocontext *io);
 uint8_t *iocontext_take(struct iocontext *io, size_t size, size_t *capacity) MUST_CHECK;
 void iocontext_give(struct iocontext *io, uint8_t *buffer, size_t capacity);
 
-/* A pipe for splice, non-blocking: ends[0] to read. 0 or -1. `give` returns an EMPTY one to the pool, `drop` closes one that
- * holds bytes. */
+/* A pipe for splice, non-blocking: ends[0] to read. 0 or -1. `give` returns an EMPTY one to the pool, `drop` closes one
+ * that holds bytes. */
 int iocontext_take_pipe(struct iocontext *io, int ends[2]) MUST_CHECK;
 void iocontext_give_pipe(struct iocontext *io, int ends[2]);
 void iocontext_drop_pipe(struct iocontext *io, int ends[2]);

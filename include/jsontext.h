@@ -17,9 +17,9 @@
 /* A string of any bytes: what is not UTF-8 stands as \xHH in it. NULL: JSON's null. NULL without memory. */
 json_t *json_of_text(const char *text) MUST_CHECK;
 
-/* Set a member of `object`; without memory, or where `object` is NULL, nothing is set: whoever writes the object out finds
- * out by json_line, which gives nothing then. `text` and `address` NULL, and a time of 0: the member is left out. Integers above INT64_MAX stand as
- * that. */
+/* Set a member of `object`; without memory, or where `object` is NULL, nothing is set: whoever writes the object out
+ * finds out by json_line, which gives nothing then. `text` and `address` NULL, and a time of 0: the member is left out.
+ * Integers above INT64_MAX stand as that. */
 void json_put_text(json_t *object, const char *key, const char *text);
 void json_put_said(json_t *object, const char *key, const char *text); /* an empty text is left out, too */
 void json_put_number(json_t *object, const char *key, uint64_t number);
@@ -29,8 +29,8 @@ void json_put_utc(json_t *object, const char *key, uint64_t time_us);         /*
 void json_put_now(json_t *object, const char *key);                           /* the same, of this moment */
 void json_put_address(json_t *object, const char *key, const struct sockaddr *address);
 
-/* Write `value` as JSON of printable ASCII, and a line feed: `flags` are jansson's for its layout (JSON_COMPACT, JSON_INDENT). 0, or -1
- * where the stream fails, without memory, and where `value` is NULL. */
+/* Write `value` as JSON of printable ASCII, and a line feed: `flags` are jansson's for its layout (JSON_COMPACT,
+ * JSON_INDENT). 0, or -1 where the stream fails, without memory, and where `value` is NULL. */
 int json_print(const json_t *value, size_t flags, FILE *stream) MUST_CHECK;
 
 /* `value` as compact JSON in one line of printable ASCII without a line feed, to be freed by the caller; takes over the

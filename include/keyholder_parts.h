@@ -1,4 +1,5 @@
-/* What keyholder.c (the gateway's side), keyholder_serve.c (the process) and keyholder_filter.c share. Nobody else includes it. */
+/* What keyholder.c (the gateway's side), keyholder_serve.c (the process) and keyholder_filter.c share. Nobody else
+ * includes it. */
 #ifndef KEYHOLDER_PARTS_H
 #define KEYHOLDER_PARTS_H
 
@@ -19,8 +20,8 @@ int keyholder_serve(int fd, void *context);
 /* Nobody but root may look into this process, by ptrace or /proc. To be repeated after a change of the user. */
 void keyholder_hide(void);
 
-/* Leave this process, with all its threads, the system calls of reading files, of sockets that it has, and of memory. 0, or -1
- * with `error` where the kernel cannot and sandbox = require. */
+/* Leave this process, with all its threads, the system calls of reading files, of sockets that it has, and of memory.
+ * 0, or -1 with `error` where the kernel cannot and sandbox = require. */
 int keyholder_filter(const struct config *config, struct error *error) MUST_CHECK;
 
 #endif

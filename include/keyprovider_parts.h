@@ -1,4 +1,5 @@
-/* What keyprovider.c (the provider, its keys) and keyprovider_sign.c (its signatures) share. Nobody else includes it. */
+/* What keyprovider.c (the provider, its keys) and keyprovider_sign.c (its signatures) share. Nobody else includes it.
+ */
 #ifndef KEYPROVIDER_PARTS_H
 #define KEYPROVIDER_PARTS_H
 
@@ -9,8 +10,8 @@
 
 #include "keyprovider.h"
 
-/* The one name of all its signatures: no other provider has it, so that nobody else's is found for our keys, nor ours for
- * others. */
+/* The one name of all its signatures: no other provider has it, so that nobody else's is found for our keys, nor ours
+ * for others. */
 #define KEYPROVIDER_SIGNATURE "CCI-KEYS-SIGNATURE"
 
 /* A key of the provider. Counted. */

@@ -1,6 +1,7 @@
 /*
- * The private keys of a key process, each under a handle, and their signatures. Whoever asks is not trusted: what a request says
- * is bounded and checked, and nothing is signed but what the handshake of TLS signs. Any thread. Knows no file and no socket.
+ * The private keys of a key process, each under a handle, and their signatures. Whoever asks is not trusted: what a
+ * request says is bounded and checked, and nothing is signed but what the handshake of TLS signs. Any thread. Knows no
+ * file and no socket.
  */
 #ifndef KEYTABLE_H
 #define KEYTABLE_H
@@ -22,10 +23,12 @@ struct keytable *keytable_new(void) MUST_CHECK;
 /* All keys are wiped. No other thread may use it any more. NULL does nothing. */
 void keytable_free(struct keytable *table);
 
-/* Own `key`, whose library context outlives the table. Its handle; 0: the table is full, and the key still the caller's. */
+/* Own `key`, whose library context outlives the table. Its handle; 0: the table is full, and the key still the
+ * caller's. */
 uint64_t keytable_add(struct keytable *table, OSSL_LIB_CTX *library, EVP_PKEY *key) MUST_CHECK;
 
-/* The key of this handle is used no more: it is wiped when the last signature under way is done. Nothing where there is none. */
+/* The key of this handle is used no more: it is wiped when the last signature under way is done. Nothing where there is
+ * none. */
 void keytable_remove(struct keytable *table, uint64_t handle);
 
 size_t keytable_count(struct keytable *table);

@@ -2,8 +2,8 @@
  * What a gateway and its key process say to each other: whole messages, each of a fixed header and a bounded rest, over
  * sockets that nobody else has. Both are the same program, so that numbers are the machine's. Knows no socket.
  *
- * On the sidecar's socket the main thread asks for keys to be loaded, and anybody for them to be forgotten; on each of the
- * channels one thread asks for signatures. A request that is answered is answered once, under its sequence number.
+ * On the sidecar's socket the main thread asks for keys to be loaded, and anybody for them to be forgotten; on each of
+ * the channels one thread asks for signatures. A request that is answered is answered once, under its sequence number.
  */
 #ifndef KEYWIRE_H
 #define KEYWIRE_H
@@ -26,7 +26,15 @@ enum keywire_kind { KEYWIRE_LOAD = 1, KEYWIRE_FREE, KEYWIRE_CHANNELS, KEYWIRE_SE
 enum keywire_padding { KEYWIRE_PLAIN, KEYWIRE_PKCS1, KEYWIRE_PSS, KEYWIRE_PADDINGS }; /* plain: not RSA */
 
 /* Of the algorithm, not of what is sent: that is the text itself. None: EdDSA. */
-enum keywire_digest { KEYWIRE_NONE, KEYWIRE_SHA1, KEYWIRE_SHA224, KEYWIRE_SHA256, KEYWIRE_SHA384, KEYWIRE_SHA512, KEYWIRE_DIGESTS };
+enum keywire_digest {
+	KEYWIRE_NONE,
+	KEYWIRE_SHA1,
+	KEYWIRE_SHA224,
+	KEYWIRE_SHA256,
+	KEYWIRE_SHA384,
+	KEYWIRE_SHA512,
+	KEYWIRE_DIGESTS
+};
 
 enum keywire_result {
 	KEYWIRE_DONE,
@@ -63,13 +71,20 @@ enum keywire_about { KEYWIRE_ABOUT_NOTHING, KEYWIRE_ABOUT_KEY, KEYWIRE_ABOUT_PAS
 #define KEYWIRE_NOTE_UNNEEDED 1u /* a passphrase was given, and the key is not encrypted */
 
 /* The texts of a load, each with its terminator, in this order; what is not there is empty. */
-enum keywire_text { KEYWIRE_TEXT_SECTION, KEYWIRE_TEXT_NAME, KEYWIRE_TEXT_KEY, KEYWIRE_TEXT_PASSPHRASE, KEYWIRE_TEXT_CERTIFICATE, KEYWIRE_TEXTS };
+enum keywire_text {
+	KEYWIRE_TEXT_SECTION,
+	KEYWIRE_TEXT_NAME,
+	KEYWIRE_TEXT_KEY,
+	KEYWIRE_TEXT_PASSPHRASE,
+	KEYWIRE_TEXT_CERTIFICATE,
+	KEYWIRE_TEXTS
+};
 
 /* Why there is no signature, in words for a record. Static. */
 const char *keywire_words(enum keywire_result result);
 
-/* The name by which OpenSSL knows a digest; NULL: KEYWIRE_NONE. And the reverse, without regard to case: -1 where it is none
- * of ours. */
+/* The name by which OpenSSL knows a digest; NULL: KEYWIRE_NONE. And the reverse, without regard to case: -1 where it is
+ * none of ours. */
 const char *keywire_digest_name(enum keywire_digest digest);
 int keywire_digest_named(const char *name) MUST_CHECK;
 

@@ -1,7 +1,7 @@
 /*
- * Landlock: a process gives up all of the file system but what it names. The three system calls with their constants, since
- * headers are older than kernels. What a kernel does not know yet it cannot restrict: the ABI says what holds. Knows no
- * configuration.
+ * Landlock: a process gives up all of the file system but what it names. The three system calls with their constants,
+ * since headers are older than kernels. What a kernel does not know yet it cannot restrict: the ABI says what holds.
+ * Knows no configuration.
  */
 #ifndef LANDLOCK_H
 #define LANDLOCK_H
@@ -25,8 +25,8 @@ enum landlock_right {
 /* The version of this kernel's Landlock; 0: it has none, or it is switched off. */
 int landlock_abi(void);
 
-/* A ruleset that permits nothing yet; with `scopes`, where the kernel has them, neither abstract unix sockets nor signals reach
- * another process. The descriptor, or -1 with errno. */
+/* A ruleset that permits nothing yet; with `scopes`, where the kernel has them, neither abstract unix sockets nor
+ * signals reach another process. The descriptor, or -1 with errno. */
 int landlock_make(int abi, bool scope_sockets, bool scope_signals) MUST_CHECK;
 
 /* Permit `rights` at `path`, which has to exist. 0, or -1 with errno. */

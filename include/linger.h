@@ -1,6 +1,6 @@
 /*
- * Closes a channel so that what was sent last arrives: reads and drops for a moment (protocol, section 2), or waits until
- * the kernel has sent everything and then resets (an end that nobody asked for). Own timer. One thread only.
+ * Closes a channel so that what was sent last arrives: reads and drops for a moment (protocol, section 2), or waits
+ * until the kernel has sent everything and then resets (an end that nobody asked for). Own timer. One thread only.
  */
 #ifndef LINGER_H
 #define LINGER_H

@@ -9,11 +9,11 @@
 #include "listener.h"
 #include "text.h"
 
-/* Listen on the path of listener->asked, with mode and owner of `section`: the socket becomes listener->fds[0]. Nobody can
- * connect to the file until all is set. A socket that no process listens on any
- * more is replaced; one that is used, and a file that is no socket, are errors and stay as they are. 0, or -1 with
- * `error`, and then there is no file. */
-int listener_unix_open(struct listener *listener, const struct config_listener *section, struct error *error) MUST_CHECK;
+/* Listen on the path of listener->asked, with mode and owner of `section`: the socket becomes listener->fds[0]. Nobody
+ * can connect to the file until all is set. A socket that no process listens on any more is replaced; one that is used,
+ * and a file that is no socket, are errors and stay as they are. 0, or -1 with `error`, and then there is no file. */
+int listener_unix_open(struct listener *listener, const struct config_listener *section,
+                       struct error *error) MUST_CHECK;
 
 /* Note which file it is, so that no other is removed in its place later. */
 void listener_unix_identify(struct listener *listener);

@@ -1,6 +1,6 @@
 /*
- * Memory of connections that have gone, back to the kernel. The C library keeps what is freed below anything that is still in use,
- * so that a gateway would stay as large as its busiest hour. Main thread only.
+ * Memory of connections that have gone, back to the kernel. The C library keeps what is freed below anything that is
+ * still in use, so that a gateway would stay as large as its busiest hour. Main thread only.
  */
 #ifndef MEMORYTRIM_H
 #define MEMORYTRIM_H
@@ -12,8 +12,9 @@ struct memory_trim {
 	unsigned settled; /* ticks since there are few again */
 };
 
-/* Once a second: there are `count` connections. When three quarters of many (1000 at least) have gone, and not come back for some
- * seconds, what is free is given back; allocations of other threads may wait for some milliseconds then. */
+/* Once a second: there are `count` connections. When three quarters of many (1000 at least) have gone, and not come
+ * back for some seconds, what is free is given back; allocations of other threads may wait for some milliseconds then.
+ */
 void memory_trim_tick(struct memory_trim *trim, uint64_t count);
 
 #endif

@@ -24,8 +24,8 @@ void metrics_real(FILE *stream, const char *name, const struct metrics_label *la
 /* A family of one sample without labels. */
 void metrics_one(FILE *stream, const char *name, const char *type, const char *help, uint64_t number);
 
-/* A histogram's samples. `bounds` are `count` upper bounds in seconds; `buckets` has the counts of each, not summed up, and that of +Inf
- * behind them. */
+/* A histogram's samples. `bounds` are `count` upper bounds in seconds; `buckets` has the counts of each, not summed up,
+ * and that of +Inf behind them. */
 struct metrics_histogram {
 	const double *bounds;
 	const uint64_t *buckets;

@@ -64,8 +64,8 @@ int notifiers_check(const struct config *config, const struct cci_notifier_kind 
  * logged (MESSAGE_NOTIFIER_ERROR), with words. */
 enum reason notifiers_tell(struct notifiers *notifiers, const struct cci_event *event) MUST_CHECK;
 
-/* A listener of the program itself to all events but the record, beside the configured ones: nothing depends on it. It is told
- * while `listening`, from any thread, and must not block. */
+/* A listener of the program itself to all events but the record, beside the configured ones: nothing depends on it. It
+ * is told while `listening`, from any thread, and must not block. */
 struct notifiers_tap {
 	atomic_bool listening;
 	void (*tell)(void *owner, const struct cci_event *event);

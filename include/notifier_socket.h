@@ -20,8 +20,8 @@ extern const struct cci_notifier_kind notifier_socket_kind;
  * 0, or -1 when there was an error. Opens nothing. */
 int notifier_socket_check(const struct config *config, config_report *report, void *context) MUST_CHECK;
 
-/* The process that this one is to take over from (0: there is none): what it, or the process that started this one for it,
- * listens at is in use until then. Before the first is opened. */
+/* The process that this one is to take over from (0: there is none): what it, or the process that started this one for
+ * it, listens at is in use until then. Before the first is opened. */
 void notifier_socket_succeed(pid_t predecessor);
 
 /* This process serves from now on: where the one that started it (an upgrade) listened until now, take the place. What

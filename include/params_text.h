@@ -1,6 +1,6 @@
 /*
- * A message of the exchange in words, for people who look for what went wrong. Pure: from the decoded structure, or from the
- * bytes. What the peer said is escaped to printable ASCII. Knows no socket.
+ * A message of the exchange in words, for people who look for what went wrong. Pure: from the decoded structure, or
+ * from the bytes. What the peer said is escaped to printable ASCII. Knows no socket.
  */
 #ifndef PARAMS_TEXT_H
 #define PARAMS_TEXT_H

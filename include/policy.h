@@ -45,20 +45,23 @@ enum outcome policy_cell(enum unsecured policy, enum params_security offered, en
  * Decide. The first rule whose source, sysid, listener, target and identity all match decides; then the ratchet; then
  * parameter 7. An OFFER that says `inside` in the clear, or anything else inside TLS, is a bad message.
  *
- * Before TLS no identity is known. A rule that asks for one and matches else is passed over, but a refusal by a later rule's
- * action then waits for TLS where the client can do it (identity_due, OUTCOME_TLS, a certificate is asked for), and its
- * ratchet holds for a clear outcome. The same question with the identity is put again inside TLS; what it decides can only
- * refuse or accept what is secured already. Where client_auth is require, an identity that is not verified is refused; and where
- * a rule asks for a name that a partial identity does not show, so is that: the rule might have refused it.
+ * Before TLS no identity is known. A rule that asks for one and matches else is passed over, but a refusal by a later
+ * rule's action then waits for TLS where the client can do it (identity_due, OUTCOME_TLS, a certificate is asked for),
+ * and its ratchet holds for a clear outcome. The same question with the identity is put again inside TLS; what it
+ * decides can only refuse or accept what is secured already. Where client_auth is require, an identity that is not
+ * verified is refused; and where a rule asks for a name that a partial identity does not show, so is that: the rule
+ * might have refused it.
  */
 void policy_decide(const struct policy_question *question, struct decision *decision);
 
-/* The same for a client without an exchange (exchange = none), which says nothing: only rules on its source and listener can
- * match, and it is judged as one that cannot do TLS: clear or refused. offer and identity are not looked at. */
+/* The same for a client without an exchange (exchange = none), which says nothing: only rules on its source and
+ * listener can match, and it is judged as one that cannot do TLS: clear or refused. offer and identity are not looked
+ * at. */
 void policy_decide_raw(const struct policy_question *question, struct decision *decision);
 
-/* What the handshake of a direct start asks for: its OFFER comes later, so any rule for this source and listener counts. NO
- * or REQUIRE where all of them and the listener agree, REQUEST otherwise; policy_decide then sees to the rest. */
+/* What the handshake of a direct start asks for: its OFFER comes later, so any rule for this source and listener
+ * counts. NO or REQUIRE where all of them and the listener agree, REQUEST otherwise; policy_decide then sees to the
+ * rest. */
 int policy_direct_client_auth(const struct config *config, const struct config_listener *listener,
                               const union socket_address *source);
 

@@ -34,13 +34,13 @@ void poller_free(struct poller *poller);
 /* Watch `fd` for `events` (epoll_ctl(2); EPOLLET for edges). 0 or -1 with errno. */
 int poller_add(struct poller *poller, struct watch *watch, int fd, uint32_t events) MUST_CHECK;
 
-/* Watch for other events from now on. False: as before, for want of memory (only where it was watched exclusively, as far
- * as Linux is known). */
+/* Watch for other events from now on. False: as before, for want of memory (only where it was watched exclusively, as
+ * far as Linux is known). */
 bool poller_change(struct poller *poller, struct watch *watch, uint32_t events);
 
 /* Watch for EPOLLIN from now on; where several instances watch one listening socket so, a connection wakes one of them.
- * After that only poller_change to 0, this again, and poller_retire. Where the kernel has no memory for it, it is watched
- * in the usual way. False: nor for that; it is not watched until this is called again. */
+ * After that only poller_change to 0, this again, and poller_retire. Where the kernel has no memory for it, it is
+ * watched in the usual way. False: nor for that; it is not watched until this is called again. */
 bool poller_exclusive(struct poller *poller, struct watch *watch);
 
 /* No event comes any more; `release` is called when the turn ends (events at hand may still point to the watch). The

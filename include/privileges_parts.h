@@ -22,8 +22,8 @@ struct account {
 int privileges_find_user(const struct config *config, struct account *account, struct error *error) MUST_CHECK;
 int privileges_find_group(const struct config *config, struct account *account, struct error *error) MUST_CHECK;
 
-/* Give the unix sockets of `config` to the account, where no unix_owner is named, and the files that notifiers have made. By
- * root, before chroot. 0, or -1 with `error`, as the next two. */
+/* Give the unix sockets of `config` to the account, where no unix_owner is named, and the files that notifiers have
+ * made. By root, before chroot. 0, or -1 with `error`, as the next two. */
 int privileges_hand_over_sockets(const struct config *config, const struct account *account,
                                  struct error *error) MUST_CHECK;
 
@@ -38,8 +38,8 @@ int privileges_take_groups(const struct account *account) MUST_CHECK;
 int privileges_rehearse_folders(const struct config *config, const struct account *account,
                                 struct error *error) MUST_CHECK;
 
-/* May the account read the configuration and the files that it names, as a reload has to without capabilities? Of what is
- * there; by root, by a child process. 0, or -1 with words for a warning. */
+/* May the account read the configuration and the files that it names, as a reload has to without capabilities? Of what
+ * is there; by root, by a child process. 0, or -1 with words for a warning. */
 int privileges_rehearse_reload(const struct config *config, const struct account *account,
                                struct error *error) MUST_CHECK;
 
@@ -47,11 +47,12 @@ int privileges_rehearse_reload(const struct config *config, const struct account
 int privileges_look_below_chroot(const struct config *config, struct error *error) MUST_CHECK;
 
 /* May this process, which is the account by now, write where it has to replace files? */
-int privileges_check_folders(const struct config *config, const struct account *account, struct error *error) MUST_CHECK;
+int privileges_check_folders(const struct config *config, const struct account *account,
+                             struct error *error) MUST_CHECK;
 
-/* Find the one capability that workers keep, so that they can mark packets: none, unless `config` has a notifier of kind
- * mark. Of those that the process has, the lesser one with which this kernel permits it; a thread tries. Main thread, before it
- * becomes somebody else. 0, or -1 with `error`. */
+/* Find the one capability that workers keep, so that they can mark packets: none, unless `config` has a notifier of
+ * kind mark. Of those that the process has, the lesser one with which this kernel permits it; a thread tries. Main
+ * thread, before it becomes somebody else. 0, or -1 with `error`. */
 int privileges_find_mark(const struct config *config, struct error *error) MUST_CHECK;
 
 /* What was found: CAP_..., or -1 for none. Any thread that was started afterwards. */

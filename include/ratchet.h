@@ -50,7 +50,8 @@ bool ratchet_add(struct ratchet *ratchet, const char *name);
 /* Any thread; takes no lock where no name of the same hash is held. NULL holds nothing. */
 bool ratchet_holds(struct ratchet *ratchet, const char *name);
 
-/* Hold the name no longer: it may come back in the clear, and is held anew once it is secured. False: it was not held. Any thread. */
+/* Hold the name no longer: it may come back in the clear, and is held anew once it is secured. False: it was not held.
+ * Any thread. */
 bool ratchet_lift(struct ratchet *ratchet, const char *name);
 
 size_t ratchet_count(struct ratchet *ratchet);
@@ -83,14 +84,14 @@ struct ratchet_news {
 	const struct ratchet_entry *at; /* borrowed; those of another kind are passed over */
 	size_t count;
 	enum ratchet_kind kind;
-	/* Called, under the table's lock, for each name that was on disk (ratchet_saved, or an earlier merge), is no longer,
-	 * and leaves the table therefore. NULL: nothing leaves, as after damage. */
+	/* Called, under the table's lock, for each name that was on disk (ratchet_saved, or an earlier merge), is no
+	 * longer, and leaves the table therefore. NULL: nothing leaves, as after damage. */
 	void (*lifted)(const struct ratchet_entry *entry);
 };
 
 /* Take in what is on disk: names that are new here are added, the wider of two times is kept; what was on disk and has
- * gone from there leaves; what was added since the last ratchet_saved stays. Beyond the limit the oldest leave. 0, or -1
- * without memory: some may be missing, nothing has left. */
+ * gone from there leaves; what was added since the last ratchet_saved stays. Beyond the limit the oldest leave. 0, or
+ * -1 without memory: some may be missing, nothing has left. */
 int ratchet_merge(struct ratchet *ratchet, const struct ratchet_news *news) MUST_CHECK;
 
 #endif

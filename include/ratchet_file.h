@@ -35,14 +35,15 @@ enum ratchet_read {
 	RATCHET_READ_FAILED,  /* `error` says why: permission, another version, no memory; `entries` is empty */
 };
 
-/* `path` as it is seen from outside of `root`, the gateway's chroot (NULL: none), for commands that run there. `path` itself,
- * or in `buffer` of PATH_MAX bytes; NULL where `path` is. */
+/* `path` as it is seen from outside of `root`, the gateway's chroot (NULL: none), for commands that run there. `path`
+ * itself, or in `buffer` of PATH_MAX bytes; NULL where `path` is. */
 const char *ratchet_file_outside(const char *path, const char *root, char *buffer);
 
 /* Read an open stream. OK, DAMAGED or FAILED. */
 enum ratchet_read ratchet_file_parse(FILE *stream, struct ratchet_reading *reading, struct error *error) MUST_CHECK;
 
-/* Open `path` and read it. `identity` (may be NULL) is filled as ratchet_file_identity does, from the file that was read. */
+/* Open `path` and read it. `identity` (may be NULL) is filled as ratchet_file_identity does, from the file that was
+ * read. */
 enum ratchet_read ratchet_file_read(const char *path, struct ratchet_reading *reading, struct stat *identity,
                                     struct error *error) MUST_CHECK;
 
@@ -52,8 +53,9 @@ void ratchet_file_describe(const struct ratchet_reading *reading, struct text *t
 /* Write all lines to an open stream. 0, or -1 with errno. */
 int ratchet_file_print(FILE *stream, const struct ratchet_entries *entries) MUST_CHECK;
 
-/* Replace `path`: a new file beside it (FILE.new; what has that name goes), mode 0600, fsync, rename, fsync of the directory. Root leaves it
- * to the owner it had. Only under ratchet_file_lock. 0, or -1 with `error`: the old file is there as it was. */
+/* Replace `path`: a new file beside it (FILE.new; what has that name goes), mode 0600, fsync, rename, fsync of the
+ * directory. Root leaves it to the owner it had. Only under ratchet_file_lock. 0, or -1 with `error`: the old file is
+ * there as it was. */
 int ratchet_file_write(const char *path, const struct ratchet_entries *entries, struct error *error) MUST_CHECK;
 
 /* Keep a damaged file beside it as FILE.damaged (an older one gives way); `path` stays until it is written anew. 0, or

@@ -14,7 +14,7 @@
 struct ratchet_keeper;
 
 struct ratchet_keeper_options {
-	const char *path;                      /* borrowed until ratchet_keeper_new returns; NULL: no file, names only age */
+	const char *path; /* borrowed until ratchet_keeper_new returns; NULL: no file, names only age */
 	struct ratchet *tables[RATCHET_KINDS]; /* borrowed */
 };
 
@@ -32,12 +32,12 @@ void ratchet_keeper_start(struct ratchet_keeper *keeper, uv_loop_t *loop);
  * pushed out of a full table are logged, once a minute. `now_ms` is of any clock that does not jump. */
 void ratchet_keeper_turn(struct ratchet_keeper *keeper, uint64_t now_ms);
 
-/* At once, whatever the turns do: take in a file that has changed, and write names that are not written yet. Waits up to a
- * second for another process that has the file's lock. What fails is logged. */
+/* At once, whatever the turns do: take in a file that has changed, and write names that are not written yet. Waits up
+ * to a second for another process that has the file's lock. What fails is logged. */
 void ratchet_keeper_sync(struct ratchet_keeper *keeper);
 
-/* Lift a name, in its table and in the file, and log it. Waits up to a second for another process that has the file's lock. 0, or
- * -1 with `error`: it is not held; or it is lifted here, and the file still has it. */
+/* Lift a name, in its table and in the file, and log it. Waits up to a second for another process that has the file's
+ * lock. 0, or -1 with `error`: it is not held; or it is lifted here, and the file still has it. */
 int ratchet_keeper_lift(struct ratchet_keeper *keeper, enum ratchet_kind kind, const char *name,
                         struct error *error) MUST_CHECK;
 

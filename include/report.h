@@ -1,8 +1,9 @@
 /*
  * The report: what has come, summed up by listener, name, source network and security, in a bounded table; the entry
- * that was seen longest ago leaves. Fed by the gateway at the end of each session, or from the records of a file: the same
- * sessions give the same report. Its first question is the migration: who is secured, who comes in the clear still and
- * could do better, and whom `never` would refuse. Knows no session and no socket. docs/report.md is its description.
+ * that was seen longest ago leaves. Fed by the gateway at the end of each session, or from the records of a file: the
+ * same sessions give the same report. Its first question is the migration: who is secured, who comes in the clear still
+ * and could do better, and whom `never` would refuse. Knows no session and no socket. docs/report.md is its
+ * description.
  */
 #ifndef REPORT_H
 #define REPORT_H
@@ -57,10 +58,10 @@ struct report *report_new(size_t entries) MUST_CHECK;
 void report_free(struct report *report);
 
 /*
- * Count a session. One that lives for days counts as soon as it is agreed. Not counted are pings, and who never said who he is: connections that ended before a whole OFFER, save
- * those that started TLS at once and those of a listener without an exchange. Any thread; one lock, held for the time of
- * one look-up; names are equal without regard to case. Without memory the session is counted as forgotten. NULL `report`
- * does nothing.
+ * Count a session. One that lives for days counts as soon as it is agreed. Not counted are pings, and who never said
+ * who he is: connections that ended before a whole OFFER, save those that started TLS at once and those of a listener
+ * without an exchange. Any thread; one lock, held for the time of one look-up; names are equal without regard to case.
+ * Without memory the session is counted as forgotten. NULL `report` does nothing.
  */
 void report_add(struct report *report, const struct report_session *session);
 
@@ -74,21 +75,22 @@ enum report_line {
 	REPORT_LINE_BROKEN /* not a JSON object, or a record with members that cannot be; `error` says what */
 };
 
-/* Add what a line of JSON (event "record", record_json.h) says. `line` has `size` bytes, without the line feed. Members that
- * are not known are passed over. */
+/* Add what a line of JSON (event "record", record_json.h) says. `line` has `size` bytes, without the line feed. Members
+ * that are not known are passed over. */
 enum report_line report_add_line(struct report *report, const char *line, size_t size, struct error *error) MUST_CHECK;
 
-/* The whole as JSON (docs/report.md gives the members): {"since","until","sessions","forgotten","entries_total","summary":{...,"text"},
- * "names":[...],"entries":[...]}. To be released by the caller. NULL without memory. Any thread; report_add waits while the
- * entries are copied. */
+/* The whole as JSON (docs/report.md gives the members):
+ * {"since","until","sessions","forgotten","entries_total","summary":{...,"text"}, "names":[...],"entries":[...]}. To be
+ * released by the caller. NULL without memory. Any thread; report_add waits while the entries are copied. */
 json_t *report_json(struct report *report) MUST_CHECK;
 
-/* The same with at most so many of the names (those to act on first) and of the entries (those seen last), for whoever asks
- * often; the summary is of all. */
+/* The same with at most so many of the names (those to act on first) and of the entries (those seen last), for whoever
+ * asks often; the summary is of all. */
 json_t *report_json_most(struct report *report, size_t most) MUST_CHECK;
 
-/* The same JSON as tables for people, first line the summary, the names, and then (not with _names) the entries; or as CSV (RFC 4180; the entries), in which no cell is taken for
- * a formula. Only printable ASCII is written. 0, or -1 where the stream fails. */
+/* The same JSON as tables for people, first line the summary, the names, and then (not with _names) the entries; or as
+ * CSV (RFC 4180; the entries), in which no cell is taken for a formula. Only printable ASCII is written. 0, or -1 where
+ * the stream fails. */
 int report_print(const json_t *report, FILE *stream) MUST_CHECK;
 int report_print_names(const json_t *report, FILE *stream) MUST_CHECK;
 int report_print_csv(const json_t *report, FILE *stream) MUST_CHECK;

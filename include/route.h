@@ -1,6 +1,6 @@
 /*
- * Whom a client wants (protocol, section 7): from the target it names, the listener and the rule, to the service or peer
- * of the configuration. Pure: connects nothing.
+ * Whom a client wants (protocol, section 7): from the target it names, the listener and the rule, to the service or
+ * peer of the configuration. Pure: connects nothing.
  */
 #ifndef ROUTE_H
 #define ROUTE_H

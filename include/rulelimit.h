@@ -1,6 +1,7 @@
 /*
  * The connections that one rule has admitted, in all and per source, with the rule's bounds. Counted by owners: the
- * snapshots of one configuration after another share that of the rule of the same name, so that a reload forgets nobody.
+ * snapshots of one configuration after another share that of the rule of the same name, so that a reload forgets
+ * nobody.
  */
 #ifndef RULELIMIT_H
 #define RULELIMIT_H

@@ -1,7 +1,7 @@
 /*
  * The system calls of a gateway that serves: a table of them with the reason of each, and the filter that is made of it
- * (seccomp). docs/sandbox.md is printed from the table. What stands in no row fails with EPERM, so that what a library of
- * tomorrow tries does not end a gateway. For sandbox.c.
+ * (seccomp). docs/sandbox.md is printed from the table. What stands in no row fails with EPERM, so that what a library
+ * of tomorrow tries does not end a gateway. For sandbox.c.
  */
 #ifndef SANDBOX_CALLS_H
 #define SANDBOX_CALLS_H
@@ -20,7 +20,13 @@ enum sandbox_fate {
 };
 
 /* Which builds and configurations a row is for. */
-enum sandbox_when { SANDBOX_ALWAYS, SANDBOX_WITH_PLUGIN, SANDBOX_PROGRAM_ONLY, SANDBOX_SANITIZER_ONLY, SANDBOX_COVERAGE_ONLY };
+enum sandbox_when {
+	SANDBOX_ALWAYS,
+	SANDBOX_WITH_PLUGIN,
+	SANDBOX_PROGRAM_ONLY,
+	SANDBOX_SANITIZER_ONLY,
+	SANDBOX_COVERAGE_ONLY
+};
 
 struct sandbox_call {
 	const char *names; /* of calls with the same fate, by blanks */
@@ -42,8 +48,8 @@ bool sandbox_calls_there(void);
 /* Load what libraries would load only when it is needed, since that may be impossible then. */
 void sandbox_calls_prepare(void);
 
-/* Put the filter on all threads. `plugins`: code of files may be mapped, so that a reload can load another plug-in. 0, or -1
- * with `error`. */
+/* Put the filter on all threads. `plugins`: code of files may be mapped, so that a reload can load another plug-in. 0,
+ * or -1 with `error`. */
 int sandbox_calls_enter(bool plugins, struct error *error) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
-/* The rows of the folders that a gateway in its sandbox may use beside those of its configuration; docs/sandbox.md is made of
- * them. FOLDER(path, rights, why): what is not there is left out; ENVIRONMENT(variable, rights, why): what it names, by colons
- * several. With chroot each path is also permitted below the new root. */
+/* The rows of the folders that a gateway in its sandbox may use beside those of its configuration; docs/sandbox.md is
+ * made of them. FOLDER(path, rights, why): what is not there is left out; ENVIRONMENT(variable, rights, why): what it
+ * names, by colons several. With chroot each path is also permitted below the new root. */
 #ifndef SANDBOX_FOLDERS_H
 #define SANDBOX_FOLDERS_H
 

@@ -59,7 +59,8 @@ struct session {
 	struct lingering *linger;
 	struct params *offer; /* owned; until the relay starts */
 	struct decision decision;
-	struct rulelimit *rule_limit; /* of the rule that decided, where it has one and counts us; borrowed from the snapshot */
+	struct rulelimit
+	    *rule_limit; /* of the rule that decided, where it has one and counts us; borrowed from the snapshot */
 	enum destination destination;
 	uint8_t expected[PARAMS_VERIFIER_SIZE]; /* the client's CONFIRM */
 	enum reason postponed; /* a refusal that cannot be said before TLS: ends the session after CONFIRM */
@@ -113,14 +114,16 @@ void session_leave_rule(struct session *session);
 /* session_stages.c: the deadline of the running stage has passed. */
 void session_late(struct session *session);
 
-/* session_deadlines.c: the relay runs: keep its bounds (silence, lifetime), now and whenever their timer has run out. */
+/* session_deadlines.c: the relay runs: keep its bounds (silence, lifetime), now and whenever their timer has run out.
+ */
 void session_watch_relay(struct session *session);
 
 /* session_deadlines.c: let the kernel watch the connections that there are (keepalive, user_timeout), by the waits in
  * force. */
 void session_keep_alive(struct session *session);
 
-/* session_account.c: the client was given this answer (`code`: that of a REFUSE), or the session is `security` now: count it. */
+/* session_account.c: the client was given this answer (`code`: that of a REFUSE), or the session is `security` now:
+ * count it. */
 void session_answered(struct session *session, enum metrics_answer answer, uint16_t code);
 void session_is(struct session *session, enum metrics_security security);
 
@@ -140,8 +143,8 @@ void session_trace_end(const struct session *session);
  * notifiers, count. Once a session. */
 void session_account(struct session *session);
 
-/* session_report.c: tell the report of the session as it stands, while its channels are open: when it is agreed, and (the record
- * being complete) when it has ended. */
+/* session_report.c: tell the report of the session as it stands, while its channels are open: when it is agreed, and
+ * (the record being complete) when it has ended. */
 void session_report(const struct session *session, enum report_moment moment);
 
 /* session.c: the one end. The first reason wins; writes the record, tells the notifiers, closes in the way that the

@@ -1,7 +1,7 @@
 /*
  * SMF records of type 119 as z/OS has them for zERT: subtype 11 (a connection) and subtype 12 (all connections of one
- * security session over an interval). Encodes what docs/smf.md describes, framed by the record descriptor word. Pure: keeps
- * nothing, reads no clock, opens no file.
+ * security session over an interval). Encodes what docs/smf.md describes, framed by the record descriptor word. Pure:
+ * keeps nothing, reads no clock, opens no file.
  */
 #ifndef SMF_H
 #define SMF_H
@@ -51,7 +51,8 @@ struct smf_connection {
 };
 
 /* Of any version that notifier_check accepts. `origin` names the provider. */
-void smf_connection_of(struct smf_connection *connection, const struct smf_origin *origin, const struct cci_event *event);
+void smf_connection_of(struct smf_connection *connection, const struct smf_origin *origin,
+                       const struct cci_event *event);
 
 enum smf_moment {
 	SMF_INITIATION = 1,
@@ -60,8 +61,8 @@ enum smf_moment {
 	SMF_SHORT = 4 /* ended within ten seconds, and no initiation was written */
 };
 
-/* Subtype 11 into `record` (SMF_DETAIL_SIZE bytes), written at `now_us`. An initiation of what turned to TLS after clear
- * bytes is one without protection. Returns its length. */
+/* Subtype 11 into `record` (SMF_DETAIL_SIZE bytes), written at `now_us`. An initiation of what turned to TLS after
+ * clear bytes is one without protection. Returns its length. */
 size_t smf_detail(uint8_t *record, const struct smf_origin *origin, const struct smf_connection *connection,
                   enum smf_moment moment, uint64_t now_us);
 
@@ -96,7 +97,8 @@ struct smf_summary {
 };
 
 /* Subtype 12 into `record` (SMF_SUMMARY_SIZE bytes), written at `now_us`. Returns its length. */
-size_t smf_summary(uint8_t *record, const struct smf_origin *origin, const struct smf_summary *summary, uint64_t now_us);
+size_t smf_summary(uint8_t *record, const struct smf_origin *origin, const struct smf_summary *summary,
+                   uint64_t now_us);
 
 /* Every kind of record from one event, for tests that bring arbitrary ones; ends with a NULL name. `record` has
  * SMF_DETAIL_SIZE bytes. */

@@ -1,7 +1,8 @@
 /*
- * A file of records that begin with a record descriptor word (length 2, segment 2), appended to so that the framing holds
- * whatever happens: records are written whole or not at all, and half a record that a crash left is cut off. Several
- * processes may append to one file. Gathers records until they are flushed. One thread at a time; never waits for long.
+ * A file of records that begin with a record descriptor word (length 2, segment 2), appended to so that the framing
+ * holds whatever happens: records are written whole or not at all, and half a record that a crash left is cut off.
+ * Several processes may append to one file. Gathers records until they are flushed. One thread at a time; never waits
+ * for long.
  */
 #ifndef SMF_FILE_H
 #define SMF_FILE_H
@@ -15,15 +16,16 @@
 
 struct smf_file;
 
-/* Open or make `path` (made with the permission bits `mode`). The records in it are walked through: a torn one at the end is
- * cut off, and *cut_bytes says how long it was (0: none); anything else that is no record is left alone. NULL with `error`.
- * `path` is copied. */
+/* Open or make `path` (made with the permission bits `mode`). The records in it are walked through: a torn one at the
+ * end is cut off, and *cut_bytes says how long it was (0: none); anything else that is no record is left alone. NULL
+ * with `error`. `path` is copied. */
 struct smf_file *smf_file_open(const char *path, mode_t mode, uint64_t *cut_bytes, struct error *error) MUST_CHECK;
 
 /* Could it be opened, as far as one can tell without changing anything? 0, or -1 with `error`. */
 int smf_file_check(const char *path, struct error *error) MUST_CHECK;
 
-/* Take whole records, and write when many have come. 0; or -1 with `error`: these records were not taken, none of them. */
+/* Take whole records, and write when many have come. 0; or -1 with `error`: these records were not taken, none of them.
+ */
 int smf_file_put(struct smf_file *file, const uint8_t *records, size_t size, struct error *error) MUST_CHECK;
 
 /* Hand what was taken to the kernel. 0; or -1 with `error`: it is kept, and nothing of it is in the file. */

@@ -27,8 +27,8 @@ struct smf_entry *smf_sessions_at(struct smf_sessions *sessions, const struct sm
 
 /* Subtype 12 records of all that changed or have active connections, one behind the other, malloc'ed: *size bytes, 0
  * where there is nothing to say (then NULL). NULL with *size not 0: no memory. */
-uint8_t *smf_sessions_summary(const struct smf_sessions *sessions, const struct smf_origin *origin, uint64_t interval_us,
-                              uint64_t now_us, size_t *size);
+uint8_t *smf_sessions_summary(const struct smf_sessions *sessions, const struct smf_origin *origin,
+                              uint64_t interval_us, uint64_t now_us, size_t *size);
 
 /* The summary is written: another interval begins. */
 void smf_sessions_begin(struct smf_sessions *sessions);

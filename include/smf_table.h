@@ -1,8 +1,8 @@
 /*
- * What has to be remembered to write SMF records: connections whose initiation is held back or written, and the totals of
- * each security session. Bounded: a connection without room is recorded by its events alone (an initiation may be missing),
- * and a session without room is counted under one of two that stand for the rest. The clock is the caller's, and so is where
- * records go. One thread at a time.
+ * What has to be remembered to write SMF records: connections whose initiation is held back or written, and the totals
+ * of each security session. Bounded: a connection without room is recorded by its events alone (an initiation may be
+ * missing), and a session without room is counted under one of two that stand for the rest. The clock is the caller's,
+ * and so is where records go. One thread at a time.
  */
 #ifndef SMF_TABLE_H
 #define SMF_TABLE_H
@@ -30,7 +30,8 @@ struct smf_table_options {
 /* At `now_us` (since 1970, as all times here). Writes nothing yet. NULL: no memory. */
 struct smf_table *smf_table_new(const struct smf_table_options *options, uint64_t now_us) MUST_CHECK;
 
-/* Take one event and write what is due for it at once. 0, or -1 where emit failed: nothing has changed, so call again. */
+/* Take one event and write what is due for it at once. 0, or -1 where emit failed: nothing has changed, so call again.
+ */
 int smf_table_take(struct smf_table *table, const struct smf_connection *connection, uint64_t now_us) MUST_CHECK;
 
 /* Write what is due by time: subtype 12 "enabled" first of all, initiations after ten seconds, summaries. Call about

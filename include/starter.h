@@ -1,7 +1,7 @@
 /*
- * The starter: a sidecar that does for a gateway in its sandbox the two things that this shall never be able to do by itself:
- * run a program, and make a listening socket. It runs nothing but the program, arguments and folder that the gateway was
- * started with, and binds nothing but what the configuration file names when it is asked. Main thread only.
+ * The starter: a sidecar that does for a gateway in its sandbox the two things that this shall never be able to do by
+ * itself: run a program, and make a listening socket. It runs nothing but the program, arguments and folder that the
+ * gateway was started with, and binds nothing but what the configuration file names when it is asked. Main thread only.
  */
 #ifndef STARTER_H
 #define STARTER_H
@@ -25,17 +25,17 @@ struct starter_program {
 /* Fork it. `config` is how the gateway starts (NULL: it never binds). 0, or -1 with `error`. */
 int starter_open(const struct config *config, const struct starter_program *program, struct error *error) MUST_CHECK;
 
-/* It becomes the user that the gateway has become (privileges_follow), and from now on all that binding.h binds is bound by
- * it. 0, or -1 with `error`. */
+/* It becomes the user that the gateway has become (privileges_follow), and from now on all that binding.h binds is
+ * bound by it. 0, or -1 with `error`. */
 int starter_settle(struct error *error) MUST_CHECK;
 
-/* Run the program with `variable` ("CCI_UPGRADE=words": the starter takes no other name) in its environment, which is that of this
- * process's own start without what was meant for this process alone; with the standard descriptors, and fds[i] as descriptor
- * 3 + i. Few may run at once. The fds stay the caller's. The process id, or -1 with `error`. */
+/* Run the program with `variable` ("CCI_UPGRADE=words": the starter takes no other name) in its environment, which is
+ * that of this process's own start without what was meant for this process alone; with the standard descriptors, and
+ * fds[i] as descriptor 3 + i. Few may run at once. The fds stay the caller's. The process id, or -1 with `error`. */
 pid_t starter_start(const char *variable, const int *fds, size_t count, struct error *error) MUST_CHECK;
 
-/* Has a process that was started ended, or does it within `wait_ms`? *status is as waitpid(2) has it; 0 where that is not known
- * any more. */
+/* Has a process that was started ended, or does it within `wait_ms`? *status is as waitpid(2) has it; 0 where that is
+ * not known any more. */
 bool starter_has_ended(pid_t pid, unsigned wait_ms, int *status);
 
 /* Kill it. Nothing where it has ended. */

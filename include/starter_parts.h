@@ -1,6 +1,6 @@
 /*
- * What the two sides of the starter share: starter.c asks, starter_serve.c answers. Nobody else includes it. Both sides are one
- * program, so that structures go over the socket as they are.
+ * What the two sides of the starter share: starter.c asks, starter_serve.c answers. Nobody else includes it. Both sides
+ * are one program, so that structures go over the socket as they are.
  */
 #ifndef STARTER_PARTS_H
 #define STARTER_PARTS_H

@@ -24,8 +24,8 @@ int subcommand_misused(const struct subcommand *command, const char *format, ...
 /* "PROGRAM NAME: WORDS" on standard error. Returns EXIT_FAILURE. */
 int subcommand_failed(const struct subcommand *command, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Hand the file `path` ("-": standard input) to `take`, under the name that messages give it, and close it. 0; or -1 where it
- * cannot be opened or read to its end, which was said. */
+/* Hand the file `path` ("-": standard input) to `take`, under the name that messages give it, and close it. 0; or -1
+ * where it cannot be opened or read to its end, which was said. */
 int subcommand_read(const struct subcommand *command, const char *path,
                     void (*take)(void *context, const char *name, FILE *stream), void *context) MUST_CHECK;
 

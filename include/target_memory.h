@@ -31,8 +31,8 @@ bool target_memory_is_for(const struct target_memory *memory, const char *name, 
 
 /* --- addresses that fail --- */
 
-/* An address failed: leave it out for `retry_ms`. Logs MESSAGE_PEER_SWITCHED where it was in use before. Nothing happens
- * where `memory` is NULL or has no such address; the same with target_memory_connected. */
+/* An address failed: leave it out for `retry_ms`. Logs MESSAGE_PEER_SWITCHED where it was in use before. Nothing
+ * happens where `memory` is NULL or has no such address; the same with target_memory_connected. */
 void target_memory_failed(struct target_memory *memory, size_t address, uint64_t now_ms, uint64_t retry_ms,
                           const char *detail);
 
@@ -49,8 +49,8 @@ struct target_choice {
 	uint64_t now_ms;
 };
 
-/* The numbers of the addresses to try, one after the other, into `order` (room for `count`); returns how many. Those that
- * are left out are not among them, unless all are; those that health found down never are. BALANCE_ROUND_ROBIN and
+/* The numbers of the addresses to try, one after the other, into `order` (room for `count`); returns how many. Those
+ * that are left out are not among them, unless all are; those that health found down never are. BALANCE_ROUND_ROBIN and
  * _LEAST spread over what is in use. `memory` NULL: all are in use, and without connections. */
 size_t target_memory_order(struct target_memory *memory, const struct target_choice *choice, size_t *order) MUST_CHECK;
 
@@ -87,15 +87,16 @@ struct target_change {
 };
 
 /* Note a finding. An address that is up is not left out any more. Where others are left, MESSAGE_PEER_SWITCHED and
- * MESSAGE_PEER_RETURNED are logged as above, the former again when an address that is down answers wrongly; that all are down, or not any more, is the caller's to say. */
+ * MESSAGE_PEER_RETURNED are logged as above, the former again when an address that is down answers wrongly; that all
+ * are down, or not any more, is the caller's to say. */
 struct target_change target_memory_found(struct target_memory *memory, size_t address,
                                          const struct target_finding *finding);
 
 /* Nobody asks any more: every address is unknown. */
 void target_memory_forget_health(struct target_memory *memory);
 
-/* The operator's word: nothing is dialled (REASON_PEER_DOWN) nor asked for its health while it is disconnected. True: that is
- * a change. Lives as long as the memory: through reloads while name and addresses stay. */
+/* The operator's word: nothing is dialled (REASON_PEER_DOWN) nor asked for its health while it is disconnected. True:
+ * that is a change. Lives as long as the memory: through reloads while name and addresses stay. */
 bool target_memory_disconnect(struct target_memory *memory, bool disconnected);
 bool target_memory_is_disconnected(struct target_memory *memory); /* false for NULL */
 

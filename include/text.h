@@ -36,7 +36,8 @@ static inline int error_result(void)
 /* Put "PREFIX: " (from a printf format) before the text that `error` already holds. Always returns -1. */
 int error_prefix(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Make it one line that moves no cursor: control characters, which a file may have brought in, become question marks. */
+/* Make it one line that moves no cursor: control characters, which a file may have brought in, become question marks.
+ */
 void error_tame(struct error *error);
 
 /* Say which setting (static text) the error that `error` already holds is about. Always returns -1. */
@@ -84,8 +85,8 @@ bool name_equal(const char *a, const char *b);
 /* The order of names without regard to ASCII case: negative, 0 or positive, as strcmp. */
 int name_compare(const char *a, const char *b);
 
-/* Does `text` match `pattern`, in which * stands for any run of characters and ? for one? Time is bounded by the product of
- * both lengths. */
+/* Does `text` match `pattern`, in which * stands for any run of characters and ? for one? Time is bounded by the
+ * product of both lengths. */
 enum text_case { TEXT_ANY_CASE, TEXT_EXACT };
 bool text_match(const char *pattern, const char *text, enum text_case letters);
 

@@ -40,11 +40,12 @@ int tls_init(struct error *error) MUST_CHECK;
 int tls_rotate(struct error *error) MUST_CHECK;
 
 /* All contexts of one worker for `config` (borrowed: must outlive the result): for each listener two server contexts
- * (upgrade and direct), for each peer a client context. Reads certificate, key, CA, CRL, OCSP and ticket key files; every
- * fault names section, key, file and remedy (and struct error the place). Rehearses a handshake in memory between each server
- * context and a client with each certificate, so that a key that does not fit, or suites that cannot work, are found here.
- * A client is shown the certificate whose name it asks for (SNI), or the listener's first. NULL with `error`. Reads openssl.cnf of the
- * system into the library context, so that the site's policy holds. Main thread only. */
+ * (upgrade and direct), for each peer a client context. Reads certificate, key, CA, CRL, OCSP and ticket key files;
+ * every fault names section, key, file and remedy (and struct error the place). Rehearses a handshake in memory between
+ * each server context and a client with each certificate, so that a key that does not fit, or suites that cannot work,
+ * are found here. A client is shown the certificate whose name it asks for (SNI), or the listener's first. NULL with
+ * `error`. Reads openssl.cnf of the system into the library context, so that the site's policy holds. Main thread only.
+ */
 struct tls_worker *tls_worker_new(const struct config *config, struct error *error) MUST_CHECK;
 void tls_worker_free(struct tls_worker *worker);
 
@@ -55,15 +56,16 @@ struct tls_server_options {
 	int client_auth; /* enum client_auth: what this handshake asks for; INHERIT: as the listener says */
 };
 
-/* A new SSL for the accepting side of a connection, or for the connecting side to peer number `peer` (its address being number `address` of the peer: its host is what the certificate must say where
- * server_name is not set). The SSL is set to accept or connect state, with ALPN, verification and (peer) a session
- * to resume; owned by the caller. Sessions are bound to what the handshake asked for: one made without a certificate is not
- * resumed where one is required. NULL without memory, or (server) where the listener has no TLS. */
+/* A new SSL for the accepting side of a connection, or for the connecting side to peer number `peer` (its address being
+ * number `address` of the peer: its host is what the certificate must say where server_name is not set). The SSL is set
+ * to accept or connect state, with ALPN, verification and (peer) a session to resume; owned by the caller. Sessions are
+ * bound to what the handshake asked for: one made without a certificate is not resumed where one is required. NULL
+ * without memory, or (server) where the listener has no TLS. */
 SSL *tls_server_new(struct tls_worker *worker, const struct tls_server_options *options) MUST_CHECK;
 SSL *tls_client_new(struct tls_worker *worker, size_t peer, size_t address, enum tls_start start) MUST_CHECK;
 
-/* The calling thread will use `worker` no more: release what OpenSSL keeps for the thread in its library context. Has to
- * be called by each thread that used it, before anybody frees it (OPENSSL_thread_stop_ex(3)). */
+/* The calling thread will use `worker` no more: release what OpenSSL keeps for the thread in its library context. Has
+ * to be called by each thread that used it, before anybody frees it (OPENSSL_thread_stop_ex(3)). */
 void tls_worker_leave(struct tls_worker *worker);
 
 /* Settings of a connecting side outside of a configuration (the command line). NULL members: not set. */
@@ -77,8 +79,8 @@ struct tls_client_options {
 struct tls_worker *tls_worker_new_client(const struct tls_client_options *options, enum tls_start start,
                                          struct error *error) MUST_CHECK;
 
-/* Log what of our own is in use: each certificate with subject, names, serial and days left (MESSAGE_CERTIFICATE_IN_USE), and a
- * warning where secrets are written to a file. */
+/* Log what of our own is in use: each certificate with subject, names, serial and days left
+ * (MESSAGE_CERTIFICATE_IN_USE), and a warning where secrets are written to a file. */
 void tls_worker_log(const struct tls_worker *worker);
 
 /* Warn of what will refuse everybody, though each file is right by itself: revocation lists of other authorities. */

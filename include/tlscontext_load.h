@@ -20,7 +20,8 @@ int tls_load_settings(SSL_CTX *context, const struct config_tls *tls, struct err
 /* Would they be taken? For a configuration in which nothing else says so. 0 or -1 with `error`. */
 int tls_check_settings(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error) MUST_CHECK;
 
-/* Do all suites only ask for signatures of the private key, which is all that a key process gives? 0 or -1 with `error`. */
+/* Do all suites only ask for signatures of the private key, which is all that a key process gives? 0 or -1 with
+ * `error`. */
 int tls_check_key_exchange(OSSL_LIB_CTX *library, const struct config_tls *tls, struct error *error) MUST_CHECK;
 
 /* A descriptor that appends to the file of secrets, which is made for its owner alone; owned by the caller. Main

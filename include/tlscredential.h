@@ -1,6 +1,6 @@
 /*
- * What this side shows of itself: a certificate with its chain and key, and an OCSP response to staple. Loaded once for each
- * worker, in the worker's library context; knows the names it is good for. For the modules of TLS alone.
+ * What this side shows of itself: a certificate with its chain and key, and an OCSP response to staple. Loaded once for
+ * each worker, in the worker's library context; knows the names it is good for. For the modules of TLS alone.
  */
 #ifndef TLSCREDENTIAL_H
 #define TLSCREDENTIAL_H
@@ -25,14 +25,15 @@ struct tls_credential {
 	uint8_t digest[32]; /* of the certificate */
 };
 
-/* Read and check: the chain and the key are PEM, belong together, the passphrase opens the key; the OCSP response parses, is
- * about this certificate, says good, and has not expired. Every fault names section, key, file and remedy. Warns of secrets
- * that others can read. `files` is copied, its texts stay borrowed. NULL with `error`. */
+/* Read and check: the chain and the key are PEM, belong together, the passphrase opens the key; the OCSP response
+ * parses, is about this certificate, says good, and has not expired. Every fault names section, key, file and remedy.
+ * Warns of secrets that others can read. `files` is copied, its texts stay borrowed. NULL with `error`. */
 struct tls_credential *tls_credential_load(OSSL_LIB_CTX *library, const struct tls_credential_files *files,
                                            struct error *error) MUST_CHECK;
 void tls_credential_free(struct tls_credential *credential);
 
-/* Show it on all connections of `context`, or on this one, beside others with another type of key. 0, or -1 (`error`). */
+/* Show it on all connections of `context`, or on this one, beside others with another type of key. 0, or -1 (`error`).
+ */
 int tls_credential_use(SSL_CTX *context, const struct tls_credential *credential, struct error *error) MUST_CHECK;
 int tls_credential_use_once(SSL *ssl, const struct tls_credential *credential) MUST_CHECK;
 

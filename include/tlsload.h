@@ -1,6 +1,6 @@
 /*
- * Files that TLS settings are made of, read whole into memory, and errors about them in the words of the configuration. For
- * the modules of TLS alone. Knows no SSL_CTX.
+ * Files that TLS settings are made of, read whole into memory, and errors about them in the words of the configuration.
+ * For the modules of TLS alone. Knows no SSL_CTX.
  */
 #ifndef TLSLOAD_H
 #define TLSLOAD_H

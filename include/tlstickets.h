@@ -1,7 +1,8 @@
 /*
  * Keys of session tickets: made in memory and rotated there, or out of a file that several machines share. What seals a
- * ticket on the wire is derived from such a key for one policy, so that a ticket of another policy does not open. Each worker
- * has its copy; it looks at one atomic counter, and takes the lock only after a rotation. For the modules of TLS alone.
+ * ticket on the wire is derived from such a key for one policy, so that a ticket of another policy does not open. Each
+ * worker has its copy; it looks at one atomic counter, and takes the lock only after a rotation. For the modules of TLS
+ * alone.
  */
 #ifndef TLSTICKETS_H
 #define TLSTICKETS_H
@@ -28,9 +29,9 @@ void tls_tickets_forget(void);
 
 struct tls_tickets;
 
-/* The keys of one worker, in its library context. `file`: lines of 64 or more hexadecimal digits, # and ; begin a comment;
- * the first seals, all open. NULL: those in memory. Faults name file, line and remedy, never what the line says. NULL with
- * `error`. */
+/* The keys of one worker, in its library context. `file`: lines of 64 or more hexadecimal digits, # and ; begin a
+ * comment; the first seals, all open. NULL: those in memory. Faults name file, line and remedy, never what the line
+ * says. NULL with `error`. */
 struct tls_tickets *tls_tickets_new(OSSL_LIB_CTX *library, const char *file, struct error *error) MUST_CHECK;
 void tls_tickets_free(struct tls_tickets *tickets);
 
@@ -41,8 +42,8 @@ struct tls_ticket_policy;
 struct tls_ticket_policy *tls_ticket_policy_new(struct tls_tickets *tickets, const uint8_t digest[32]) MUST_CHECK;
 void tls_ticket_policy_free(struct tls_ticket_policy *policy);
 
-/* What OpenSSL asks a callback of SSL_CTX_set_tlsext_ticket_key_evp_cb(3), with its arguments and its results. A ticket that
- * another key than the first has opened is renewed; one of TLS 1.3 always is, as it is used once. */
+/* What OpenSSL asks a callback of SSL_CTX_set_tlsext_ticket_key_evp_cb(3), with its arguments and its results. A ticket
+ * that another key than the first has opened is renewed; one of TLS 1.3 always is, as it is used once. */
 struct tls_ticket_request {
 	unsigned char *name; /* 16 bytes */
 	unsigned char *iv;

@@ -1,6 +1,6 @@
 /*
- * Whom this side believes: authorities and their revocation lists, in one store that all contexts with the same settings
- * share. Loaded once for each worker, in the worker's library context. For the modules of TLS alone.
+ * Whom this side believes: authorities and their revocation lists, in one store that all contexts with the same
+ * settings share. Loaded once for each worker, in the worker's library context. For the modules of TLS alone.
  */
 #ifndef TLSTRUST_H
 #define TLSTRUST_H
@@ -30,18 +30,19 @@ struct tls_trust {
 	uint8_t digest[32];         /* of all that decides who is believed */
 };
 
-/* Read and check: PEM, at least one certificate or list each, no list with a broken signature of an authority in `ca`. From
- * then on every certificate is looked up; one whose authority has no list, or only an expired one, is refused. `files` is
- * copied, its texts stay borrowed. NULL with `error`. */
-struct tls_trust *tls_trust_load(OSSL_LIB_CTX *library, const struct tls_trust_files *files, struct error *error) MUST_CHECK;
+/* Read and check: PEM, at least one certificate or list each, no list with a broken signature of an authority in `ca`.
+ * From then on every certificate is looked up; one whose authority has no list, or only an expired one, is refused.
+ * `files` is copied, its texts stay borrowed. NULL with `error`. */
+struct tls_trust *tls_trust_load(OSSL_LIB_CTX *library, const struct tls_trust_files *files,
+                                 struct error *error) MUST_CHECK;
 void tls_trust_free(struct tls_trust *trust);
 
-/* Warn of authorities in `ca` that have no list: of each with crl_check = chain, which refuses whoever is below it; otherwise
- * where none has one, as the list is of somebody else then. The number of those without. */
+/* Warn of authorities in `ca` that have no list: of each with crl_check = chain, which refuses whoever is below it;
+ * otherwise where none has one, as the list is of somebody else then. The number of those without. */
 unsigned tls_trust_warn(const struct tls_trust *trust);
 
-/* Are its lists in date now? Whoever verifies a peer in full finds out by itself; a session made while they were is not to be
- * resumed any more. NULL: nothing expires. */
+/* Are its lists in date now? Whoever verifies a peer in full finds out by itself; a session made while they were is not
+ * to be resumed any more. NULL: nothing expires. */
 bool tls_trust_is_current(const struct tls_trust *trust);
 
 /* Verify the peers of `context` against it. */

@@ -1,4 +1,5 @@
-/* What tlscontext.c (workers, the connecting side) and tlsserver.c (the accepting side) share. Nobody else includes it. */
+/* What tlscontext.c (workers, the connecting side) and tlsserver.c (the accepting side) share. Nobody else includes it.
+ */
 #ifndef TLSWORKER_H
 #define TLSWORKER_H
 
@@ -57,8 +58,8 @@ struct tls_worker {
 	size_t client_count;
 };
 
-/* Fill in worker->servers: a context for each listener that exchanges and has a certificate, and each way of starting. All else in
- * `worker` is there. 0 or -1 with `error`; tls_servers_free in both cases. */
+/* Fill in worker->servers: a context for each listener that exchanges and has a certificate, and each way of starting.
+ * All else in `worker` is there. 0 or -1 with `error`; tls_servers_free in both cases. */
 int tls_servers_make(struct tls_worker *worker, const struct config *config, struct error *error) MUST_CHECK;
 void tls_servers_free(struct tls_worker *worker);
 

@@ -1,8 +1,8 @@
 /*
- * Traces of single connections: somebody asks for one by its id, by the network it comes from, or by its sysid, and gets a
- * line for each message of the exchange, decoded, and for each stage. At most TRACES_MOST at a time, each with a bounded ring
- * of lines; who reads too slowly learns how many were missed. While nobody traces, a hook costs one relaxed load.
- * Never payload, never a secret: a hook says counts, and of CONFIRM that it came. Any thread.
+ * Traces of single connections: somebody asks for one by its id, by the network it comes from, or by its sysid, and
+ * gets a line for each message of the exchange, decoded, and for each stage. At most TRACES_MOST at a time, each with a
+ * bounded ring of lines; who reads too slowly learns how many were missed. While nobody traces, a hook costs one
+ * relaxed load. Never payload, never a secret: a hook says counts, and of CONFIRM that it came. Any thread.
  */
 #ifndef TRACE_H
 #define TRACE_H
@@ -41,8 +41,8 @@ static inline bool trace_any(void)
 	return atomic_load_explicit(&trace_count, memory_order_relaxed) != 0;
 }
 
-/* A stage, in a word (a literal), and what is to say of it. `subject` NULL: nothing. Called by TRACE, which looks at trace_any first;
- * the arguments are not evaluated while nobody traces. */
+/* A stage, in a word (a literal), and what is to say of it. `subject` NULL: nothing. Called by TRACE, which looks at
+ * trace_any first; the arguments are not evaluated while nobody traces. */
 void trace_say(const struct trace_subject *subject, enum trace_side side, const char *stage, const char *format, ...)
     PRINTF_LIKE(4, 5);
 #define TRACE(subject, side, ...) \
@@ -61,8 +61,9 @@ struct trace_message {
 };
 void trace_message(const struct trace_subject *subject, enum trace_side side, const struct trace_message *message);
 
-/* The subject's source is known now, and was `before`; or (NULL) its name is, or never will be, and its source too. Who traces
- * by that gets the lines that were held, before any newer one; when nothing is to come any more they are dropped. */
+/* The subject's source is known now, and was `before`; or (NULL) its name is, or never will be, and its source too. Who
+ * traces by that gets the lines that were held, before any newer one; when nothing is to come any more they are
+ * dropped. */
 void trace_known(const struct trace_subject *subject, const union socket_address *before);
 
 /* The connection has ended: its last line; traces of its id are over. */
@@ -82,8 +83,8 @@ struct trace_target {
 
 struct trace; /* one that is read */
 
-/* Lines come into a ring from now on; each is a JSON object (docs/trace.md). `woken` as in eventring.h. NULL with `error`: there
- * are TRACES_MOST, or no memory. */
+/* Lines come into a ring from now on; each is a JSON object (docs/trace.md). `woken` as in eventring.h. NULL with
+ * `error`: there are TRACES_MOST, or no memory. */
 struct trace *trace_open(const struct trace_target *target, void (*woken)(void *owner), void *owner,
                          struct error *error) MUST_CHECK;
 
@@ -95,8 +96,8 @@ struct eventring *trace_ring(struct trace *trace);
 /* Has its connection ended (TRACE_ID)? No line comes after that. */
 bool trace_over(struct trace *trace);
 
-/* Lines go into the log (CCI1130I) from now on, until trace_log_off or the end of the connection (TRACE_ID). 0, also where they
- * do already; -1 with `error`. */
+/* Lines go into the log (CCI1130I) from now on, until trace_log_off or the end of the connection (TRACE_ID). 0, also
+ * where they do already; -1 with `error`. */
 int trace_log_on(const struct trace_target *target, struct error *error) MUST_CHECK;
 
 /* False: there was none of these words. */

@@ -28,9 +28,10 @@ int unixsocket_make_room(const char *path, struct error *error) MUST_CHECK;
  * descriptor, or -1 with `error`; then there is no file. */
 int unixsocket_bind(const char *path, struct error *error) MUST_CHECK;
 
-/* Set the permission bits, or the owner (-1: as it is), of the file, and never of another that stands at its path by now,
- * whatever that is. 0, or -1 with `error`. */
-int unixsocket_set_mode(const char *path, const struct unixsocket_file *file, mode_t mode, struct error *error) MUST_CHECK;
+/* Set the permission bits, or the owner (-1: as it is), of the file, and never of another that stands at its path by
+ * now, whatever that is. 0, or -1 with `error`. */
+int unixsocket_set_mode(const char *path, const struct unixsocket_file *file, mode_t mode,
+                        struct error *error) MUST_CHECK;
 int unixsocket_set_owner(const char *path, const struct unixsocket_file *file, uid_t uid, gid_t gid,
                          struct error *error) MUST_CHECK;
 

@@ -1,11 +1,12 @@
 /*
- * Another version of the program takes over without a lost connection. The old process has it started (by starter.h) with all
- * its listening sockets, and waits; the new one makes everything ready that can fail, says so, and is let go; then it accepts,
- * and the old one retires. Until then the old one serves as if nothing had happened, whatever becomes of the new one. Main
- * thread only.
+ * Another version of the program takes over without a lost connection. The old process has it started (by starter.h)
+ * with all its listening sockets, and waits; the new one makes everything ready that can fail, says so, and is let go;
+ * then it accepts, and the old one retires. Until then the old one serves as if nothing had happened, whatever becomes
+ * of the new one. Main thread only.
  *
- * Between the two: CCI_UPGRADE in the environment has the words of listener_pack; descriptor 3 is a stream socket on which
- * the new one says 'R' when it is ready, and the old one answers 'G'; the listening sockets follow from descriptor 4 on.
+ * Between the two: CCI_UPGRADE in the environment has the words of listener_pack; descriptor 3 is a stream socket on
+ * which the new one says 'R' when it is ready, and the old one answers 'G'; the listening sockets follow from
+ * descriptor 4 on.
  */
 #ifndef UPGRADE_H
 #define UPGRADE_H
@@ -46,13 +47,13 @@ struct upgrade {
 /* Note how this process was started: `argv` (borrowed) and the current folder. To be called before either changes. */
 void upgrade_init(struct upgrade *upgrade, char *const *argv);
 
-/* The sockets that this process was started with, by its predecessor or by the service manager (listener_inherit.h). Takes
- * the words for it out of the environment. Empty sets where there are none. 0, or -1 with `error`. */
+/* The sockets that this process was started with, by its predecessor or by the service manager (listener_inherit.h).
+ * Takes the words for it out of the environment. Empty sets where there are none. 0, or -1 with `error`. */
 int upgrade_inherit(struct upgrade *upgrade, struct listener_set *inherited, struct listener_set *passed,
                     struct error *error) MUST_CHECK;
 
-/* Everything that can fail is done: tell the predecessor, and wait until it lets us go. At once where there is none; if it
- * dies meanwhile, we go. 0, or -1 with `error`: it does not let us, and this process has to end. */
+/* Everything that can fail is done: tell the predecessor, and wait until it lets us go. At once where there is none; if
+ * it dies meanwhile, we go. 0, or -1 with `error`: it does not let us, and this process has to end. */
 int upgrade_take_over(struct upgrade *upgrade, struct error *error) MUST_CHECK;
 
 /* Start the program again, with the sockets of both sets (borrowed; nothing happens to them). One of the hooks done and

@@ -62,8 +62,8 @@ void worker_forget(struct worker *worker);
  * once. */
 void worker_drain(struct worker *worker);
 
-/* Another process accepts from the same sockets: serve what is in the backlog now, close ours, and go on with the sessions
- * that there are; then `drained` is called once. worker_drain may follow. */
+/* Another process accepts from the same sockets: serve what is in the backlog now, close ours, and go on with the
+ * sessions that there are; then `drained` is called once. worker_drain may follow. */
 void worker_retire(struct worker *worker);
 
 /* End all sessions with REASON_DRAIN_EXPIRED. */
@@ -75,8 +75,8 @@ size_t worker_view(struct worker *worker, uint64_t before, struct session_view *
 /* End the session with this id (PARAMS_CONNECTION_SIZE bytes) by REASON_OPERATOR. False: there is none. */
 bool worker_end_session(struct worker *worker, const uint8_t *id) MUST_CHECK;
 
-/* End this worker's sessions to the peer that `memory` is of (session_end_peer), and its health pings (not counted). How
- * many. */
+/* End this worker's sessions to the peer that `memory` is of (session_end_peer), and its health pings (not counted).
+ * How many. */
 size_t worker_end_peer(struct worker *worker, const struct target_memory *memory);
 
 /* Ask an address of a peer once (health_once; `done` comes in the worker's thread). One at a time, which the

@@ -132,7 +132,8 @@ struct cci_event {
 	/* CCI_CLOSED */
 	uint64_t segments_in;      /* TCP, with data or without; 0: not known */
 	uint64_t segments_out;
-	/* CCI_RECORD: the closing record of the session, a JSON object in one line. Texts in it are escaped as JSON has it */
+	/* CCI_RECORD: the closing record of the session, a JSON object in one line. Texts in it are escaped as JSON has it
+	 */
 	const char *record;
 };
 
