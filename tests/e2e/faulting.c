@@ -66,9 +66,33 @@ bool faulting_full(void)
 	return getenv("CCI_FAULTS_FULL") != NULL;
 }
 
+/* CCI_FAULTS_SLICE=3/8: the third of eight slices of the whole; 1/1 without one. */
+static void read_slice(unsigned long long *first, unsigned long long *slices)
+{
+	const char *slice = getenv("CCI_FAULTS_SLICE");
+	char rest;
+
+	*first = *slices = 1;
+	if (!faulting_full() || slice == NULL || *slice == '\0')
+		return;
+	ck_assert_msg(sscanf(slice, "%llu/%llu%c", first, slices, &rest) == 2 && *first >= 1 && *first <= *slices,
+	              "CCI_FAULTS_SLICE=%s is no slice", slice);
+}
+
+unsigned long long faulting_first(void)
+{
+	unsigned long long first, slices;
+
+	read_slice(&first, &slices);
+	return first;
+}
+
 unsigned long long faulting_step(unsigned long long count, unsigned long long most)
 {
-	return faulting_full() || count <= most ? 1 : (count + most - 1) / most;
+	unsigned long long first, slices;
+
+	read_slice(&first, &slices);
+	return faulting_full() ? slices : count <= most ? 1 : (count + most - 1) / most;
 }
 
 void faulting_arm(struct faults_board *board, const struct faulting *faulting)

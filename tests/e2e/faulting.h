@@ -26,8 +26,12 @@ bool faulting_possible(void);
 /* make faults: the whole range, not the sample of make test. */
 bool faulting_full(void);
 
-/* The step with which `count` places are sampled so that at most `most` are tried; 1 in full. At least 1. */
+/* The step with which `count` places are sampled so that at most `most` are tried; in full 1, or the number of slices of which
+ * one is run (CCI_FAULTS_SLICE=3/8: the third of eight). At least 1. */
 unsigned long long faulting_step(unsigned long long count, unsigned long long most);
+
+/* The first place, counted from 1: the number of the slice; 1 without slices. */
+unsigned long long faulting_first(void);
 
 /* From now on this call fails: the `first`-th, then each `every`-th (0: no other), of thread `thread` (0: any). */
 struct faulting {

@@ -136,7 +136,7 @@ START_TEST(a_start_ends_with_one_error_or_serves)
 	ck_assert_int_eq(start_once(&other), -1);
 	count = atomic_load(&board->faults[FAULT_MEMORY].calls);
 	step = faulting_step(count, 60);
-	for (unsigned long long n = 1; n <= count; n += step)
+	for (unsigned long long n = faulting_first(); n <= count; n += step)
 		check_start(&other, n, &failed);
 	printf("start: %llu allocations, %llu ended it\n", count, failed);
 	ck_assert_uint_gt(failed, 0);
@@ -291,7 +291,7 @@ static void check_allocations(const struct doing *doing, int thread)
 	count = atomic_load(&board->faults[FAULT_MEMORY].calls);
 	step = faulting_step(count, doing->most);
 	whole = told;
-	for (unsigned long long n = 1; n <= count; n += step) {
+	for (unsigned long long n = faulting_first(); n <= count; n += step) {
 		fail_nth(n, thread);
 		failed += !doing->act();
 		/* /metrics goes without what /proc does not tell. */

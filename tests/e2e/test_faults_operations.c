@@ -171,7 +171,7 @@ static void replace_slowly(const char *from, const char *name, int most, const c
 	(void)snprintf(path, sizeof(path), CERTS "%s", from);
 	size = certfiles_read(path, bytes, sizeof(bytes));
 	step = (size_t)faulting_step(size, 40);
-	for (size_t part = 0; part <= size; part += step) {
+	for (size_t part = (size_t)faulting_first() - 1; part <= size; part += step) {
 		int which;
 
 		certfiles_write(name, bytes, part);

@@ -29,12 +29,12 @@ static const char answering[] = "[gateway]\nsysid = HOST1\nworkers = 1\n"
                                 "[listener l]\naddress = 127.0.0.1:%d\nservice = s\nunsecured_connections = allow\n"
                                 "[service s]\naddress = %s\nretry = 100ms\n[timeouts]\nexchange = 5s\n%s" TLS_SECTION;
 
-/* Carries raw clients to it; %d: where it is, %s: security, and lines of [timeouts]. */
+/* Carries raw clients to it; %d: where it is, %s: security, lines of [timeouts], and whether it resumes. */
 static const char passing[] = "[gateway]\nsysid = GW1\nworkers = 1\n"
                               "[listener raw]\naddress = 127.0.0.1:0\ntarget = HOST1\nexchange = none\n"
                               "unsecured_connections = only\n"
                               "[peer HOST1]\naddress = 127.0.0.1:%d\nsecurity = %s\nserver_name = host1.example\n"
-                              "retry = 100ms\n[timeouts]\n%s" TLS_SECTION;
+                              "retry = 100ms\n[timeouts]\n%s" TLS_SECTION "resumption = %s\n";
 
 static struct gateway ssl_gateway, gw;
 static struct cutter cutter;
@@ -99,9 +99,12 @@ static void await_records(struct tail *tail, int records)
 struct place {
 	bool between;
 	const char *security; /* of the peer, where it is between */
+	bool resumed;         /* its sessions: a whole connection before each cut leaves a ticket */
 };
 
-static const struct place places[] = {{false, NULL}, {true, "required"}, {true, "direct"}};
+static const struct place places[] = {
+    {false, NULL, false}, {true, "required", false}, {true, "direct", false}, {true, "required", true}};
+#define PLACES ((int)(sizeof(places) / sizeof(places[0])))
 
 static int start_place(const struct place *place)
 {
@@ -109,7 +112,7 @@ static int start_place(const struct place *place)
 	cutter_start(&cutter, ssl_gateway.ports[0]);
 	if (!place->between)
 		return cutter.port;
-	gateway_start(&gw, "ccisslgw", passing, cutter.port, place->security, "");
+	gateway_start(&gw, "ccisslgw", passing, cutter.port, place->security, "", place->resumed ? "yes" : "no");
 	return gw.ports[0];
 }
 
@@ -134,49 +137,89 @@ static void expect_whole(int port, const struct place *place, const char *after,
 	ck_assert_msg(whole, "after %s %ld nothing goes on", after, cut);
 }
 
+/* The records of both gateways, and what they had before. */
+struct tails {
+	struct tail far, near; /* near: only where the cutter is between */
+	struct footprint far_before, near_before;
+	int records;
+};
+
+static void follow_both(struct tails *tails, const struct place *place)
+{
+	follow(&tails->far, &ssl_gateway);
+	await_records(&tails->far, tails->records);
+	footprint_take(ssl_gateway.pid, NULL, &tails->far_before);
+	if (!place->between)
+		return;
+	follow(&tails->near, &gw);
+	await_records(&tails->near, tails->records);
+	footprint_take(gw.pid, NULL, &tails->near_before);
+}
+
+/* The next connection has its records, and has left nothing. */
+static void await_both(struct tails *tails, const struct place *place)
+{
+	await_records(&tails->far, ++tails->records);
+	footprint_same(ssl_gateway.pid, NULL, &tails->far_before, 0, "a reset");
+	if (!place->between)
+		return;
+	await_records(&tails->near, tails->records);
+	footprint_same(gw.pid, NULL, &tails->near_before, 0, "a reset");
+}
+
+/* How many bytes go this way in the connections that are to be cut. */
+static long measure(int port, const struct place *place, enum cutter_way way)
+{
+	ck_assert(is_whole(port, !place->between));
+	if (place->resumed)
+		ck_assert(is_whole(port, false));
+	return atomic_load(&cutter.bytes[way]);
+}
+
+static void unfollow_both(struct tails *tails, const struct place *place)
+{
+	(void)fclose(tails->far.stream);
+	if (place->between)
+		(void)fclose(tails->near.stream);
+}
+
+static void cut_at(int port, const struct place *place, long cut, long total)
+{
+	atomic_store(&cutter.cut, cut);
+	ck_assert_msg(!is_whole(port, !place->between), "cut at %ld of %ld, and a whole connection", cut, total);
+	atomic_store(&cutter.cut, -1);
+}
+
 START_TEST(a_reset_after_each_byte_ends_one_connection_as_what_it_is)
 {
 	const struct place *place = &places[_i / 2];
 	enum cutter_way way = _i % 2 == 0 ? CUTTER_TO_SERVER : CUTTER_TO_CLIENT;
-	int port = start_place(place), records = 1;
-	struct footprint before, gw_before;
-	struct tail tail, gw_tail;
-	long total, step;
+	int port = start_place(place);
+	struct tails tails = {.records = place->resumed ? 2 : 1};
+	long total = measure(port, place, way), step = (long)faulting_step((unsigned long long)total, SAMPLE(place));
 
-	ck_assert(is_whole(port, !place->between));
-	total = atomic_load(&cutter.bytes[way]);
-	follow(&tail, &ssl_gateway);
-	await_records(&tail, 1);
-	footprint_take(ssl_gateway.pid, NULL, &before);
-	if (place->between) {
-		follow(&gw_tail, &gw);
-		await_records(&gw_tail, 1);
-		footprint_take(gw.pid, NULL, &gw_before);
-	}
-	step = (long)faulting_step((unsigned long long)total, SAMPLE(place));
+	follow_both(&tails, place);
 	atomic_store(&cutter.way, (int)way);
-	for (long cut = 1; cut < total - 4; cut += step) {
+	for (long cut = (long)faulting_first(); cut < total - 4; cut += step) {
 		bool last = way == CUTTER_TO_CLIENT && cut >= total - CLOSE_NOTIFY;
-		int ended = tail.ended, gw_ended;
+		int ended, near_ended;
 
-		atomic_store(&cutter.cut, cut);
-		ck_assert_msg(!is_whole(port, !place->between), "cut at %ld of %ld, and a whole connection", cut, total);
-		atomic_store(&cutter.cut, -1);
-		await_records(&tail, ++records);
-		ck_assert_msg(last || tail.ended == ended, "cut at %ld of %ld, and ended in order", cut, total);
-		footprint_same(ssl_gateway.pid, NULL, &before, 0, "a reset");
-		if (!place->between)
-			continue;
-		gw_ended = gw_tail.ended;
-		await_records(&gw_tail, records);
-		ck_assert_msg(gw_tail.ended == gw_ended, "cut at %ld of %ld, and ended in order", cut, total);
-		footprint_same(gw.pid, NULL, &gw_before, 0, "a reset");
-		usleep(110000);
+		if (place->resumed) {
+			ck_assert_msg(is_whole(port, false), "before the cut at %ld", cut);
+			await_both(&tails, place);
+		}
+		ended = tails.far.ended;
+		near_ended = tails.near.ended;
+		cut_at(port, place, cut, total);
+		await_both(&tails, place);
+		ck_assert_msg(last || tails.far.ended == ended, "cut at %ld of %ld, and ended in order", cut, total);
+		ck_assert_msg(tails.near.ended == near_ended, "cut at %ld of %ld, and ended in order", cut, total);
+		if (place->between)
+			usleep(110000);
 	}
 	expect_whole(port, place, "resets up to", total);
-	(void)fclose(tail.stream);
-	if (place->between)
-		(void)fclose(gw_tail.stream);
+	ck_assert_int_eq(gateway_lines(&gw, place->resumed, "to_tls_resumed=yes", NULL, NULL) > 0, place->resumed);
+	unfollow_both(&tails, place);
 	stop_place(place);
 }
 END_TEST
@@ -257,7 +300,7 @@ START_TEST(a_far_gateway_killed_in_mid_transfer_is_no_end_in_order)
 	pid_t source = start_source(address, sizeof(address));
 
 	gateway_start(&ssl_gateway, "ccissl", answering, port, address, "");
-	gateway_start(&gw, "ccisslgw", passing, port, securities[_i], "");
+	gateway_start(&gw, "ccisslgw", passing, port, securities[_i], "", "yes");
 	fd = peer_connect(gw.ports[0]);
 	ck_assert(peer_read(fd, NULL, bytes, sizeof(bytes)));
 	gateway_kill(&ssl_gateway);
@@ -285,7 +328,7 @@ START_TEST(a_far_gateway_that_is_stopped_is_left_by_the_deadlines)
 	pid_t source = start_source(address, sizeof(address));
 
 	gateway_start(&ssl_gateway, "ccissl", answering, port, address, "");
-	gateway_start(&gw, "ccisslgw", passing, port, securities[_i], "exchange = 500ms\nhandshake = 500ms\nidle = 1s\n");
+	gateway_start(&gw, "ccisslgw", passing, port, securities[_i], "exchange = 500ms\nhandshake = 500ms\nidle = 1s\n", "yes");
 	fd = peer_connect(gw.ports[0]);
 	ck_assert(peer_read(fd, NULL, bytes, sizeof(bytes)));
 	ck_assert_int_eq(kill(ssl_gateway.pid, SIGSTOP), 0);
@@ -356,7 +399,8 @@ Suite *module_suite(void)
 {
 	Suite *suite = suite_create("peers that fail");
 
-	tcase_add_loop_test(add_case(suite, "cuts"), a_reset_after_each_byte_ends_one_connection_as_what_it_is, 0, 6);
+	tcase_add_loop_test(add_case(suite, "cuts"), a_reset_after_each_byte_ends_one_connection_as_what_it_is, 0,
+	                    2 * PLACES);
 	tcase_add_loop_test(add_case(suite, "kill"), a_far_gateway_killed_in_mid_transfer_is_no_end_in_order, 0, 2);
 	tcase_add_loop_test(add_case(suite, "stop"), a_far_gateway_that_is_stopped_is_left_by_the_deadlines, 0, 2);
 	tcase_add_loop_test(add_case(suite, "half-open"), who_vanished_without_a_word_is_found, 0, 2);
