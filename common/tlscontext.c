@@ -122,7 +122,8 @@ static int client_context(struct tls_worker *worker, struct tls_client *client, 
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
 	if (SSL_CTX_set_alpn_protos(context, alpn, size) != 0)
 		return tls_error(error, "cannot set ALPN");
-	SSL_CTX_set_app_data(context, client);
+	if (SSL_CTX_set_app_data(context, client) != 1)
+		return tls_error(error, "cannot make a TLS context");
 	return set_client_sessions(context, tls);
 }
 
@@ -342,11 +343,11 @@ SSL *tls_client_new(struct tls_worker *worker, size_t peer, size_t address, enum
 	(void)start; /* a peer is always started in the one way that its security says */
 	if (name == NULL && client->peer != NULL)
 		name = client->peer->address.at[address].host;
-	if (ssl == NULL || name == NULL || name[0] == '\0' || expect_name(ssl, name) != 0) {
+	if (ssl == NULL || name == NULL || name[0] == '\0' || expect_name(ssl, name) != 0 ||
+	    SSL_set_app_data(ssl, (void *)(uintptr_t)address) != 1) {
 		SSL_free(ssl);
 		return NULL;
 	}
-	SSL_set_app_data(ssl, (void *)(uintptr_t)address);
 	session = take_session(client, address);
 	if (session != NULL && tls_trust_is_current(client->trust != NULL ? client->trust : worker->trust))
 		(void)SSL_set_session(ssl, session);

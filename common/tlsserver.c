@@ -214,6 +214,18 @@ static int set_sessions(SSL_CTX *context, const struct tls_worker *worker, struc
 
 /* --- contexts --- */
 
+/* Also where the listener asks for no certificate: a rule may. */
+static int set_trust(SSL_CTX *context, const struct tls_trust *trust, struct error *error)
+{
+	STACK_OF(X509_NAME) *names = SSL_dup_CA_list(trust->names);
+
+	if (names == NULL)
+		return tls_error(error, "cannot name the authorities to clients");
+	tls_trust_use(context, trust);
+	SSL_CTX_set_client_CA_list(context, names);
+	return 0;
+}
+
 static int fill_context(SSL_CTX *context, struct tls_server *server, const struct config_tls *tls, enum tls_start start,
                         struct error *error)
 {
@@ -222,15 +234,13 @@ static int fill_context(SSL_CTX *context, struct tls_server *server, const struc
 	const struct tls_worker *worker = acceptor->owner.worker;
 
 	/* The callbacks' arguments are only read. */
-	SSL_CTX_set_app_data(context, (void *)(uintptr_t)acceptor);
+	if (SSL_CTX_set_app_data(context, (void *)(uintptr_t)acceptor) != 1)
+		return tls_error(error, "cannot make a TLS context");
 	if (tls_worker_set(worker, context, tls, error) != 0 || use_default(context, server, error) != 0 ||
 	    set_sessions(context, worker, error) != 0)
 		return -1;
-	/* Also where the listener asks for no certificate: a rule may. */
-	if (worker->trust != NULL) {
-		tls_trust_use(context, worker->trust);
-		SSL_CTX_set_client_CA_list(context, SSL_dup_CA_list(worker->trust->names));
-	}
+	if (worker->trust != NULL && set_trust(context, worker->trust, error) != 0)
+		return -1;
 	if (server->credential_count > 1)
 		SSL_CTX_set_cert_cb(context, choose_certificate, (void *)(uintptr_t)server);
 	SSL_CTX_set_tlsext_status_cb(context, staple);

@@ -343,6 +343,67 @@ START_TEST(sessions_are_bound_to_their_policy)
 }
 END_TEST
 
+/* --- without memory --- */
+
+/* Put in the place of OpenSSL's by the linker (Makefile); reserved names, as it wants them. */
+int __real_SSL_CTX_set_ex_data(SSL_CTX *context, int index, void *data);
+int __wrap_SSL_CTX_set_ex_data(SSL_CTX *context, int index, void *data);
+int __real_SSL_set_ex_data(SSL *ssl, int index, void *data);
+int __wrap_SSL_set_ex_data(SSL *ssl, int index, void *data);
+STACK_OF(X509_NAME) *__real_SSL_dup_CA_list(const STACK_OF(X509_NAME) *names);
+STACK_OF(X509_NAME) *__wrap_SSL_dup_CA_list(const STACK_OF(X509_NAME) *names);
+
+static int until_failure; /* calls; 0: none fails */
+
+static bool fails(void)
+{
+	return until_failure > 0 && --until_failure == 0;
+}
+
+int __wrap_SSL_CTX_set_ex_data(SSL_CTX *context, int index, void *data)
+{
+	return fails() ? 0 : __real_SSL_CTX_set_ex_data(context, index, data);
+}
+
+int __wrap_SSL_set_ex_data(SSL *ssl, int index, void *data)
+{
+	return fails() ? 0 : __real_SSL_set_ex_data(ssl, index, data);
+}
+
+STACK_OF(X509_NAME) *__wrap_SSL_dup_CA_list(const STACK_OF(X509_NAME) *names)
+{
+	return fails() ? NULL : __real_SSL_dup_CA_list(names);
+}
+
+/* A context whose callbacks would find nothing is not made, nor one that names no authority. */
+START_TEST(what_has_no_memory_for_its_owner_is_no_context)
+{
+	struct site site;
+	struct tls_worker *worker;
+	struct error error;
+	SSL *ssl;
+
+	ck_assert_int_eq(tls_init(&error), 0);
+	make_site(&site);
+	/* Of each way to start its owner and the names, and of a peer its owner. */
+	for (int call = 1; call <= 5; call++) {
+		until_failure = call;
+		ck_assert_msg(tls_worker_new(&site.config, &site.error) == NULL, "call %d fails, and it is made", call);
+		ck_assert_int_eq(until_failure, 0);
+		ck_assert_ptr_nonnull(strstr(site.error.text, "cannot "));
+	}
+	worker = build(&site);
+	until_failure = 1;
+	ck_assert_ptr_null(tls_client_new(worker, 0, 0, TLS_START_UPGRADE));
+	ssl = tls_client_new(worker, 0, 0, TLS_START_UPGRADE);
+	ck_assert_ptr_nonnull(ssl);
+	SSL_free(ssl);
+	tls_worker_leave(worker);
+	tls_worker_free(worker);
+	close_site(&site);
+}
+END_TEST
+
 /* A rule may ask for more, or for less, than the listener: what was made under one is not resumed under the other. */
 START_TEST(a_connection_asks_for_what_its_options_say)
 {
@@ -389,6 +450,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, both_sides_meet_and_expired_ones_do_not, 0, 3);
 	tcase_add_loop_test(tests, versions_suites_and_options, 0, 2);
 	tcase_add_loop_test(tests, sessions_are_bound_to_their_policy, 0, 5);
+	tcase_add_test(tests, what_has_no_memory_for_its_owner_is_no_context);
 	tcase_add_test(tests, a_connection_asks_for_what_its_options_say);
 	suite_add_tcase(suite, tests);
 	return suite;
