@@ -110,7 +110,8 @@ test: deps
 	@tests/tools/run-tests all
 
 tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(FAULT_LIBRARIES) $(BUILD)/tests/messages_doc $(BUILD)/tests/man_doc \
-       $(BUILD)/tests/sandbox_doc $(BUILD)/tests/decide $(BUILD)/tests/office $(SOAK_PROGRAMS)
+       $(BUILD)/tests/sandbox_doc $(BUILD)/tests/decide $(BUILD)/tests/office $(SOAK_PROGRAMS) \
+       $(BUILD)/tests/cci-attack $(BUILD)/tests/cci-flawed
 
 # The whole range of injected faults, of which `make test` takes a sample; SLICE=3/8: the third of eight slices (docs/faults.md).
 faults: deps
@@ -249,6 +250,15 @@ $(BUILD)/tests/decide: $(O)/tests/properties/decide.o $(LIBRARY)
 # The benchmarks' load and back end.
 $(O)/tests/bench/%.o: EXTRA := -Itests/e2e
 $(BUILD)/tests/bench_%: $(O)/tests/bench/%.o $(O)/tests/bench/bench.o $(O)/tests/e2e/peer.o
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
+
+# Attacks on any gateway of the protocol, and a gateway with flaws that they have to find. With nothing of common/.
+ATTACKS := $(O)/tests/attacks/link.o $(O)/tests/attacks/link_tls.o $(O)/tests/attacks/message.o $(O)/tests/attacks/seen.o
+$(BUILD)/tests/cci-attack: $(patsubst %.c,$(O)/%.o,$(filter-out $(ATTACKS:$(O)/%.o=%.c),$(wildcard tests/attacks/*.c))) $(ATTACKS)
+$(BUILD)/tests/cci-flawed: $(patsubst %.c,$(O)/%.o,$(wildcard tests/attacks/flawed/*.c)) $(ATTACKS)
+$(BUILD)/tests/cci-%:
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto

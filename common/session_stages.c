@@ -307,15 +307,11 @@ static void start_tls(struct session *session, enum tls_start start)
 		session_end(session, REASON_NO_MEMORY, "no memory for the handshake");
 }
 
-/* Answer, notify, and nothing else before the handshake (attacks: what came in the clear is never taken for TLS). */
+/* Answer, notify, and nothing else before the handshake, in the same turn as the look for bytes behind the OFFER. */
 static void answer_tls(struct session *session)
 {
 	enum reason reason;
 
-	if (exchange_has_leftover(session->exchange)) {
-		session_refuse(session, REASON_DATA_BEFORE_ANSWER, "");
-		return;
-	}
 	if (!session_may_handshake(session)) {
 		session_refuse(session, REASON_BUSY, "handshake_rate of [limits]");
 		return;
@@ -348,6 +344,11 @@ static void obey(struct session *session)
 	enum reason reason;
 
 	decide(session);
+	/* Whatever was decided, and before anything comes of it: who sends more cannot have read the answer. */
+	if (!session->record.front.direct && exchange_has_leftover(session->exchange)) {
+		session_refuse(session, REASON_DATA_BEFORE_ANSWER, "");
+		return;
+	}
 	if (session->decision.outcome == OUTCOME_REFUSE) {
 		session_refuse(session, session->decision.reason, "");
 		return;
