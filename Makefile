@@ -79,7 +79,7 @@ BENCH_PROGRAMS := $(BUILD)/tests/bench_load $(BUILD)/tests/bench_backend $(BUILD
 FAULT_LIBRARIES := $(BUILD)/tests/faults_memory.so $(BUILD)/tests/faults_calls.so
 E2E_COMMON := $(O)/tests/e2e/peer.o $(O)/tests/e2e/gateway.o
 
-.PHONY: all run test check tests faults bench soak clean install deps format docs help FORCE
+.PHONY: all run test check tests faults attacks bench soak clean install deps format docs help FORCE
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS)
@@ -90,6 +90,7 @@ help:
 	@echo "make check    build, and run the quick tests"
 	@echo "make fuzz     search long for inputs that break something: FUZZ=name FUZZ_SECONDS=600"
 	@echo "make faults   build, and make everything fail that can, at length: SLICE=1/8"
+	@echo "make attacks  build, and attack both programs from outside as you could your own gateway (docs/attacks.md)"
 	@echo "make soak     build, and carry 20,000 idle connections and 500 new ones a second for ten minutes"
 	@echo "make all install clean deps format docs bench"
 	@echo "V=1 shows commands; SANITIZE=address,undefined, SANITIZE=thread and COVERAGE=1 build into folders of their own"
@@ -118,6 +119,10 @@ faults: deps
 	@$(MAKE) --no-print-directory tests
 	@certs/make-certs.sh build/test-certs --test
 	@for suite in $(FAULT_TESTS); do CCI_FAULTS_FULL=1 CCI_FAULTS_SLICE=$(SLICE) $(BUILD)/tests/$$suite || exit; done
+
+attacks: deps
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(BUILD)/tests/cci-attack $(BUILD)/tests/cci-flawed
+	@tests/attacks/run
 
 bench:
 	@tests/tools/deps bench
