@@ -76,6 +76,12 @@ static bool serves(int port, bool secured)
 	return fine;
 }
 
+/* With CCI_FAULTS_TRACE in the environment the gateway's log says where an allocation fails. */
+static unsigned tracing(void)
+{
+	return getenv("CCI_FAULTS_TRACE") != NULL;
+}
+
 /* --- start --- */
 
 /* Start the same once more, with another log. The status as waitpid has it; -1: it serves, and was ended in order. */
@@ -109,15 +115,31 @@ static int start_once(struct gateway *other)
 	return status;
 }
 
+/* libuv aborts where it cannot grow its table of descriptors (docs/faults.md). Was it that? The log has the calls. */
+static bool is_libuv_abort(struct gateway *other, unsigned long long number, int status)
+{
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+		return false;
+	atomic_store(&board->trace, 1);
+	faulting_arm(board, &(struct faulting){.kind = FAULT_MEMORY, .error = 12, .first = number});
+	status = start_once(other);
+	atomic_store(&board->trace, tracing());
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
+	       gateway_lines(other, 0, "(realloc+", NULL, NULL) == 1 && gateway_lines(other, 0, "(uv_", NULL, NULL) > 0;
+}
+
 static void check_start(struct gateway *other, unsigned long long number, unsigned long long *failed)
 {
 	int status;
 
+	atomic_store(&board->trace, tracing());
 	faulting_arm(board, &(struct faulting){.kind = FAULT_MEMORY, .error = 12, .first = number});
 	status = start_once(other);
 	if (status == -1)
 		return;
 	++*failed;
+	if (is_libuv_abort(other, number, status))
+		return;
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "allocation %llu of the start: status %x", number,
 	              (unsigned)status);
 	ck_assert_msg(gateway_lines(other, 0, "id=CCI1010E", NULL, NULL) == 1, "allocation %llu of the start: no error", number);
@@ -148,11 +170,10 @@ END_TEST
 
 static unsigned long long number; /* of the allocation that fails; 0: none */
 
-/* With CCI_FAULTS_TRACE in the environment the gateway's log says where it fails. */
 static void fail_nth(unsigned long long first, int thread)
 {
 	number = first;
-	atomic_store(&board->trace, getenv("CCI_FAULTS_TRACE") != NULL);
+	atomic_store(&board->trace, tracing());
 	faulting_arm(board, &(struct faulting){.kind = FAULT_MEMORY, .error = 12, .first = first, .thread = thread});
 }
 
@@ -282,6 +303,15 @@ static const struct doing {
     {"subscriber", subscribe, "subscribers", 1, 40}, {"events", events, "worker 0", 2, 60},
 };
 
+/* A busy machine may keep it from an answer in time. */
+static bool acts_at_last(const struct doing *doing)
+{
+	for (int i = 0; i < 5; i++)
+		if (doing->act())
+			return true;
+	return false;
+}
+
 static void check_allocations(const struct doing *doing, int thread)
 {
 	unsigned long long count, step, failed = 0;
@@ -290,7 +320,7 @@ static void check_allocations(const struct doing *doing, int thread)
 	for (int i = 0; i < 20; i++) {
 		atomic_store(&board->faults[FAULT_MEMORY].thread, thread);
 		atomic_store(&board->faults[FAULT_MEMORY].calls, 0);
-		ck_assert_msg(doing->act(), "%s", doing->what);
+		ck_assert_msg(acts_at_last(doing), "%s", doing->what);
 	}
 	usleep(50000);
 	count = atomic_load(&board->faults[FAULT_MEMORY].calls);
@@ -305,7 +335,21 @@ static void check_allocations(const struct doing *doing, int thread)
 		ck_assert_msg(waitpid(gateway.pid, NULL, WNOHANG) == 0, "%s, allocation %llu: the gateway is gone", doing->what, n);
 	}
 	printf("%s (way %u): %llu allocations, %llu failed\n", doing->what, turn, count, failed);
-	ck_assert_msg(doing->act(), "%s after all", doing->what);
+	ck_assert_msg(acts_at_last(doing), "%s after all", doing->what);
+}
+
+/* Once nothing is under way any more. */
+static void take_calm(struct footprint *before)
+{
+	struct footprint now = {0};
+
+	for (int i = 0; i < 50; i++) {
+		footprint_take(gateway.pid, board, before);
+		usleep(100000);
+		footprint_take(gateway.pid, board, &now);
+		if (now.files == before->files && now.sockets == before->sockets && now.live == before->live)
+			return;
+	}
 }
 
 START_TEST(each_allocation_of_what_it_does_may_fail)
@@ -320,9 +364,8 @@ START_TEST(each_allocation_of_what_it_does_may_fail)
 	http_port = web_port(&gateway, 1);
 	for (turn = 0; turn < doing->ways; turn++) {
 		for (int i = 0; i < 10; i++)
-			ck_assert(doing->act());
-		usleep(100000);
-		footprint_take(gateway.pid, board, &before);
+			ck_assert(acts_at_last(doing));
+		take_calm(&before);
 		check_allocations(doing, thread);
 		/* OpenSSL keeps its last errors of each thread, a pool some buffers. */
 		footprint_same(gateway.pid, board, &before, 80, doing->what);
