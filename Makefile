@@ -117,6 +117,7 @@ tests: $(PROGRAMS) $(UNIT_PROGRAMS) $(E2E_PROGRAMS) $(FAULT_LIBRARIES) $(BUILD)/
 # The whole range of injected faults, of which `make test` takes a sample; SLICE=3/8: the third of eight slices (docs/faults.md).
 faults: deps
 	@$(MAKE) --no-print-directory tests
+	@tests/tools/able
 	@certs/make-certs.sh build/test-certs --test
 	@for suite in $(FAULT_TESTS); do CCI_FAULTS_FULL=1 CCI_FAULTS_SLICE=$(SLICE) $(BUILD)/tests/$$suite || exit; done
 

@@ -20,6 +20,7 @@ FUZZ_COMMON := $(COMMON:%=$(FUZZ_O)/common/%.o)
 fuzzers: $(FUZZ_PROGRAMS)
 
 fuzz:
+	@tests/fuzz/run check $(FUZZ_SECONDS) $(FUZZ)
 	@tests/tools/deps test
 	@$(MAKE) --no-print-directory fuzzers FUZZ="$(FUZZ)"
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ)
