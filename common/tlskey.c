@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define PASSPHRASE_SIZE 1024
+#define DEEPEST (256u * 1024) /* that the library goes on the stack; it takes some 50 KiB */
 
 /* Asked for where the key is encrypted; without an answer OpenSSL would ask on the terminal of a service. */
 struct passphrase {
@@ -87,15 +88,27 @@ static EVP_PKEY *read_key(OSSL_LIB_CTX *library, const struct tls_credential_fil
 	return key;
 }
 
+/* The library has the passphrase in a frame of its own, and leaves it there. */
+static __attribute__((noinline)) void wipe_below(void)
+{
+	uint8_t below[DEEPEST];
+
+	OPENSSL_cleanse(below, sizeof(below));
+}
+
 EVP_PKEY *tls_key_load(OSSL_LIB_CTX *library, const struct tls_credential_files *files, bool *is_unneeded,
                        struct error *error)
 {
 	struct passphrase passphrase = {0};
 	EVP_PKEY *key = NULL;
+	bool asked;
 
 	if (load_passphrase(files, &passphrase, error) == 0)
 		key = read_key(library, files, &passphrase, error);
-	*is_unneeded = passphrase.known && !passphrase.asked;
+	asked = passphrase.asked;
+	*is_unneeded = passphrase.known && !asked;
 	OPENSSL_cleanse(&passphrase, sizeof(passphrase));
+	if (asked)
+		wipe_below();
 	return key;
 }

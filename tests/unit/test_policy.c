@@ -86,6 +86,11 @@ START_TEST(the_first_rule_that_matches_decides)
 	world.names[0] = (char *)(uintptr_t)"other";
 	world.rules[2].listener = (struct text_list){world.names, 1};
 	ck_assert_ptr_null(decide(&world, false, false).rule);
+	/* All that a rule says has to match, and not one thing of it. */
+	world.names[0] = (char *)(uintptr_t)"l";
+	ck_assert_ptr_eq(decide(&world, false, false).rule, &world.rules[2]);
+	world.rules[2].source = (struct network_list){&world.network, 1};
+	ck_assert_ptr_null(decide(&world, false, false).rule);
 }
 END_TEST
 
@@ -101,6 +106,16 @@ START_TEST(the_ratchet_closes_the_clear)
 	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_CLEAR);
 	world.offer.security = SECURITY_ON;
 	ck_assert_int_eq(decide(&world, true, false).outcome, OUTCOME_TLS);
+	/* That of a rule that waits for an identity, which nobody has in the clear. */
+	world.offer.security = SECURITY_NONE;
+	world.listener.ratchet = CHOICE_NO;
+	ck_assert_int_eq(decide(&world, true, false).outcome, OUTCOME_CLEAR);
+	world.config.rule_count = 1;
+	world.names[0] = (char *)(uintptr_t)"dns:*.office.example";
+	world.rules[0].identity = (struct text_list){world.names, 1};
+	world.rules[0].ratchet = CHOICE_YES;
+	ck_assert_int_eq(decide(&world, true, false).reason, REASON_RATCHETED);
+	ck_assert_int_eq(decide(&world, false, false).outcome, OUTCOME_CLEAR);
 }
 END_TEST
 
@@ -242,8 +257,10 @@ START_TEST(a_partial_identity_passes_no_rule_that_asks_for_one)
 	ck_assert_ptr_eq(decide(&world, false, false).rule, &world.rules[0]);
 	world.offer.security = SECURITY_INSIDE;
 	ck_assert_int_eq(decide(&world, false, true).reason, REASON_NOT_PERMITTED);
-	/* What matches is known all the same. */
+	/* Nor one that would serve it. */
 	world.rules[0].action = ACTION_ACCEPT;
+	ck_assert_int_eq(decide(&world, false, true).reason, REASON_NOT_PERMITTED);
+	/* What matches is known all the same. */
 	identity_add(&identity, IDENTITY_DNS, "a.office.example", 16);
 	ck_assert_int_eq(decide(&world, false, true).outcome, OUTCOME_INSIDE);
 	/* Nobody asks. */

@@ -1,0 +1,126 @@
+/* The key process by itself, asked by somebody who has taken over the gateway: which files it opens, and which requests it takes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "keyholder_parts.h"
+#include "sidecar.h"
+#include "suite.h"
+#include "tlspair.h"
+
+static char folder[] = "/tmp/cci-keyholder-XXXXXX";
+static char file[64], certificate[64], named[64], other[64];
+static struct config *config;
+static struct sidecar sidecar;
+
+static void report(void *context, bool is_error, const char *name, unsigned line, const char *text)
+{
+	(void)context;
+	ck_assert_msg(!is_error, "%s:%u: %s", name, line, text);
+}
+
+static void write_config(const char *key)
+{
+	FILE *stream = fopen(file, "w");
+
+	ck_assert_ptr_nonnull(stream);
+	(void)fprintf(stream,
+	              "[gateway]\nsysid = A\n%s[listener a]\naddress = 127.0.0.1:0\nservice = s\n[service s]\n"
+	              "address = builtin:echo\n[tls]\ncertificate = %s\nprivate_key = %s\n[keys]\nprocess = yes\n",
+	              geteuid() == 0 ? "user = root\n" : "", certificate, key);
+	(void)fclose(stream);
+}
+
+static void open_holder(void)
+{
+	struct keyholder_task task = {.channels = 2};
+	struct party party;
+	struct error error;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(file, sizeof(file), "%s/a.ini", folder);
+	(void)snprintf(certificate, sizeof(certificate), "%s/a.pem", folder);
+	(void)snprintf(named, sizeof(named), "%s/a.key", folder);
+	(void)snprintf(other, sizeof(other), "%s/b.key", folder);
+	party_make(&party, &(struct party_wish){.common_name = "host", .names = "DNS:host"});
+	identity_write(&party, certificate, named);
+	identity_write(&party, NULL, other);
+	party_close(&party);
+	write_config(named);
+	config = config_load(file, PROGRAM_CCISSL, report, NULL);
+	ck_assert_ptr_nonnull(config);
+	task.config = config;
+	ck_assert_msg(sidecar_start(&sidecar, "cci-keys", keyholder_serve, &task, &error) == 0, "%s", error.text);
+}
+
+static void close_holder(void)
+{
+	sidecar_stop(&sidecar);
+	config_free(config);
+	(void)unlink(file);
+	(void)unlink(certificate);
+	(void)unlink(named);
+	(void)unlink(other);
+	(void)rmdir(folder);
+}
+
+/* The result of a load by worker `slot`; with `cut` bytes of the texts left out. */
+static enum keywire_result load(const char *key, uint32_t slot, size_t cut)
+{
+	struct {
+		struct keywire_request head;
+		char texts[512];
+	} request = {.head = {.kind = KEYWIRE_LOAD, .sequence = 7, .slot = slot}};
+	struct {
+		struct keywire_answer head;
+		uint8_t rest[KEYWIRE_TEXT_MOST];
+	} answer;
+	const char *const texts[KEYWIRE_TEXTS] = {"tls", "", key, "", certificate};
+	size_t size = 0;
+
+	for (int i = 0; i < KEYWIRE_TEXTS; i++)
+		size += (size_t)snprintf(request.texts + size, sizeof(request.texts) - size, "%s", texts[i]) + 1;
+	ck_assert_int_eq(sidecar_send(sidecar.fd, &request, sizeof(request.head) + size - cut, NULL, 0), 0);
+	ck_assert_int_ge((int)sidecar_receive(sidecar.fd, &answer, sizeof(answer), NULL, NULL), (int)sizeof(answer.head));
+	ck_assert_uint_eq(answer.head.sequence, 7);
+	return (enum keywire_result)answer.head.result;
+}
+
+START_TEST(only_named_keys_are_loaded)
+{
+	open_holder();
+	ck_assert_int_eq(load(named, 0, 0), KEYWIRE_DONE);
+	ck_assert_int_eq(load(other, 0, 0), KEYWIRE_REFUSED);
+	ck_assert_int_eq(load("/etc/hostname", 0, 0), KEYWIRE_REFUSED);
+	ck_assert_int_eq(load("", 0, 0), KEYWIRE_REFUSED);
+	/* By what the file names now: a reload of the gateway is under way. */
+	write_config(other);
+	ck_assert_int_eq(load(other, 0, 0), KEYWIRE_DONE);
+	ck_assert_int_eq(load(named, 0, 0), KEYWIRE_REFUSED);
+	close_holder();
+}
+END_TEST
+
+START_TEST(requests_are_whole_and_of_a_worker_that_is_there)
+{
+	open_holder();
+	ck_assert_int_eq(load(named, 1, 0), KEYWIRE_DONE);
+	ck_assert_int_eq(load(named, 2, 0), KEYWIRE_REFUSED);
+	ck_assert_int_eq(load(named, UINT32_MAX, 0), KEYWIRE_REFUSED);
+	ck_assert_int_eq(load(named, 0, 1), KEYWIRE_REFUSED);
+	ck_assert_int_eq(load(named, 0, 0), KEYWIRE_DONE);
+	close_holder();
+}
+END_TEST
+
+Suite *module_suite(void)
+{
+	Suite *suite = suite_create("keyholder");
+	TCase *tests = tcase_create("keyholder");
+
+	tcase_add_test(tests, only_named_keys_are_loaded);
+	tcase_add_test(tests, requests_are_whole_and_of_a_worker_that_is_there);
+	suite_add_tcase(suite, tests);
+	return suite;
+}
