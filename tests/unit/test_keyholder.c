@@ -1,4 +1,5 @@
-/* The key process by itself, asked by somebody who has taken over the gateway: which files it opens, and which requests it takes. */
+/* The key process by itself, asked by somebody who has taken over the gateway: which files it opens, and which requests
+ * it takes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* What is secret and needed no more is nowhere: no stack, no heap that was given back, no variable of the process has it. */
+/* What is secret and needed no more is nowhere: no stack, no heap that was given back, no variable of the process has
+ * it. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <openssl/rand.h>
@@ -85,10 +86,12 @@ static void take(struct secret *secret, const char *name, off_t offset, size_t s
 static void make_files(void)
 {
 	static const char script[] =
-	    "cd %s && umask 077 && openssl rand -hex 60 >word && openssl genpkey -quiet -algorithm RSA -out plain.pem 2>/dev/null && "
+	    "cd %s && umask 077 && openssl rand -hex 60 >word && openssl genpkey -quiet -algorithm RSA -out plain.pem "
+	    "2>/dev/null && "
 	    "openssl pkey -in plain.pem -aes-256-cbc -passout file:word -out key.pem && "
 	    "{ cat plain.pem && seq 4000; } >large.pem && "
-	    "openssl rand 64 >bytes && { echo '# a line that is no secret, for what an allocator writes into what is freed' && "
+	    "openssl rand 64 >bytes && { echo '# a line that is no secret, for what an allocator writes into what is "
+	    "freed' && "
 	    "od -An -v -tx1 bytes | tr -d ' \\n' && echo; } >tickets && openssl dgst -sha256 -binary bytes >ticket && "
 	    "{ printf '\\007' && head -c 31 /dev/zero && printf '\\001'; } >part && "
 	    "openssl dgst -sha256 -mac HMAC -macopt hexkey:$(od -An -v -tx1 ticket | tr -d ' \\n') -binary part >derived";
@@ -306,7 +309,8 @@ START_TEST(of_the_key_of_confirm_nothing_is_left)
 	contexts[1] = plain_context(false, NULL, &authority);
 	meeting_open(&meeting, plain_on_socket(contexts[1], false, -1), plain_on_socket(contexts[0], true, -1));
 	ck_assert_int_eq(meeting_run(&meeting), MET_BOTH);
-	ck_assert_int_eq(SSL_export_keying_material(meeting.client, key.hidden, 32, "EXPORTER-CCI-Confirm", 20, NULL, 0, 0), 1);
+	ck_assert_int_eq(SSL_export_keying_material(meeting.client, key.hidden, 32, "EXPORTER-CCI-Confirm", 20, NULL, 0, 0),
+	                 1);
 	for (size_t i = 0; i < key.size; i++)
 		key.hidden[i] ^= MASK;
 	ck_assert_uint_eq(places(&key), 0);
