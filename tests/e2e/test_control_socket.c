@@ -36,7 +36,11 @@ static double now_s(void)
 
 START_TEST(requests_are_lines_of_words)
 {
+	char command[256];
+
 	start();
+	(void)snprintf(command, sizeof(command), "test \"$(stat -c %%a $(sed -n 's/^socket = //p' %s))\" = 600", gateway.config);
+	ck_assert_int_eq(system(command), 0);
 	control_say("status\n", "{\"ok\":true,\"answer\":{\"program\":\"ccissl\"");
 	control_say("  status \t\r\n", "{\"ok\":true");
 	control_say("status\nwhat comes behind is not looked at\n", "{\"ok\":true");

@@ -202,7 +202,7 @@ END_TEST
 	"unsecured_connections = allow\n%s[service s]\naddress = %s\n[timeouts]\n%s" TLS_SECTION
 
 /* How far the client goes before it falls silent. */
-enum silence { AT_ONCE, BEFORE_HANDSHAKE, BEFORE_CONFIRM, WHILE_CONNECTING };
+enum silence { AT_ONCE, BEFORE_HANDSHAKE, BEFORE_CONFIRM, WHILE_CONNECTING, INSIDE };
 
 static const struct {
 	const char *listener, *timeouts;
@@ -215,6 +215,7 @@ static const struct {
     {"handshake = 1h\n[rule r]\nsysid = PC*\nhandshake = 300ms\n", "", BEFORE_HANDSHAKE, "handshake-timeout"},
     {"", "handshake = 300ms\n", BEFORE_HANDSHAKE, "handshake-timeout"},
     {"confirm = 300ms\n", "", BEFORE_CONFIRM, "confirm-timeout"},
+    {"", "exchange = 1s\n", INSIDE, "exchange-timeout"},
     {"[rule r]\nsysid = PC*\nconfirm = 300ms\n", "", BEFORE_CONFIRM, "confirm-timeout"},
     {"connect = 300ms\n", "", WHILE_CONNECTING, "connect-timeout"},
     {"[rule r]\nsysid = PC*\nconnect = 300ms\n", "connect = 1h\n", WHILE_CONNECTING, "connect-timeout"},
@@ -253,14 +254,16 @@ static void start_phase(struct phase *phase, const char *listener, const char *t
 	gateway_start(&phase->gateway, "ccissl", PHASES, listener, service, timeouts);
 	phase->began = now_ms();
 	phase->fd = peer_connect(phase->gateway.ports[0]);
-	if (silence != AT_ONCE) {
+	if (silence != AT_ONCE && silence != INSIDE) {
 		ck_assert(peer_write(phase->fd, NULL, offer, peer_offer(offer, 1, silence == WHILE_CONNECTING ? 0 : 2, "PC1", NULL)));
 		if (silence != WHILE_CONNECTING)
 			ck_assert_int_gt(peer_receive(phase->fd, NULL, answer), 0);
 	}
-	if (silence == BEFORE_CONFIRM)
+	if (silence == INSIDE)
+		tls.alpn = "cci/1";
+	if (silence == BEFORE_CONFIRM || silence == INSIDE)
 		phase->ssl = peer_tls_client(phase->fd, &tls);
-	ck_assert(silence != BEFORE_CONFIRM || phase->ssl != NULL);
+	ck_assert((silence != BEFORE_CONFIRM && silence != INSIDE) || phase->ssl != NULL);
 }
 
 static void end_phase(struct phase *phase)

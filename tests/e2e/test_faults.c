@@ -29,9 +29,26 @@ static bool works(int port)
 	return fine;
 }
 
+/* Of the processor, that it has had. */
+static unsigned long ticks_of(pid_t pid)
+{
+	char path[64], text[1024] = "";
+	unsigned long user = 0, system = 0;
+	FILE *stream;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	stream = fopen(path, "r");
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), stream));
+	(void)fclose(stream);
+	ck_assert_int_eq(sscanf(strrchr(text, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+	return user + system;
+}
+
 START_TEST(without_descriptors_it_goes_on_and_recovers)
 {
 	struct gateway gateway;
+	unsigned long ticks;
 	int fds[120];
 
 	gateway_descriptors = 60;
@@ -40,6 +57,10 @@ START_TEST(without_descriptors_it_goes_on_and_recovers)
 	for (int i = 0; i < 120; i++)
 		fds[i] = peer_connect(gateway.ports[0]);
 	ck_assert_int_ge(gateway_lines(&gateway, 1, "id=CCI1013E", NULL, NULL), 1);
+	/* It waits, and does not turn round and round. */
+	ticks = ticks_of(gateway.pid);
+	usleep(1000000);
+	ck_assert_uint_le(ticks_of(gateway.pid) - ticks, (unsigned long)sysconf(_SC_CLK_TCK) / 4);
 	for (int i = 0; i < 120; i++)
 		peer_free(fds[i], NULL);
 	usleep(500000);

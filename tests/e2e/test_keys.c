@@ -388,6 +388,7 @@ END_TEST
 START_TEST(no_thread_is_late_for_the_filter)
 {
 	struct gateway gateway;
+	char command[128];
 	pid_t keys;
 
 	if (geteuid() != 0)
@@ -400,6 +401,9 @@ START_TEST(no_thread_is_late_for_the_filter)
 	certfiles_check_shown(gateway.ports[0], &known, "server");
 	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1162E", NULL, NULL), 0);
 	ck_assert_int_eq(kill(keys, 0), 0);
+	/* Each of them has the filter. */
+	(void)snprintf(command, sizeof(command), "! grep -LE '^Seccomp:.2$' /proc/%d/task/*/status | grep -q .", (int)keys);
+	ck_assert(strstr(gateway_build(), "address") != NULL || strstr(gateway_build(), "thread") != NULL || system(command) == 0);
 	gateway_stop(&gateway);
 }
 END_TEST

@@ -1,5 +1,6 @@
 /* Scenarios of TLS: direct starts, ALPN, certificates, resumption, truncation; and the connecting side against bad peers. */
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -182,6 +183,33 @@ START_TEST(a_cut_stream_is_recorded_as_truncated)
 }
 END_TEST
 
+/* The service gets no end in order where the client has not ended in order. */
+START_TEST(a_cut_stream_is_no_end_for_the_service)
+{
+	struct gateway gateway;
+	int port, listening = peer_listen(&port), fd, service;
+	uint8_t byte;
+	SSL *ssl;
+
+	gateway_start(&gateway, "ccissl",
+	              "[gateway]\nsysid = HOST1\nworkers = 1\n[listener l]\naddress = 127.0.0.1:0\nservice = s\n[service s]\n"
+	              "address = 127.0.0.1:%d\n[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\n",
+	              port);
+	fd = peer_connect(gateway.ports[0]);
+	ssl = direct(fd, &(struct peer_tls){.alpn = "cci/1"});
+	ck_assert_ptr_nonnull(ssl);
+	service = peer_accept(listening);
+	ck_assert(peer_write(fd, ssl, "x", 1) && peer_read(service, NULL, &byte, 1));
+	shutdown(fd, SHUT_WR);
+	ck_assert_int_eq((int)recv(service, &byte, 1, 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	close(service);
+	close(listening);
+	peer_free(fd, ssl);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 /* --- the connecting side --- */
 
 static const char to_peer[] = "[gateway]\nsysid = GW1\nworkers = 1\n"
@@ -281,6 +309,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, client_certificates_are_checked, 0, 3);
 	tcase_add_loop_test(tests, sessions_resume_only_under_the_policy_that_made_them, 0, 2);
 	tcase_add_test(tests, a_cut_stream_is_recorded_as_truncated);
+	tcase_add_test(tests, a_cut_stream_is_no_end_for_the_service);
 	tcase_add_loop_test(tests, a_bad_peer_gets_nothing, 0, sizeof(evils) / sizeof(evils[0]));
 	suite_add_tcase(suite, tests);
 	return suite;

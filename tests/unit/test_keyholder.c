@@ -1,14 +1,27 @@
 /* The key process by itself, asked by somebody who has taken over the gateway: which files it opens, and which requests
  * it takes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "keyholder_parts.h"
 #include "sidecar.h"
 #include "suite.h"
 #include "tlspair.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1 /* it has no filter then */
+#else
+#define IS_SANITIZED 0
+#endif
 
 static char folder[] = "/tmp/cci-keyholder-XXXXXX";
 static char file[64], certificate[64], named[64], other[64];
@@ -115,6 +128,61 @@ START_TEST(requests_are_whole_and_of_a_worker_that_is_there)
 }
 END_TEST
 
+/* --- its filter --- */
+
+static bool is_forbidden(long got)
+{
+	return got == -1 && errno == EPERM;
+}
+
+/* In a process of its own. 0, or which of the attempts came out otherwise. */
+static int attempt_all(void)
+{
+	char *words[] = {file, NULL};
+	void *memory;
+	int fd;
+
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 2;
+	if (!is_forbidden(open(file, O_WRONLY)) || !is_forbidden(open(file, O_RDWR)))
+		return 3;
+	if (!is_forbidden(open(file, O_RDONLY | O_TRUNC)) || !is_forbidden(open(file, O_RDONLY | O_CREAT, 0600)))
+		return 4;
+	if (!is_forbidden(syscall(SYS_openat, AT_FDCWD, file, O_WRONLY)) || !is_forbidden(syscall(SYS_write, fd, file, 1)))
+		return 5;
+	if (!is_forbidden(socket(AF_INET, SOCK_STREAM, 0)) || !is_forbidden(socket(AF_UNIX, SOCK_STREAM, 0)))
+		return 6;
+	if (!is_forbidden(execve(file, words, words)) || !is_forbidden(syscall(SYS_fork)) || !is_forbidden(unlink(file)))
+		return 7;
+	if (!is_forbidden(kill(getppid(), 0)) || !is_forbidden(fcntl(fd, F_SETOWN, getppid())))
+		return 8;
+	memory = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory != MAP_FAILED || errno != EPERM)
+		return 9;
+	memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return memory != MAP_FAILED && is_forbidden(mprotect(memory, 4096, PROT_READ | PROT_EXEC)) ? 0 : 10;
+}
+
+/* Without it all of them work, but for execve of what is no program. */
+START_TEST(it_reads_files_and_signs_and_no_more)
+{
+	struct error error;
+	int status = 0;
+	pid_t child;
+
+	if (IS_SANITIZED)
+		return;
+	open_holder();
+	child = fork();
+	if (child == 0)
+		_exit(keyholder_filter(config, &error) == 0 ? attempt_all() : 1);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+	close_holder();
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("keyholder");
@@ -122,6 +190,7 @@ Suite *module_suite(void)
 
 	tcase_add_test(tests, only_named_keys_are_loaded);
 	tcase_add_test(tests, requests_are_whole_and_of_a_worker_that_is_there);
+	tcase_add_test(tests, it_reads_files_and_signs_and_no_more);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

@@ -110,6 +110,31 @@ START_TEST(a_handle_is_good_until_it_is_freed)
 }
 END_TEST
 
+/* What a client of TLS 1.2 signs may be long, but not for ever. */
+START_TEST(what_is_signed_has_a_bound)
+{
+	static uint8_t request[sizeof(struct keywire_request) + KEYWIRE_SIGNED_MOST + 1];
+	struct keywire_request head = {.kind = KEYWIRE_SIGN, .digest = KEYWIRE_SHA256};
+	struct keywire_answer got;
+
+	begin();
+	head.handle = add("EC", "P-256");
+	memcpy(request, &head, sizeof(head));
+	for (uint32_t more = 0; more < 2; more++) {
+		uint32_t length = KEYWIRE_SIGNED_MOST - 4 + more;
+		uint8_t *text = request + sizeof(head);
+
+		text[0] = 1; /* a ClientHello */
+		text[1] = (uint8_t)(length >> 16);
+		text[2] = (uint8_t)(length >> 8);
+		text[3] = (uint8_t)length;
+		keytable_answer(table, request, sizeof(head) + 4 + length, &got, signature, &signature_size);
+		ck_assert_uint_eq(got.result, more == 0 ? KEYWIRE_DONE : KEYWIRE_REFUSED);
+	}
+	end();
+}
+END_TEST
+
 /* Each member of the head out of its bounds, each size, and texts that are no handshake's. */
 START_TEST(hostile_requests_are_refused)
 {
@@ -190,6 +215,7 @@ Suite *module_suite(void)
 	tcase_add_test(one, each_scheme_is_signed);
 	tcase_add_test(one, a_handle_is_good_until_it_is_freed);
 	tcase_add_test(one, hostile_requests_are_refused);
+	tcase_add_test(one, what_is_signed_has_a_bound);
 	tcase_add_test(one, noise_is_answered);
 	tcase_add_test(one, texts_are_counted);
 	suite_add_tcase(suite, one);

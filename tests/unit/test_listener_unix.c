@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "binding.h"
 #include "listener_unix.h"
 #include "listeners.h"
 #include "suite.h"
@@ -58,6 +59,36 @@ START_TEST(one_socket_serves_all_workers_and_its_file_goes_with_it)
 	ck_assert(answers(&set.at[0]));
 	listener_remove_files(&set, NULL);
 	ck_assert_int_eq(access(path, F_OK), -1);
+	listener_close(&set);
+	config_free(config);
+}
+END_TEST
+
+static mode_t mode_at_bind;
+
+static int look_and_bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+	struct stat found;
+
+	ck_assert_int_eq(fstat(fd, &found), 0);
+	mode_at_bind = found.st_mode & 0777;
+	return bind(fd, address, size);
+}
+
+/* The file gets the mode of the socket as it is bound: nobody's, until it is known whose. */
+START_TEST(no_moment_is_for_all)
+{
+	static const struct binding looking = {.bind = look_and_bind, .listen = listen};
+	struct config *config = config_of("unix_mode = 0602\n");
+	struct listener_set set;
+
+	mode_at_bind = 0777;
+	binding_use(&looking);
+	open_set(&set, config, NULL, 1);
+	binding_use(NULL);
+	ck_assert_uint_eq(mode_at_bind, 0);
+	ck_assert_uint_eq(mode_of(path), S_IFSOCK | 0602);
+	listener_remove_files(&set, NULL);
 	listener_close(&set);
 	config_free(config);
 }
@@ -253,6 +284,7 @@ Suite *module_suite(void)
 
 	tcase_add_checked_fixture(tests, make_folder, remove_folder);
 	tcase_add_test(tests, one_socket_serves_all_workers_and_its_file_goes_with_it);
+	tcase_add_test(tests, no_moment_is_for_all);
 	tcase_add_test(tests, mode_and_owner_are_as_written);
 	tcase_add_test(tests, what_a_dead_process_left_is_replaced);
 	tcase_add_test(tests, what_is_in_use_is_an_error_and_goes_on);

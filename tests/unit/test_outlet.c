@@ -137,6 +137,25 @@ START_TEST(a_failure_refuses_until_it_is_over)
 }
 END_TEST
 
+START_TEST(what_fails_is_tried_once_a_second)
+{
+	struct outlet *outlet = open_sink(100);
+	unsigned tries;
+
+	atomic_store(&sink.broken, true);
+	ck_assert_int_eq(outlet_put(outlet, "kept", 4), 0);
+	wait_for(&sink.flushes, 1);
+	usleep(50000);
+	tries = atomic_load(&sink.flushes);
+	usleep(600000);
+	ck_assert_uint_le(atomic_load(&sink.flushes), tries + 1);
+	/* Nobody wakes it. */
+	atomic_store(&sink.broken, false);
+	wait_for(&sink.count, 1);
+	ck_assert_uint_eq(outlet_free(outlet, 1000), 0);
+}
+END_TEST
+
 START_TEST(the_end_waits_no_longer_than_told)
 {
 	struct outlet *outlet = open_sink(100);
@@ -232,6 +251,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, items_come_out_in_their_order);
 	tcase_add_test(tests, what_has_no_room_is_refused_and_counted);
 	tcase_add_test(tests, a_failure_refuses_until_it_is_over);
+	tcase_add_test(tests, what_fails_is_tried_once_a_second);
 	tcase_add_test(tests, the_end_waits_no_longer_than_told);
 	tcase_add_test(tests, the_end_of_what_fails_is_soon);
 	tcase_add_test(tests, a_wake_is_a_turn);

@@ -178,6 +178,47 @@ START_TEST(what_breaks_the_protocol_is_not_encoded)
 }
 END_TEST
 
+/* A header, and what stands behind it; the length is right. */
+static enum params_result receive_with(const void *rest, size_t size, struct params *params)
+{
+	uint8_t bytes[256] = "CCIP\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x10";
+
+	memcpy(bytes + PARAMS_HEADER_SIZE, rest, size);
+	bytes[9] = (uint8_t)(PARAMS_HEADER_SIZE + size);
+	return receive(bytes, PARAMS_HEADER_SIZE + size, params);
+}
+
+#define LEAST "\x00\x01\x00\x01\x02\x00\x02\x00\x03PC1"
+
+/* Each of these breaks one rule, by one byte. */
+START_TEST(what_is_wrong_by_one_byte_is_refused)
+{
+	static const struct {
+		const char *rest;
+		size_t size;
+		enum params_result result;
+	} rows[] = {
+	    {LEAST, 12, PARAMS_OK},
+	    {LEAST "\x00\x04\x00\x01x", 17, PARAMS_OK},
+	    {LEAST "\x00\x04\x00\x02x", 17, PARAMS_BAD},                  /* runs past the message */
+	    {LEAST "\x00\x04\x00\x03\xc2\x9bx", 19, PARAMS_BAD},          /* a control character of C1 */
+	    {LEAST "\x00\x04\x00\x02\xc2\xa0", 18, PARAMS_OK},            /* and the one behind the last of them */
+	    {LEAST "\x00\x04\x00\x03x\x00y", 19, PARAMS_BAD},             /* a zero byte in a text */
+	    {"\x00\x01\x00\x01\x02\x00\x02\x00\x05PC1\x00x", 14, PARAMS_BAD}, /* and in a name */
+	    {LEAST "\x00\x01\x00\x01\x02", 17, PARAMS_BAD},               /* security twice */
+	    {LEAST "\x00\x02\x00\x03PC1", 19, PARAMS_BAD},                /* sysid twice */
+	    {LEAST "\x7f\xff\x00\x00", 16, PARAMS_OK},                    /* unknown, skipped */
+	    {LEAST "\x7f\xff\x00\x00\x7f\xff\x00\x00", 20, PARAMS_BAD},  /* but not twice */
+	    {LEAST "\x80\x00\x00\x00", 16, PARAMS_BAD},                   /* critical */
+	    {LEAST "\x00\x00\x00\x00", 16, PARAMS_BAD},                   /* the id 0 */
+	};
+	struct params params;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_msg(receive_with(rows[i].rest, rows[i].size, &params) == rows[i].result, "row %zu", i);
+}
+END_TEST
+
 /* The messages in hex of docs/protocol.md are ones that this codec takes, and writes. */
 START_TEST(the_document_is_right)
 {
@@ -223,6 +264,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, what_was_decoded_encodes_to_the_same, 0, vector_count);
 	tcase_add_loop_test(tests, truncations_and_mutations_are_survived, 0, vector_count);
 	tcase_add_test(tests, the_document_is_right);
+	tcase_add_test(tests, what_is_wrong_by_one_byte_is_refused);
 	tcase_add_test(tests, what_breaks_the_protocol_is_not_encoded);
 	suite_add_tcase(suite, tests);
 	return suite;

@@ -1,7 +1,10 @@
 /* Names that were secured: their age and order, and the lines of the file that keeps them. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "ratchet.h"
 #include "ratchet_file.h"
@@ -153,6 +156,46 @@ START_TEST(what_is_written_is_read_back)
 }
 END_TEST
 
+/* In place of the C library's. */
+static bool sync_fails;
+static int syncs;
+
+int fsync(int fd)
+{
+	syncs++;
+	if (sync_fails) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
+/* The new file, before it takes the place of the old, and its folder behind. */
+START_TEST(what_is_not_on_the_disk_is_not_written)
+{
+	const struct ratchet_entries entries = {(struct ratchet_entry *)(uintptr_t)three, 3};
+	char folder[] = "/tmp/cci-ratchet-XXXXXX", path[64], new[64];
+	struct ratchet_reading reading;
+	struct error error;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s/names", folder);
+	(void)snprintf(new, sizeof(new), "%s/names.new", folder);
+	syncs = 0;
+	ck_assert_int_eq(ratchet_file_write(path, &entries, &error), 0);
+	ck_assert_int_eq(syncs, 2);
+	sync_fails = true;
+	ck_assert_int_eq(ratchet_file_write(path, &(struct ratchet_entries){NULL, 0}, &error), -1);
+	sync_fails = false;
+	ck_assert_int_eq(access(new, F_OK), -1);
+	ck_assert_int_eq(ratchet_file_read(path, &reading, NULL, &error), RATCHET_READ_OK);
+	ck_assert_uint_eq(reading.entries.count, 3);
+	free(reading.entries.at);
+	(void)unlink(path);
+	(void)rmdir(folder);
+}
+END_TEST
+
 /* The line that each byte is in costs nothing but itself. */
 static void check_damaged(const char *good, size_t at, const struct ratchet_reading *reading)
 {
@@ -260,6 +303,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_merge_lifts_only_what_was_on_disk);
 	tcase_add_test(tests, a_merge_keeps_the_order_and_the_bound);
 	tcase_add_test(tests, what_is_written_is_read_back);
+	tcase_add_test(tests, what_is_not_on_the_disk_is_not_written);
 	tcase_add_test(tests, damage_costs_no_intact_line);
 	tcase_add_test(tests, truncation_and_growth_are_noticed);
 	tcase_add_loop_test(tests, strange_files_are_described, 0, 4);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "loop.h"
 #include "relay.h"
@@ -104,6 +105,7 @@ START_TEST(carries_both_ways_and_ends_each_by_itself)
 	static const size_t sizes[] = {1, 100, 5000, 100000, 3000000};
 	struct fixture fixture;
 	struct relay_count count;
+	struct channel_count of_front, of_back;
 
 	open_fixture(&fixture, false, 0);
 	carry(&fixture, fixture.client, fixture.service, sizes[_i]);
@@ -120,6 +122,34 @@ START_TEST(carries_both_ways_and_ends_each_by_itself)
 	ck_assert_uint_eq(count.up, sizes[_i]);
 	ck_assert_uint_eq(count.down, sizes[_i] + 1);
 	ck_assert(count.up_ended && count.down_ended);
+	/* Each channel has counted the same, however the bytes went. */
+	channel_counts(fixture.front, &of_front);
+	channel_counts(fixture.back, &of_back);
+	ck_assert(of_front.clear_in == sizes[_i] && of_front.clear_out == sizes[_i] + 1);
+	ck_assert(of_back.clear_out == sizes[_i] && of_back.clear_in == sizes[_i] + 1);
+	close_fixture(&fixture);
+}
+END_TEST
+
+/* A relay ends while bytes of it are in a pipe: the next one gets another. */
+START_TEST(bytes_left_in_a_pipe_are_nobody_else_s)
+{
+	struct fixture fixture;
+	uint8_t bytes[3000] = {0};
+	int ends[2], there = -1;
+
+	open_fixture(&fixture, false, 0);
+	carry(&fixture, fixture.client, fixture.service, 200000);
+	for (int i = 0; i < 2000; i++) {
+		(void)!send(fixture.client, bytes, sizeof(bytes), MSG_NOSIGNAL);
+		test_loop_turns(&fixture.test, 1);
+	}
+	relay_free(fixture.relay);
+	fixture.relay = NULL;
+	ck_assert_int_eq(iocontext_take_pipe(fixture.test.io, ends), 0);
+	ck_assert_int_eq(ioctl(ends[0], FIONREAD, &there), 0);
+	ck_assert_int_eq(there, 0);
+	iocontext_give_pipe(fixture.test.io, ends);
 	close_fixture(&fixture);
 }
 END_TEST
@@ -310,6 +340,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, carries_both_ways_and_ends_each_by_itself, 0, 5);
+	tcase_add_test(tests, bytes_left_in_a_pipe_are_nobody_else_s);
 	tcase_add_test(tests, stops_reading_when_the_other_side_is_full);
 	tcase_add_test(tests, echoes_up_to_its_limit);
 	tcase_add_test(tests, echo_ends_with_its_client);

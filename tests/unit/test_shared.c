@@ -1,8 +1,11 @@
 /* What workers share: quota, ratchet, noise and log, also from several threads; and the notifier's three errors. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,6 +34,14 @@ START_TEST(quota_bounds_all_and_each_source)
 	for (int i = 0; i < 16; i++)
 		(void)!quota_enter(quota, &b);
 	ck_assert_int_eq(quota_enter(quota, &b), QUOTA_CLOSE);
+	/* All leave, and nothing is counted any more. */
+	for (int i = 0; i < 16; i++)
+		quota_leave(quota, &b, QUOTA_OVER);
+	ck_assert_uint_eq(quota_count(quota), 3);
+	quota_leave(quota, &a, QUOTA_OK);
+	quota_leave(quota, &b, QUOTA_OK);
+	quota_leave(quota, &b, QUOTA_OK);
+	ck_assert_uint_eq(quota_count(quota), 0);
 	quota_free(quota);
 }
 END_TEST
@@ -145,6 +156,42 @@ START_TEST(hostile_values_stay_in_their_line)
 END_TEST
 
 /* A pipe that nobody empties must not stop the writer, and what was lost is said when it is emptied. */
+/* A disk that is full in the middle of a line: what comes later begins a line of its own, and says what is missing. */
+START_TEST(half_a_line_is_ended)
+{
+	char path[] = "/tmp/cci-torn-XXXXXX", text[4096] = "";
+	int fd = mkstemp(path), standard = dup(STDERR_FILENO), opened;
+	struct rlimit before, small = {.rlim_cur = 60, .rlim_max = RLIM_INFINITY};
+	struct error error;
+	char *rest = text, *line;
+
+	ck_assert(fd >= 0 && getrlimit(RLIMIT_FSIZE, &before) == 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	small.rlim_max = before.rlim_max;
+	/* Check's own messages go to a file too: nothing is asked until the limit is gone. */
+	(void)dup2(fd, STDERR_FILENO);
+	opened = log_open(LOG_STDERR, LEVEL_INFO, "test", &error);
+	(void)setrlimit(RLIMIT_FSIZE, &small);
+	log_say(MESSAGE_RELOADED, "%s", "the first");
+	log_flush();
+	(void)setrlimit(RLIMIT_FSIZE, &before);
+	log_say(MESSAGE_RELOADED, "%s", "the second");
+	log_flush();
+	(void)dup2(standard, STDERR_FILENO);
+	ck_assert_int_eq(opened, 0);
+	ck_assert_int_gt((int)pread(fd, text, sizeof(text) - 1, 0), 60);
+	line = strsep(&rest, "\n");
+	ck_assert_uint_eq(strlen(line), 60);
+	line = strsep(&rest, "\n");
+	ck_assert_msg(strncmp(line, "time=", 5) == 0 && strstr(line, "id=CCI1014W") != NULL && strstr(line, "lines=1") != NULL, "%s", line);
+	line = strsep(&rest, "\n");
+	ck_assert_msg(strncmp(line, "time=", 5) == 0 && strstr(line, "the second") != NULL, "%s", line);
+	(void)unlink(path);
+	close(fd);
+	close(standard);
+}
+END_TEST
+
 START_TEST(a_full_log_never_blocks)
 {
 	struct error error;
@@ -263,6 +310,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, threads_leave_nothing_behind);
 	tcase_add_test(tests, the_ratchet_forgets_the_oldest);
 	tcase_add_test(tests, hostile_values_stay_in_their_line);
+	tcase_add_test(tests, half_a_line_is_ended);
 	tcase_add_test(tests, a_full_log_never_blocks);
 	tcase_add_test(tests, the_notifier_has_three_errors);
 	tcase_add_loop_test(tests, a_failing_notifier_is_fatal_only_where_told_so, 0, 2);

@@ -1,6 +1,8 @@
 /* The starter binds what the file names and nothing else, and starts the one program; and whole messages between processes. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,12 +107,50 @@ START_TEST(what_the_file_names_is_bound)
 }
 END_TEST
 
+static unsigned count_descriptors(pid_t pid)
+{
+	char name[64];
+	unsigned count = 0;
+	DIR *fds;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/fd", (int)pid);
+	fds = opendir(name);
+	ck_assert_ptr_nonnull(fds);
+	for (const struct dirent *entry; (entry = readdir(fds)) != NULL;)
+		count += entry->d_name[0] != '.';
+	(void)closedir(fds);
+	return count;
+}
+
+/* Our one child. */
+static pid_t child(void)
+{
+	char text[64] = "";
+	FILE *stream;
+
+	(void)snprintf(text, sizeof(text), "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
+	stream = fopen(text, "r");
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), stream));
+	(void)fclose(stream);
+	return atoi(text);
+}
+
 START_TEST(what_the_file_does_not_name_is_not)
 {
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
 	open_starter("127.0.0.1:1", "exit");
+	/* Not bound, and not only not listened at. */
+	ck_assert_int_eq(binding_bind(fd, (const struct sockaddr *)&address, sizeof(address)), -1);
+	ck_assert_int_eq(errno, EPERM);
+	close(fd);
 	ck_assert_int_eq(try("127.0.0.1", 0, NULL), EPERM);
 	ck_assert_int_eq(try("127.0.0.2", 1, NULL), EPERM);
 	ck_assert_int_eq(try("0.0.0.0", 1, NULL), EPERM);
+	/* Nor does what came for that stay open there: beside the standard ones it has its socket. */
+	ck_assert_uint_le(count_descriptors(child()), 4);
 	close_starter();
 }
 END_TEST
@@ -338,8 +378,10 @@ START_TEST(messages_are_whole)
 	struct sidecar sidecar;
 	struct error error;
 	size_t count;
+	unsigned open;
 
 	ck_assert_int_eq(sidecar_start(&sidecar, "echo", echo, NULL, &error), 0);
+	open = count_descriptors(getpid());
 	for (size_t i = 0; i < sizeof(sent); i++)
 		sent[i] = (char)(i * 7);
 	for (size_t i = 0; i < SIDECAR_DESCRIPTORS_MAX; i++)
@@ -354,6 +396,9 @@ START_TEST(messages_are_whole)
 	ck_assert_int_eq(sidecar_send(sidecar.fd, sent, 100, fds, 3), 0);
 	ck_assert_int_eq(sidecar_receive(sidecar.fd, got, 99, NULL, NULL), -1);
 	ck_assert_int_eq(errno, EMSGSIZE);
+	ck_assert_int_eq(sidecar_send(sidecar.fd, sent, 100, fds, 3), 0);
+	ck_assert_int_eq(sidecar_receive(sidecar.fd, got, 100, NULL, NULL), 100);
+	ck_assert_uint_eq(count_descriptors(getpid()), open);
 	ck_assert_int_eq(sidecar_send(sidecar.fd, sent, sizeof(sent) + 1, NULL, 0), -1);
 	ck_assert_int_eq(sidecar_send(sidecar.fd, sent, 0, NULL, 0), -1);
 	sidecar_stop(&sidecar);
@@ -365,10 +410,17 @@ START_TEST(a_sidecar_ends_whatever_it_does)
 {
 	struct sidecar sidecar;
 	struct error error;
+	int ours = open("/dev/null", O_RDONLY);
 	pid_t pid;
 
+	ck_assert_int_ge(ours, 0);
 	ck_assert_int_eq(sidecar_start(&sidecar, "echo", echo, NULL, &error), 0);
 	pid = sidecar.pid;
+	/* It answers, so that it has begun; of what we had open it has nothing. */
+	ck_assert_int_eq(sidecar_send(sidecar.fd, "word", 4, NULL, 0), 0);
+	ck_assert_int_eq(sidecar_receive(sidecar.fd, &(char[8]){0}, 8, NULL, NULL), 4);
+	ck_assert_uint_le(count_descriptors(pid), 4);
+	close(ours);
 	/* What ends a gateway does not end it. */
 	ck_assert_int_eq(kill(pid, SIGTERM), 0);
 	ck_assert_int_eq(kill(pid, SIGHUP), 0);
