@@ -1,5 +1,6 @@
 /* Scenarios of traffic and of life: half-close, back-pressure, the pair, failover, rings, limits, reload, drain. */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -296,6 +297,68 @@ START_TEST(a_reload_keeps_connections_and_a_bad_one_changes_nothing)
 }
 END_TEST
 
+static unsigned count_descriptors(pid_t pid)
+{
+	char path[64];
+	unsigned count = 0;
+	DIR *fds;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	fds = opendir(path);
+	ck_assert_ptr_nonnull(fds);
+	for (const struct dirent *entry; (entry = readdir(fds)) != NULL;)
+		count += entry->d_name[0] != '.';
+	(void)closedir(fds);
+	return count;
+}
+
+/* How many connections are served at once. */
+static int count_served(int port, int most)
+{
+	uint8_t offer[4096], answer[4096];
+	int fds[8], served = 0;
+
+	for (int i = 0; i < most; i++) {
+		fds[i] = peer_connect(port);
+		if (peer_exchange(fds[i], NULL, offer, peer_offer(offer, 1, 0, "PC1", NULL), answer) > 0)
+			served += peer_type(answer) == 2;
+	}
+	for (int i = 0; i < most; i++)
+		close(fds[i]);
+	return served;
+}
+
+/* One that has opened its listeners before it finds out that it cannot be taken leaves nothing of them, and none of its limits; and
+ * then the same, when it can. */
+START_TEST(a_reload_takes_all_or_nothing)
+{
+	static const char next[] = "[gateway]\nsysid = HOST1\nworkers = 2\n[listener l]\naddress = 127.0.0.1:0, 127.0.0.2:0\n"
+	                           "service = s\nunsecured_connections = allow\n[service s]\naddress = builtin:echo\n"
+	                           "[limits]\nconnections = 1\n[control]\nhttp = 127.0.0.1:%d\n" TLS_SECTION;
+	int taken, holder = peer_listen(&taken);
+	struct gateway gateway;
+	unsigned before;
+
+	gateway_start(&gateway, "ccissl", to_service, 2, "builtin:echo", 10, "1h", "1s");
+	ck_assert_int_eq(count_served(gateway.ports[0], 3), 3);
+	ck_assert_int_eq(gateway_lines(&gateway, 3, "id=CCI30", NULL, NULL), 3);
+	usleep(200000);
+	before = count_descriptors(gateway.pid);
+	gateway_rewrite(&gateway, next, taken);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1007E", NULL, NULL), 1);
+	usleep(200000);
+	ck_assert_uint_eq(count_descriptors(gateway.pid), before);
+	ck_assert_int_eq(count_served(gateway.ports[0], 3), 3);
+	close(holder);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	usleep(200000);
+	ck_assert_int_eq(count_served(gateway.ports[0], 3), 1);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 /* Whoever opens a FIFO waits for its writer: the main thread would see no signal any more, not even SIGTERM. */
 START_TEST(a_fifo_in_place_of_a_file_stops_nothing)
 {
@@ -412,6 +475,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, at_the_limit_connections_are_told_so_and_it_recovers);
 	tcase_add_test(tests, an_idle_connection_is_ended);
 	tcase_add_test(tests, a_reload_keeps_connections_and_a_bad_one_changes_nothing);
+	tcase_add_test(tests, a_reload_takes_all_or_nothing);
 	tcase_add_test(tests, a_fifo_in_place_of_a_file_stops_nothing);
 	tcase_add_test(tests, a_signal_that_comes_early_waits);
 	tcase_add_test(tests, signals_that_come_late_change_nothing);
