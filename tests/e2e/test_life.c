@@ -436,16 +436,20 @@ END_TEST
 START_TEST(a_drain_lets_running_connections_finish)
 {
 	struct gateway gateway;
-	uint8_t bytes[100] = {1}, back[100];
-	int fd, status = -1;
+	uint8_t bytes[100] = {1}, back[100], offer[4096], answer[4096];
+	int fd, late, status = -1;
 
 	gateway_start(&gateway, "ccissl", to_service, 2, "builtin:echo", 10, "1h", "20s");
+	late = peer_connect(gateway.ports[0]);
 	fd = peer_connect(gateway.ports[0]);
 	(void)open_connection(fd, 0);
 	ck_assert_int_eq(kill(gateway.pid, SIGTERM), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1004I", NULL, NULL), 1);
 	usleep(100000);
 	ck_assert_int_eq(peer_connect(gateway.ports[0]), -1);
+	/* Who has come before, and asks now. */
+	ck_assert_int_gt(peer_exchange(late, NULL, offer, peer_offer(offer, 1, 0, "PC1", NULL), answer), 0);
+	ck_assert_int_eq(peer_reason(answer), 9);
 	ck_assert(peer_write(fd, NULL, bytes, sizeof(bytes)) && peer_read(fd, NULL, back, sizeof(back)));
 	ck_assert_int_eq(waitpid(gateway.pid, &status, WNOHANG), 0);
 	if (_i == 0) {
@@ -457,7 +461,7 @@ START_TEST(a_drain_lets_running_connections_finish)
 	ck_assert_int_eq(waitpid(gateway.pid, &status, 0), gateway.pid);
 	ck_assert(WIFEXITED(status));
 	ck_assert_int_eq(WEXITSTATUS(status), _i == 0 ? 0 : 3);
-	close(fd);
+	close(fd), close(late);
 }
 END_TEST
 
