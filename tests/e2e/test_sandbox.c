@@ -249,6 +249,26 @@ START_TEST(what_must_not_work_does_not)
 }
 END_TEST
 
+/* Landlock forbids signals to others as well, where it is new: the filter has to do so by itself. */
+START_TEST(without_landlock_no_signal_goes_either)
+{
+	static const char *const signals[] = {"signal", "thread-signal", "owner"};
+	const struct attempt attempt = {signals[_i], false, false, EPERM, 0, NULL};
+	struct gateway gateway;
+
+	if (SANITIZED)
+		return;
+	build();
+	gateway_before_exec = without_landlock;
+	start_with(&gateway, &attempt, "");
+	gateway_before_exec = NULL;
+	ck_assert(converse(&gateway));
+	expect_line(&gateway, attempt.what, attempt.result);
+	gateway_stop(&gateway);
+	clean();
+}
+END_TEST
+
 /* The same attempts, so that the test above can fail. */
 START_TEST(without_a_sandbox_it_works)
 {
@@ -427,6 +447,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, what_must_not_work_does_not, 0, count);
+	tcase_add_loop_test(tests, without_landlock_no_signal_goes_either, 0, 3);
 	tcase_add_loop_test(tests, without_a_sandbox_it_works, 0, count);
 	tcase_add_test(tests, it_is_on_unless_it_is_switched_off);
 	tcase_add_loop_test(tests, what_the_kernel_lacks_is_said, 0, 2);

@@ -181,8 +181,12 @@ END_TEST
 /* A header, and what stands behind it; the length is right. */
 static enum params_result receive_with(const void *rest, size_t size, struct params *params)
 {
-	uint8_t bytes[256] = "CCIP\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x10";
+	static const uint8_t head[PARAMS_HEADER_SIZE] = "CCIP\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x10";
+	uint8_t bytes[256];
 
+	/* Behind the message stands what could be taken for more of it. */
+	memset(bytes, 'y', sizeof(bytes));
+	memcpy(bytes, head, sizeof(head));
 	memcpy(bytes + PARAMS_HEADER_SIZE, rest, size);
 	bytes[9] = (uint8_t)(PARAMS_HEADER_SIZE + size);
 	return receive(bytes, PARAMS_HEADER_SIZE + size, params);

@@ -131,19 +131,66 @@ START_TEST(carries_both_ways_and_ends_each_by_itself)
 }
 END_TEST
 
+/* Sockets that take so much at once that it is worth a pipe. */
+static void widen(struct fixture *fixture)
+{
+	const int fds[] = {fixture->client, fixture->service, channel_fd(fixture->front), channel_fd(fixture->back)};
+	int size = 400000;
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		ck_assert_int_eq(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+}
+
+/* In bulk, until the sender is stuck; how much. Where `to` is -1 nobody reads. */
+static size_t carry_bulk(struct fixture *fixture, int from, int to, size_t most)
+{
+	static uint8_t bytes[65536], got[65536];
+	size_t sent = 0, received = 0;
+
+	for (int idle = 0; idle < 500 && (to < 0 || received < most); idle++) {
+		ssize_t went = sent < most ? send(from, bytes, sizeof(bytes), MSG_NOSIGNAL) : 0, came;
+
+		sent += went > 0 ? (size_t)went : 0;
+		test_loop_turns(&fixture->test, 2);
+		for (came = 0; to >= 0 && (came = recv(to, got, sizeof(got), 0)) > 0; idle = 0)
+			received += (size_t)came;
+		idle = went > 0 ? 0 : idle;
+	}
+	ck_assert(to < 0 || received == sent);
+	return sent;
+}
+
+START_TEST(bulk_is_counted_as_all_else)
+{
+	struct channel_count of_front, of_back;
+	struct relay_count count;
+	struct fixture fixture;
+	size_t sent;
+
+	open_fixture(&fixture, false, 0);
+	widen(&fixture);
+	sent = carry_bulk(&fixture, fixture.client, fixture.service, 4000000);
+	ck_assert_uint_ge(sent, 4000000);
+	relay_counts(fixture.relay, &count);
+	channel_counts(fixture.front, &of_front);
+	channel_counts(fixture.back, &of_back);
+	ck_assert_uint_eq(count.up, sent);
+	ck_assert_uint_eq(of_front.clear_in, sent);
+	ck_assert_uint_eq(of_back.clear_out, sent);
+	close_fixture(&fixture);
+}
+END_TEST
+
 /* A relay ends while bytes of it are in a pipe: the next one gets another. */
 START_TEST(bytes_left_in_a_pipe_are_nobody_else_s)
 {
 	struct fixture fixture;
-	uint8_t bytes[3000] = {0};
 	int ends[2], there = -1;
 
 	open_fixture(&fixture, false, 0);
-	carry(&fixture, fixture.client, fixture.service, 200000);
-	for (int i = 0; i < 2000; i++) {
-		(void)!send(fixture.client, bytes, sizeof(bytes), MSG_NOSIGNAL);
-		test_loop_turns(&fixture.test, 1);
-	}
+	widen(&fixture);
+	(void)carry_bulk(&fixture, fixture.client, fixture.service, 1000000);
+	(void)carry_bulk(&fixture, fixture.client, -1, 100000000);
 	relay_free(fixture.relay);
 	fixture.relay = NULL;
 	ck_assert_int_eq(iocontext_take_pipe(fixture.test.io, ends), 0);
@@ -340,6 +387,7 @@ Suite *module_suite(void)
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, carries_both_ways_and_ends_each_by_itself, 0, 5);
+	tcase_add_test(tests, bulk_is_counted_as_all_else);
 	tcase_add_test(tests, bytes_left_in_a_pipe_are_nobody_else_s);
 	tcase_add_test(tests, stops_reading_when_the_other_side_is_full);
 	tcase_add_test(tests, echoes_up_to_its_limit);
