@@ -256,7 +256,7 @@ START_TEST(without_landlock_no_signal_goes_either)
 	const struct attempt attempt = {signals[_i], false, false, EPERM, 0, NULL};
 	struct gateway gateway;
 
-	if (SANITIZED)
+	if (IS_SANITIZED)
 		return;
 	build();
 	gateway_before_exec = without_landlock;

@@ -12,16 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "compiler.h"
 #include "keyholder_parts.h"
 #include "sidecar.h"
 #include "suite.h"
 #include "tlspair.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1 /* it has no filter then */
-#else
-#define IS_SANITIZED 0
-#endif
 
 static char folder[] = "/tmp/cci-keyholder-XXXXXX";
 static char file[64], certificate[64], named[64], other[64];

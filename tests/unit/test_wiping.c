@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "compiler.h"
 #include "confirm.h"
 #include "exchange.h"
 #include "suite.h"
@@ -17,12 +18,6 @@
 #include "tlspair.h"
 #include "tlstickets.h"
 #include "watched.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1 /* other allocators, which fill and hold back what is freed */
-#else
-#define IS_SANITIZED 0
-#endif
 
 #define MASK 0xa5
 #define SECRET_MOST 64
