@@ -196,7 +196,7 @@ START_TEST(a_cut_stream_is_no_end_for_the_service)
 	              "address = 127.0.0.1:%d\n[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\n",
 	              port);
 	fd = peer_connect(gateway.ports[0]);
-	ssl = direct(fd, &(struct peer_tls){.alpn = "cci/1"});
+	ssl = peer_open_direct(fd, &(struct peer_tls){.alpn = "cci/1"});
 	ck_assert_ptr_nonnull(ssl);
 	service = peer_accept(listening);
 	ck_assert(peer_write(fd, ssl, "x", 1) && peer_read(service, NULL, &byte, 1));
