@@ -32,12 +32,12 @@ COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
           trace_held trace report report_json report_names report_print report_line
-COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier poller iocontext channel bio resolver \
+COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier notifier_answers poller iocontext channel bio resolver \
           connector filewatch subscriber subscribers subscribers_thread event_json outlet eventfile
 COMMON += notifier_smf exchange handshake target relay linger record notifier_log proxyin notifier_mark \
           notifier_plugin notifier_socket notifier_file
 COMMON += session_report record_json snapshot dial session session_stages session_target health dial_offer \
-          session_limits session_proxy session_deadlines session_view session_account session_trace
+          session_limits session_proxy session_deadlines session_view session_account session_notify session_trace
 COMMON += keyholder keyholder_serve keyholder_filter daemon_keys verify_command report_command privileges_mark listener accept worker reload explain daemon daemon_start \
           daemon_reload daemon_renew options listener_unix listener_inherit starter starter_serve upgrade daemon_upgrade \
           ratchet_keeper subcommand ratchet_command privileges privileges_account privileges_files service inspect inspect_config \

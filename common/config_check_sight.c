@@ -7,19 +7,20 @@
 struct kind {
 	const char *kind;
 	const char *path; /* what it needs one for; NULL: it takes none */
-	bool queue, mode, chain, interval, mark, argument;
+	bool queue, mode, chain, sync, interval, mark, argument;
 };
 
 static const struct kind kinds[] = {
     {.kind = "log"},
-    {.kind = "file", .path = "the file to append to", .queue = true, .mode = true, .chain = true},
+    {.kind = "file", .path = "the file to append to", .queue = true, .mode = true, .chain = true, .sync = true},
     {.kind = "socket", .path = "the socket to listen at", .queue = true, .mode = true},
     {.kind = "mark", .mark = true},
-    {.kind = "smf", .path = "the file to append to", .queue = true, .mode = true, .interval = true},
+    {.kind = "smf", .path = "the file to append to", .queue = true, .mode = true, .sync = true, .interval = true},
     {.kind = "plugin",
      .path = "the shared object to load",
      .queue = true,
      .mode = true,
+     .sync = true,
      .interval = true,
      .argument = true},
 };
@@ -53,6 +54,7 @@ static void check_notifier(struct check *check, const struct config_notifier *se
 	says_nothing(check, section, "queue", !kind->queue && section->queue_bytes != 4 * 1024 * 1024);
 	says_nothing(check, section, "mode", !kind->mode && section->mode != 0600);
 	says_nothing(check, section, "chain", !kind->chain && section->chain == CHOICE_YES);
+	says_nothing(check, section, "sync", !kind->sync && section->sync == CHOICE_YES);
 	says_nothing(check, section, "interval", !kind->interval && section->interval_ms != 15 * 60000);
 	says_nothing(check, section, "mark_secured", !kind->mark && section->mark_secured != 1);
 	says_nothing(check, section, "mark_clear", !kind->mark && section->mark_clear != 2);

@@ -21,6 +21,8 @@ struct dial {
 	struct exchange *exchange;
 	struct handshake *handshake;
 	struct channel *channel;
+	struct notifier_wait notified;
+	void (*told)(struct dial *dial); /* what follows it */
 	struct dial_result result;
 	struct tls_facts *facts; /* owned */
 	uint64_t stage_began_ns, began_ns;
@@ -42,6 +44,7 @@ static void timer_closed(uv_handle_t *timer)
 
 static void cancel_stages(struct dial *dial)
 {
+	notifier_wait_cancel(&dial->notified);
 	target_cancel(dial->target);
 	exchange_free(dial->exchange);
 	handshake_cancel(dial->handshake);
@@ -79,13 +82,6 @@ static void finish(struct dial *dial, enum reason reason, const char *detail)
 	dial->done(dial->owner, result);
 }
 
-static enum reason tell(struct dial *dial, enum cci_event_type type, const struct leg_news *news)
-{
-	static const struct leg_news none;
-
-	return leg_tell(dial->options.leg, dial->options.notifiers, type, news != NULL ? news : &none);
-}
-
 static void fail(struct dial *dial, enum reason reason, const char *detail)
 {
 	struct leg_news news = {.reason = reason, .detail = detail};
@@ -94,7 +90,7 @@ static void fail(struct dial *dial, enum reason reason, const char *detail)
 	enum reason ignored = REASON_NONE; /* it ends already, and the first reason wins */
 
 	if (dial->channel != NULL)
-		ignored = tell(dial, type, &news);
+		ignored = leg_tell(dial->options.leg, dial->options.notifiers, type, &news, NULL);
 	(void)ignored;
 	finish(dial, reason, detail);
 }
@@ -119,6 +115,37 @@ static void enter(struct dial *dial, enum reason late, uint64_t deadline_ms)
 static uint64_t stage_us(const struct dial *dial)
 {
 	return (uv_hrtime() - dial->stage_began_ns) / 1000;
+}
+
+/* --- notifiers --- */
+
+static void on_told(void *owner, enum reason reason)
+{
+	struct dial *dial = owner;
+
+	if (reason != REASON_NONE)
+		fail(dial, reason, "");
+	else
+		dial->told(dial);
+}
+
+/* Then `next`: now, or once they have answered. */
+static void tell(struct dial *dial, enum cci_event_type type, const struct leg_news *news,
+                 void (*next)(struct dial *dial))
+{
+	struct notifier_wait *wait = &dial->notified;
+	enum reason reason;
+
+	*wait = (struct notifier_wait){.loop = iocontext_loop(dial->options.io), .done = on_told, .owner = dial};
+	reason = leg_tell(dial->options.leg, dial->options.notifiers, type, news, wait);
+	if (reason != REASON_NONE) {
+		fail(dial, reason, "");
+	} else if (wait->answers != NULL) {
+		dial->told = next;
+		enter(dial, REASON_NOTIFIER_REFUSED, dial->timeouts.handshake_ms);
+	} else {
+		next(dial);
+	}
 }
 
 /* --- CONFIRM (protocol, section 4) --- */
@@ -203,12 +230,21 @@ static void start_confirm(struct dial *dial)
 
 static void send_offer(struct dial *dial);
 
+static void handshake_told(struct dial *dial)
+{
+	if (dial->direct)
+		send_offer(dial);
+	else if (dial->result.verdict.confirm)
+		start_confirm(dial);
+	else
+		agreed(dial);
+}
+
 static void on_handshake(void *owner, const struct verdict *verdict, const struct tls_facts *facts)
 {
 	struct dial *dial = owner;
 	struct leg *leg = dial->options.leg;
 	struct leg_news news = {.facts = facts};
-	enum reason reason;
 
 	dial->handshake = NULL;
 	leg->handshake_us = stage_us(dial);
@@ -225,15 +261,7 @@ static void on_handshake(void *owner, const struct verdict *verdict, const struc
 		return;
 	}
 	*dial->facts = *facts;
-	reason = tell(dial, CCI_HANDSHAKE_DONE, &news);
-	if (reason != REASON_NONE)
-		fail(dial, reason, "");
-	else if (dial->direct)
-		send_offer(dial);
-	else if (verdict->confirm)
-		start_confirm(dial);
-	else
-		agreed(dial);
+	tell(dial, CCI_HANDSHAKE_DONE, &news, handshake_told);
 }
 
 static void start_tls(struct dial *dial, enum tls_start start)
@@ -258,8 +286,14 @@ static void start_tls(struct dial *dial, enum tls_start start)
 
 /* --- the answer (protocol, section 3) --- */
 
+static void start_upgrade(struct dial *dial)
+{
+	start_tls(dial, TLS_START_UPGRADE);
+}
+
 static void accepted(struct dial *dial, const struct params *answer)
 {
+	static const struct leg_news none;
 	struct leg *leg = dial->options.leg;
 	enum reason reason = leg_learn(leg, answer);
 
@@ -273,16 +307,10 @@ static void accepted(struct dial *dial, const struct params *answer)
 		agreed(dial);
 		return;
 	}
-	reason = tell(dial, answer->security == ANSWER_TLS ? CCI_HANDSHAKE_STARTING : CCI_UNSECURED, NULL);
-	if (reason != REASON_NONE) {
-		fail(dial, reason, "");
-		return;
-	}
-	if (answer->security == ANSWER_CLEAR) {
-		agreed(dial);
-		return;
-	}
-	start_tls(dial, TLS_START_UPGRADE);
+	if (answer->security == ANSWER_CLEAR)
+		tell(dial, CCI_UNSECURED, &none, agreed);
+	else
+		tell(dial, CCI_HANDSHAKE_STARTING, &none, start_upgrade);
 }
 
 static bool start_target(struct dial *dial, const struct target_options *target);

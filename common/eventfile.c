@@ -26,6 +26,14 @@ struct eventfile {
 	bool unsure;        /* what stands at the end: it was opened just now, or a write has failed */
 	off_t end;          /* as we left it */
 	struct chain chain; /* the last line */
+	/* After eventfile_keep */
+	bool kept;
+	bool dirty;         /* something was written that is not known to be on the disk */
+	bool fresh;         /* the name may not be there after a crash */
+	bool lost;          /* and what the kernel had of it may be lost */
+	bool is_mark;       /* the next two say what is on the disk, and only we have written since */
+	off_t mark;
+	struct chain mark_chain;
 };
 
 /* --- the lock: others hold it for the time of a write --- */
@@ -123,6 +131,7 @@ static int append_object(struct eventfile *file, const char *object, size_t size
 	if (append(file, whole, length + 1, error) == 0)
 		result = file->chained && chain_take(&file->chain, whole, length) != 0 ? error_set(error, "no SHA-256") : 0;
 	free(whole);
+	file->dirty = true;
 	if (result == 0)
 		file->end = lseek(file->fd, 0, SEEK_END);
 	return result;
@@ -210,6 +219,8 @@ static int settle(struct eventfile *file, struct error *error)
 	struct tail tail = {.bytes = NULL};
 	int result;
 
+	if (file->unsure || length != file->end)
+		file->is_mark = false;
 	if (!file->unsure && (!file->chained || length == file->end))
 		return 0;
 	result = read_tail(file, &tail, error);
@@ -289,11 +300,95 @@ bool eventfile_is_new(const struct eventfile *file)
 	return file->was_empty;
 }
 
+/* --- the disk --- */
+
+/* A file that is made is there after a crash once its folder is written. */
+static int sync_folder(const struct eventfile *file, struct error *error)
+{
+	const char *slash = strrchr(file->path, '/');
+	char *folder =
+	    slash != NULL ? strndup(file->path, slash > file->path ? (size_t)(slash - file->path) : 1) : strdup(".");
+	int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int result = fd >= 0 ? fsync(fd) : -1;
+
+	if (result != 0)
+		(void)error_set(error, "the folder of %s cannot be brought to the disk: %s", file->path,
+		                strerrordesc_np(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	free(folder);
+	return result;
+}
+
+static int sync_data(struct eventfile *file, struct error *error)
+{
+	if (file->lost)
+		return error_set(error, "%s: what was written before may be lost", file->path);
+	if (fdatasync(file->fd) == 0)
+		return 0;
+	file->lost = true;
+	return error_set(error, "%s: fdatasync: %s", file->path, strerrordesc_np(errno));
+}
+
+/* What stands in the file now is on the disk. */
+static void set_mark(struct eventfile *file)
+{
+	file->dirty = file->lost = file->fresh = false;
+	file->is_mark = !file->unsure;
+	file->mark = file->end;
+	file->mark_chain = file->chain;
+}
+
+/* Under the lock: whoever reads the file later is not to take for written what may not be. */
+static bool undo(struct eventfile *file)
+{
+	if (!file->is_mark || lseek(file->fd, 0, SEEK_END) != file->end || ftruncate(file->fd, file->mark) != 0)
+		return false;
+	file->end = file->mark;
+	file->chain = file->mark_chain;
+	return true;
+}
+
+int eventfile_sync(struct eventfile *file, bool *undone, struct error *error)
+{
+	struct error ignored;
+
+	*undone = false;
+	if (!file->dirty && !file->fresh)
+		return 0;
+	if (sync_data(file, error) == 0 && (!file->fresh || sync_folder(file, error) == 0)) {
+		set_mark(file);
+		return 0;
+	}
+	/* Others have nothing to wait for while the disk is slow. */
+	if (lock(file, &ignored) == 0) {
+		*undone = undo(file);
+		unlock(file);
+	}
+	/* It is written anew, and that is another matter. */
+	file->lost = false;
+	file->is_mark = file->is_mark && *undone;
+	return -1;
+}
+
+int eventfile_keep(struct eventfile *file, struct error *error)
+{
+	file->kept = true;
+	if (sync_data(file, error) != 0 || sync_folder(file, error) != 0)
+		return -1;
+	set_mark(file);
+	return 0;
+}
+
 /* Under the lock of the old file, which holds until it is closed; and then under that of the new. */
 static int move_on(struct eventfile *file, struct error *error)
 {
-	int old = file->fd, fd = settle(file, error) == 0 ? open_path(file->path, file->mode, error) : -1;
+	int old = file->fd, fd;
 
+	if (file->kept && file->dirty && sync_data(file, error) != 0)
+		return -1;
+	file->dirty = false;
+	fd = settle(file, error) == 0 ? open_path(file->path, file->mode, error) : -1;
 	if (fd < 0)
 		return -1;
 	file->fd = fd;
@@ -304,6 +399,8 @@ static int move_on(struct eventfile *file, struct error *error)
 	}
 	(void)close(old);
 	file->unsure = true;
+	/* Whatever is written next brings its folder along. */
+	file->fresh = true;
 	return 0;
 }
 

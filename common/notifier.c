@@ -9,6 +9,9 @@
 #include "clock.h"
 #include "complaint.h"
 #include "log.h"
+#include "notifier_answers.h"
+
+#define CONNECTION_SIZE sizeof(((struct cci_event *)NULL)->connection)
 
 /* One open notifier. Snapshots share it for as long as its section says the same. */
 struct instance {
@@ -29,6 +32,7 @@ struct member {
 
 struct notifiers {
 	uint32_t wants;
+	bool waits; /* one of them may have connections wait for its answer */
 	size_t count;
 	struct member at[];
 };
@@ -78,8 +82,9 @@ static bool is_for(const struct instance *instance, const struct config_notifier
 	return text_equal(settings->place.name, section->place.name) && text_equal(settings->kind, section->kind) &&
 	       text_equal(settings->path, section->path) && text_equal(settings->argument, section->argument) &&
 	       settings->queue_bytes == section->queue_bytes && settings->mode == section->mode &&
-	       settings->chain == section->chain && settings->interval_ms == section->interval_ms &&
-	       settings->mark_secured == section->mark_secured && settings->mark_clear == section->mark_clear;
+	       settings->chain == section->chain && settings->sync == section->sync &&
+	       settings->interval_ms == section->interval_ms && settings->mark_secured == section->mark_secured &&
+	       settings->mark_clear == section->mark_clear;
 }
 
 static struct instance *find_instance(const struct notifiers *before, const struct config_notifier *section)
@@ -142,6 +147,7 @@ static int open_state(struct instance *instance, const struct config *config, ch
 	    .chain = section->chain == CHOICE_YES,
 	    .mark_secured = (uint32_t)section->mark_secured,
 	    .mark_clear = (uint32_t)section->mark_clear,
+	    .sync = section->sync == CHOICE_YES,
 	};
 
 	return instance->kind->open(&options, &instance->state, words, size);
@@ -197,6 +203,12 @@ int notifiers_check(const struct config *config, const struct cci_notifier_kind 
 	return result;
 }
 
+/* Nothing depends on the answer of one with on_error = continue. */
+static bool waits(const struct member *member)
+{
+	return member->on_error == ON_ERROR_REFUSE && member->instance->settings.sync == CHOICE_YES;
+}
+
 static int add_one(struct notifiers *notifiers, const struct config *config, const struct config_notifier *section,
                    const struct notifier_source *source, struct error *error)
 {
@@ -210,6 +222,7 @@ static int add_one(struct notifiers *notifiers, const struct config *config, con
 		return -1;
 	if (member->instance != NULL)
 		notifiers->wants |= member->instance->wants;
+	notifiers->waits |= waits(member);
 	notifiers->count++;
 	return 0;
 }
@@ -311,18 +324,18 @@ bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type)
 }
 
 /* One that cannot take anything would say so for every connection: a line a minute, with the count. */
-static void say_failed(struct instance *instance, int on_error, const struct cci_event *event, int result)
+static void say_failed(struct instance *instance, int on_error, const uint8_t *connection, int result)
 {
 	uint64_t count = complaint_due(&instance->complaint, clock_monotonic_ms());
 	struct cci_notifier_status status = {.size = sizeof(status)};
-	char conn[2 * sizeof(event->connection) + 1];
+	char conn[2 * CONNECTION_SIZE + 1];
 	struct logline line;
 	struct text text;
 
 	if (count == 0)
 		return;
 	text_init(&text, conn, sizeof(conn));
-	text_put_hex(&text, event->connection, sizeof(event->connection));
+	text_put_hex(&text, connection, CONNECTION_SIZE);
 	log_begin(&line, MESSAGE_NOTIFIER_ERROR, conn);
 	log_text(&line, "notifier", instance->settings.place.name);
 	log_text(&line, "kind", instance->kind->kind);
@@ -336,28 +349,115 @@ static void say_failed(struct instance *instance, int on_error, const struct cci
 	log_end(&line);
 }
 
-enum reason notifiers_tell(struct notifiers *notifiers, const struct cci_event *event)
+/* Count the answer of one. REASON_NONE, or what becomes of the connection. */
+static enum reason settle(const struct member *member, const uint8_t *connection, int result)
+{
+	struct instance *instance = member->instance;
+
+	(void)atomic_fetch_add_explicit(result == CCI_NOTIFIED ? &instance->taken : &instance->failed, 1,
+	                                memory_order_relaxed);
+	if (result == CCI_NOTIFIED)
+		return REASON_NONE;
+	say_failed(instance, member->on_error, connection, result);
+	return member->on_error == ON_ERROR_REFUSE ? REASON_NOTIFIER_REFUSED : REASON_NONE;
+}
+
+/* What it says at once, or CCI_PENDING. */
+static int tell_one(const struct member *member, size_t number, struct cci_event *event,
+                    struct notifier_answers *answers)
+{
+	struct instance *instance = member->instance;
+	int result;
+
+	event->pending = answers != NULL && waits(member) ? notifier_answers_expect(answers, number) : NULL;
+	result = instance->kind->notify(instance->state, event);
+	if (event->pending != NULL && result != CCI_PENDING)
+		event->pending->answer(event->pending, result);
+	if (event->pending != NULL)
+		result = CCI_PENDING;
+	else if (result == CCI_PENDING)
+		result = CCI_FAILED;
+	event->pending = NULL;
+	return result;
+}
+
+/* Those that were to answer later have: what becomes of the connection. */
+static enum reason settle_all(struct notifiers *notifiers, struct notifier_answers *answers, const uint8_t *connection)
 {
 	enum reason reason = REASON_NONE;
+	size_t number;
+	int result;
 
+	for (size_t i = 0; notifier_answers_at(answers, i, &number, &result); i++) {
+		enum reason of_one = settle(&notifiers->at[number], connection, result);
+
+		if (of_one != REASON_NONE)
+			reason = of_one;
+	}
+	return reason;
+}
+
+static void on_answered(void *owner, struct notifier_answers *answers)
+{
+	struct notifier_wait *wait = owner;
+	enum reason reason = settle_all(wait->notifiers, answers, wait->connection);
+
+	wait->answers = NULL;
+	notifier_answers_free(answers);
+	wait->done(wait->owner, reason);
+}
+
+/* All were told. Where an answer is missing the connection waits, unless it is refused already. */
+static enum reason begin_waiting(struct notifiers *notifiers, struct notifier_wait *wait,
+                                 struct notifier_answers *answers, const struct cci_event *event, enum reason reason)
+{
+	if (reason == REASON_NONE && notifier_answers_due(answers)) {
+		wait->answers = answers;
+		wait->notifiers = notifiers;
+		memcpy(wait->connection, event->connection, sizeof(wait->connection));
+		if (notifier_answers_wait(answers, wait->loop, on_answered, wait) == 0)
+			return REASON_NONE;
+		wait->answers = NULL;
+		reason = REASON_NOTIFIER_REFUSED;
+	} else if (reason == REASON_NONE) {
+		reason = settle_all(notifiers, answers, event->connection);
+	}
+	notifier_answers_free(answers);
+	return reason;
+}
+
+enum reason notifiers_tell(struct notifiers *notifiers, struct cci_event *event, struct notifier_wait *wait)
+{
+	bool may_wait = wait != NULL && notifiers != NULL && notifiers->waits;
+	struct notifier_answers *answers = may_wait ? notifier_answers_new(notifiers->count) : NULL;
+	enum reason reason = may_wait && answers == NULL ? REASON_NO_MEMORY : REASON_NONE;
+
+	if (wait != NULL)
+		wait->answers = NULL;
 	if (notifiers != NULL && tap_wants((unsigned)event->type))
 		tap->tell(tap->owner, event);
 	for (size_t i = 0; notifiers != NULL && i < notifiers->count; i++) {
-		struct instance *instance = notifiers->at[i].instance;
+		const struct member *member = &notifiers->at[i];
 		int result;
 
-		if ((instance->wants & CCI_WANTS((unsigned)event->type)) == 0)
+		if ((member->instance->wants & CCI_WANTS((unsigned)event->type)) == 0)
 			continue;
-		result = instance->kind->notify(instance->state, event);
-		(void)atomic_fetch_add_explicit(result == CCI_NOTIFIED ? &instance->taken : &instance->failed, 1,
-		                                memory_order_relaxed);
-		if (result == CCI_NOTIFIED)
-			continue;
-		say_failed(instance, notifiers->at[i].on_error, event, result);
-		if (notifiers->at[i].on_error == ON_ERROR_REFUSE)
+		result = tell_one(member, i, event, answers);
+		if (result != CCI_PENDING && settle(member, event->connection, result) != REASON_NONE)
 			reason = REASON_NOTIFIER_REFUSED;
 	}
-	return reason;
+	return answers != NULL ? begin_waiting(notifiers, wait, answers, event, reason) : reason;
+}
+
+void notifier_wait_cancel(struct notifier_wait *wait)
+{
+	notifier_answers_free(wait->answers);
+	wait->answers = NULL;
+}
+
+struct cci_pending *notifier_pending(const struct cci_event *event)
+{
+	return event->size >= sizeof(*event) ? event->pending : NULL;
 }
 
 int notifier_check(const struct cci_event *event)
@@ -389,6 +489,8 @@ const char *notifier_result_text(int result)
 		return "the version of the event is not supported";
 	case CCI_TOO_SHORT:
 		return "the event is shorter than its version says";
+	case CCI_PENDING:
+		return "the notifier has not answered yet";
 	default:
 		return "the notifier failed";
 	}

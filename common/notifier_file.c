@@ -23,6 +23,14 @@ struct file {
 	atomic_bool reopen; /* it was renamed */
 	bool said;          /* that there is no other */
 	bool chained, failing;
+	bool sync;
+	struct {
+		char *lines; /* that are written, and not known to be on the disk */
+		size_t size, capacity;
+		bool again;  /* the disk has failed: they are to be written once more, from `at` on */
+		size_t at;
+		bool failing;
+	} unsynced;
 	_Atomic uint64_t dropped;
 	uint64_t dropped_said;
 };
@@ -62,33 +70,116 @@ static void turn(void *owner)
 	}
 }
 
+/* Room for one line more, before it is written. */
+static int reserve(struct file *file, size_t size, struct error *error)
+{
+	size_t needed = file->unsynced.size + size + 1, capacity = file->unsynced.capacity;
+	char *lines;
+
+	if (!file->sync || needed <= capacity)
+		return 0;
+	capacity = capacity * 2 > needed ? capacity * 2 : needed;
+	lines = realloc(file->unsynced.lines, capacity);
+	if (lines == NULL)
+		return error_set(error, "not enough memory");
+	file->unsynced.lines = lines;
+	file->unsynced.capacity = capacity;
+	return 0;
+}
+
+static void remember(struct file *file, const char *bytes, size_t size)
+{
+	if (!file->sync)
+		return;
+	memcpy(file->unsynced.lines + file->unsynced.size, bytes, size);
+	file->unsynced.lines[file->unsynced.size + size] = '\n';
+	file->unsynced.size += size + 1;
+}
+
+/* What a disk that has failed may have lost comes before anything else. */
+static int write_again(struct file *file, struct error *error)
+{
+	while (file->unsynced.again && file->unsynced.at < file->unsynced.size) {
+		const char *line = file->unsynced.lines + file->unsynced.at;
+		size_t size = (size_t)((const char *)memchr(line, '\n', file->unsynced.size - file->unsynced.at) - line);
+
+		if (eventfile_write(file->lines, line, size, error) != 0)
+			return -1;
+		file->unsynced.at += size + 1;
+	}
+	file->unsynced.again = false;
+	return 0;
+}
+
+static int put_line(struct file *file, const char *bytes, size_t size, struct error *error)
+{
+	if (write_again(file, error) != 0 || reserve(file, size, error) != 0 ||
+	    eventfile_write(file->lines, bytes, size, error) != 0)
+		return -1;
+	remember(file, bytes, size);
+	return 0;
+}
+
+/* What the workers say of it, by connection, is that it fails; not why. */
+static void note_result(const struct file *file, int result, bool *failing, const struct error *error)
+{
+	if (result != 0 && !*failing)
+		log_say(MESSAGE_NOTIFIER_ERROR, "%s: events cannot be written: %s", file->name, error->text);
+	*failing = result != 0;
+}
+
 static int write_line(void *owner, const char *bytes, size_t size, struct error *error)
 {
 	struct file *file = owner;
-	bool failed_before = file->failing;
+	int result = put_line(file, bytes, size, error);
 
-	file->failing = eventfile_write(file->lines, bytes, size, error) != 0;
-	/* What the workers say of it, by connection, is that it fails; not why. */
-	if (file->failing && !failed_before)
-		log_say(MESSAGE_NOTIFIER_ERROR, "%s: events cannot be written: %s", file->name, error->text);
-	return file->failing ? -1 : 0;
+	note_result(file, result, &file->failing, error);
+	return result;
 }
 
 /* Behind what was taken before stands how much was not. */
-static void say_dropped(void *owner)
+static void say_dropped(struct file *file)
 {
-	struct file *file = owner;
 	uint64_t dropped = atomic_load(&file->dropped);
 	struct error ignored;
 	size_t size;
 	char *line;
 
-	if (dropped == file->dropped_said || file->failing)
+	if (dropped == file->dropped_said || file->failing || file->unsynced.failing)
 		return;
 	line = own_line(file, "dropped", "no room, or the file could not be written", dropped - file->dropped_said, &size);
-	if (line != NULL && eventfile_write(file->lines, line, size, &ignored) == 0)
+	if (line != NULL && put_line(file, line, size, &ignored) == 0)
 		file->dropped_said = dropped;
 	free(line);
+}
+
+/* Where it fails, nobody knows what the disk has, and the kernel says so once: all of it is written anew. */
+static int bring_to_disk(struct file *file, struct error *error)
+{
+	bool undone;
+
+	if (!file->sync)
+		return 0;
+	if (write_again(file, error) != 0)
+		return -1;
+	if (eventfile_sync(file->lines, &undone, error) == 0) {
+		file->unsynced.size = 0;
+		return 0;
+	}
+	file->unsynced.again = true;
+	file->unsynced.at = 0;
+	return -1;
+}
+
+static int flush_lines(void *owner, struct error *error)
+{
+	struct file *file = owner;
+	int result;
+
+	say_dropped(file);
+	result = bring_to_disk(file, error);
+	note_result(file, result, &file->unsynced.failing, error);
+	return result;
 }
 
 /* --- the kind --- */
@@ -98,6 +189,7 @@ static void free_file(struct file *file)
 	if (file == NULL)
 		return;
 	eventfile_close(file->lines);
+	free(file->unsynced.lines);
 	free(file->name);
 	free(file);
 }
@@ -112,7 +204,7 @@ static int greet(struct file *file)
 	if (!file->chained)
 		return 0;
 	line = own_line(file, "chain-start", eventfile_is_new(file->lines) ? "new file" : "continued", 0, &size);
-	result = line != NULL ? outlet_put(file->outlet, line, size) : -1;
+	result = line != NULL ? outlet_put(file->outlet, line, size, NULL) : -1;
 	free(line);
 	return result;
 }
@@ -124,15 +216,16 @@ static int start(struct file *file, const struct cci_notifier_options *options, 
 	                                .owner = file,
 	                                .write = write_line,
 	                                .turn = turn,
-	                                .flush = say_dropped};
+	                                .flush = flush_lines};
 
 	file->chained = options->chain != 0;
+	file->sync = options->sync != 0;
 	file->name = strdup(options->name);
 	(void)snprintf(file->program, sizeof(file->program), "%s", options->program != NULL ? options->program : "");
 	if (file->name == NULL)
 		return error_set(error, "not enough memory");
 	file->lines = eventfile_open(options->path, (mode_t)options->mode, file->chained, error);
-	if (file->lines == NULL)
+	if (file->lines == NULL || (file->sync && eventfile_keep(file->lines, error) != 0))
 		return -1;
 	file->outlet = outlet_new(&outlet, error);
 	if (file->outlet == NULL)
@@ -159,6 +252,7 @@ static int open_file(const struct cci_notifier_options *options, void **state, c
 static int notify_file(void *state, const struct cci_event *event)
 {
 	struct file *file = state;
+	struct cci_pending *pending = notifier_pending(event);
 	int result = notifier_check(event);
 	size_t size;
 	char *line;
@@ -166,9 +260,12 @@ static int notify_file(void *state, const struct cci_event *event)
 	if (result != CCI_NOTIFIED)
 		return result;
 	line = event_json(event, &size);
-	result = line != NULL && outlet_put(file->outlet, line, size) == 0 ? CCI_NOTIFIED : CCI_FAILED;
-	if (result != CCI_NOTIFIED)
+	if (line == NULL || outlet_put(file->outlet, line, size, pending) != 0) {
+		result = CCI_FAILED;
 		atomic_fetch_add(&file->dropped, 1);
+	} else if (pending != NULL) {
+		result = CCI_PENDING;
+	}
 	free(line);
 	return result;
 }
@@ -180,14 +277,14 @@ static void say_end(struct file *file)
 	size_t size;
 	char *line;
 
-	file->failing = false;
+	file->failing = file->unsynced.failing = false;
 	say_dropped(file);
-	if (!file->chained)
-		return;
-	line = own_line(file, "chain-end", "closed", 0, &size);
-	if (line == NULL || eventfile_write(file->lines, line, size, &error) != 0)
+	line = file->chained ? own_line(file, "chain-end", "closed", 0, &size) : NULL;
+	if (file->chained && (line == NULL || put_line(file, line, size, &error) != 0))
 		log_say(MESSAGE_NOTIFIER_ERROR, "%s: no last line of the chain: %s", file->name, error.text);
 	free(line);
+	if (bring_to_disk(file, &error) != 0)
+		log_say(MESSAGE_NOTIFIER_ERROR, "%s: the last events may not be on the disk: %s", file->name, error.text);
 }
 
 static void close_file(void *state)

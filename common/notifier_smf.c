@@ -219,9 +219,11 @@ static void turn_smf(void *owner)
 	(void)flush(smf);
 }
 
-static void flush_smf(void *owner)
+static int flush_smf(void *owner, struct error *error)
 {
-	(void)flush(owner);
+	struct smf *smf = owner;
+
+	return flush(smf) == 0 ? 0 : error_set(error, "%s", smf->error.text);
 }
 
 /* --- the kind --- */
@@ -260,7 +262,7 @@ static struct smf *new_smf(const struct cci_notifier_options *options, struct er
 		smf->file = smf_file_open(options->path, (mode_t)options->mode, &cut_bytes, error);
 	if (cut_bytes != 0)
 		say(smf, MESSAGE_SMF_CUT, options->path, cut_bytes);
-	if (smf->file != NULL)
+	if (smf->file != NULL && (options->sync == 0 || smf_file_keep(smf->file, error) == 0))
 		return smf;
 	free_smf(smf);
 	return NULL;
@@ -311,6 +313,7 @@ static void remember_lost_end(struct smf *smf, const struct smf_connection *conn
 
 static int notify_smf(void *state, const struct cci_event *event)
 {
+	struct cci_pending *pending = notifier_pending(event);
 	struct smf_connection connection;
 	struct smf *smf = state;
 	int result = notifier_check(event);
@@ -318,8 +321,8 @@ static int notify_smf(void *state, const struct cci_event *event)
 	if (result != CCI_NOTIFIED)
 		return result;
 	smf_connection_of(&connection, &smf->origin, event);
-	if (outlet_put(smf->outlet, (const char *)&connection, sizeof(connection)) == 0)
-		return CCI_NOTIFIED;
+	if (outlet_put(smf->outlet, (const char *)&connection, sizeof(connection), pending) == 0)
+		return pending != NULL ? CCI_PENDING : CCI_NOTIFIED;
 	if (event->type == CCI_CLOSED || event->type == CCI_REFUSED || event->type == CCI_HANDSHAKE_FAILED)
 		remember_lost_end(smf, &connection);
 	return CCI_FAILED;

@@ -16,6 +16,7 @@
 
 struct item {
 	struct item *next;
+	struct cci_pending *pending; /* who waits for it; NULL: nobody (any more) */
 	size_t size;
 	char bytes[];
 };
@@ -69,9 +70,58 @@ static void put_back(struct outlet *outlet, struct item *items)
 	outlet->first = items;
 }
 
+/* Those who wait for these hear it. */
+static void answer(struct item *items, int result)
+{
+	for (struct item *item = items; item != NULL; item = item->next) {
+		struct cci_pending *pending = item->pending;
+
+		item->pending = NULL;
+		if (pending != NULL)
+			pending->answer(pending, result);
+	}
+}
+
+static void free_items(struct item *items)
+{
+	for (struct item *next; items != NULL; items = next) {
+		next = items->next;
+		free(items);
+	}
+}
+
+/* What was written, or why not. */
+static void count_item(struct outlet *outlet, const struct item *item, int result, const struct error *error)
+{
+	(void)pthread_mutex_lock(&outlet->lock);
+	outlet->failing = result != 0;
+	if (result != 0)
+		outlet->error = *error;
+	if (result == 0) {
+		outlet->queued_bytes -= item->size;
+		outlet->written++;
+	}
+	(void)pthread_mutex_unlock(&outlet->lock);
+}
+
+/* What was written reaches its end, or that fails; `written` says whether all of it was. */
+static int flush(struct outlet *outlet, int written)
+{
+	struct error error = {.text = ""};
+	int result = outlet->options.flush != NULL ? outlet->options.flush(outlet->options.owner, &error) : 0;
+
+	(void)pthread_mutex_lock(&outlet->lock);
+	outlet->failing = result != 0 || written != 0;
+	if (result != 0)
+		outlet->error = error;
+	(void)pthread_mutex_unlock(&outlet->lock);
+	return result;
+}
+
 /* Without the lock, which guards the counts. What could not be written is left. */
 static struct item *write_items(struct outlet *outlet, struct item *items)
 {
+	struct item *awaited = NULL, **end = &awaited;
 	struct error error = {.text = ""};
 	int result = 0;
 
@@ -79,22 +129,28 @@ static struct item *write_items(struct outlet *outlet, struct item *items)
 		struct item *item = items;
 
 		result = outlet->options.write(outlet->options.owner, item->bytes, item->size, &error);
-		(void)pthread_mutex_lock(&outlet->lock);
-		outlet->failing = result != 0;
+		count_item(outlet, item, result, &error);
 		if (result != 0)
-			outlet->error = error;
-		if (result == 0) {
-			outlet->queued_bytes -= item->size;
-			outlet->written++;
-			items = item->next;
-		}
-		(void)pthread_mutex_unlock(&outlet->lock);
-		if (result == 0)
+			break;
+		items = item->next;
+		if (item->pending == NULL) {
 			free(item);
+			continue;
+		}
+		item->next = NULL;
+		*end = item;
+		end = &item->next;
 	}
-	if (outlet->options.flush != NULL)
-		outlet->options.flush(outlet->options.owner);
+	answer(awaited, flush(outlet, result) == 0 ? CCI_NOTIFIED : CCI_FAILED);
+	free_items(awaited);
 	return items;
+}
+
+/* Whoever waits is not to wait until it works again. What waits is written then all the same. */
+static void answer_failing(struct outlet *outlet)
+{
+	if (outlet->failing)
+		answer(outlet->first, CCI_FAILED);
 }
 
 static bool is_over(const struct outlet *outlet)
@@ -122,6 +178,7 @@ static void *run(void *argument)
 		log_flush();
 		(void)pthread_mutex_lock(&outlet->lock);
 		put_back(outlet, items);
+		answer_failing(outlet);
 		if (outlet->ending && outlet->failing && !is_over(outlet))
 			wait_for_change(outlet, FAILING_END_MS);
 	}
@@ -157,13 +214,14 @@ struct outlet *outlet_new(const struct outlet_options *options, struct error *er
 	return NULL;
 }
 
-int outlet_put(struct outlet *outlet, const char *bytes, size_t size)
+int outlet_put(struct outlet *outlet, const char *bytes, size_t size, struct cci_pending *pending)
 {
 	struct item *item = malloc(sizeof(*item) + size);
 	bool fits = false;
 
 	if (item != NULL) {
 		item->next = NULL;
+		item->pending = pending;
 		item->size = size;
 		memcpy(item->bytes, bytes, size);
 	}
@@ -206,7 +264,6 @@ void outlet_status(struct outlet *outlet, struct cci_notifier_status *status)
 
 uint64_t outlet_free(struct outlet *outlet, uint64_t wait_ms)
 {
-	struct item *items;
 	uint64_t dropped;
 
 	if (outlet == NULL)
@@ -220,11 +277,10 @@ uint64_t outlet_free(struct outlet *outlet, uint64_t wait_ms)
 	(void)pthread_cond_signal(&outlet->changed);
 	(void)pthread_mutex_unlock(&outlet->lock);
 	(void)pthread_join(outlet->thread, NULL);
-	for (items = outlet->first; items != NULL; items = outlet->first) {
-		outlet->first = items->next;
+	answer(outlet->first, CCI_FAILED);
+	for (const struct item *item = outlet->first; item != NULL; item = item->next)
 		outlet->dropped++;
-		free(items);
-	}
+	free_items(outlet->first);
 	dropped = outlet->dropped;
 	(void)pthread_cond_destroy(&outlet->changed);
 	(void)pthread_mutex_destroy(&outlet->lock);

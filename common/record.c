@@ -145,11 +145,13 @@ static void trace_told(const struct leg *leg, enum cci_event_type type, const st
 }
 
 static enum reason tell_notifiers(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
-                                  const struct leg_news *news)
+                                  const struct leg_news *news, struct notifier_wait *wait)
 {
 	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = (int32_t)type};
 	struct event_certificate texts;
 
+	if (wait != NULL)
+		wait->answers = NULL;
 	if (!notifiers_want(notifiers, type))
 		return REASON_NONE;
 	event.role = (int32_t)leg->role;
@@ -170,13 +172,13 @@ static enum reason tell_notifiers(const struct leg *leg, struct notifiers *notif
 		fill_tls(&event, news->facts);
 	fill_more(&event, leg, &texts);
 	fill_end(&event, leg, news);
-	return notifiers_tell(notifiers, &event);
+	return notifiers_tell(notifiers, &event, wait);
 }
 
 enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
-                     const struct leg_news *news)
+                     const struct leg_news *news, struct notifier_wait *wait)
 {
-	enum reason reason = tell_notifiers(leg, notifiers, type, news);
+	enum reason reason = tell_notifiers(leg, notifiers, type, news, wait);
 
 	if (trace_any())
 		trace_told(leg, type, news, reason);

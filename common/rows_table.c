@@ -322,6 +322,10 @@ const struct row rows[] = {
     {"notifier", "chain", NULL, ROW_WORD, AT(config_notifier, chain), .fallback = "no", .reloadable = true, .programs = BOTH,
      .words = words_choice,
      .help = "file: each line carries the digest of the one before, so that `verify` finds what was altered, taken out or moved."},
+    {"notifier", "sync", NULL, ROW_WORD, AT(config_notifier, sync), .fallback = "no", .reloadable = true, .programs = BOTH,
+     .words = words_choice,
+     .help = "file, smf: each event is on the disk (fdatasync) before it counts as taken; with on_error = refuse the connection "
+             "waits for it."},
     {"notifier", "interval", NULL, ROW_DURATION, AT(config_notifier, interval_ms), SECOND, DAY, "15m", .reloadable = true, .programs = BOTH,
      .help = "smf: how often a summary (subtype 12) is written."},
     {"notifier", "mark_secured", NULL, ROW_NUMBER, AT(config_notifier, mark_secured), 0, UINT32_MAX, "1", .reloadable = true, .programs = BOTH,

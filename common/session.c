@@ -73,6 +73,7 @@ uint64_t session_stage_us(const struct session *session)
 
 static void cancel_stages(struct session *session)
 {
+	notifier_wait_cancel(&session->notified);
 	proxyin_cancel(session->proxyin);
 	exchange_free(session->exchange);
 	handshake_cancel(session->handshake);

@@ -22,7 +22,7 @@ static void tell_end(struct session *session, const struct leg *leg, uint64_t in
 		return;
 	news.duration_us = record->duration_us;
 	news.truncated = is_truncated(record->reason) && record->reason_at_back == (leg == &record->back);
-	ignored = leg_tell(leg, session->snapshot->notifiers, type, &news);
+	ignored = leg_tell(leg, session->snapshot->notifiers, type, &news, NULL);
 	(void)ignored;
 }
 
@@ -40,7 +40,7 @@ static void tell_record(struct session *session)
 	if (line == NULL)
 		return;
 	news.record = line;
-	ignored = leg_tell(&session->record.front, notifiers, CCI_RECORD, &news);
+	ignored = leg_tell(&session->record.front, notifiers, CCI_RECORD, &news, NULL);
 	(void)ignored;
 	free(line);
 }

@@ -67,18 +67,6 @@ static enum reason send_accept(struct session *session, enum params_answer answe
 	return exchange_send(session->exchange, &accept);
 }
 
-static bool tell(struct session *session, enum cci_event_type type, const struct leg_news *news)
-{
-	static const struct leg_news none;
-	enum reason reason =
-	    leg_tell(&session->record.front, session->snapshot->notifiers, type, news != NULL ? news : &none);
-
-	if (reason == REASON_NONE)
-		return true;
-	session_end(session, reason, "");
-	return false;
-}
-
 void session_target_there(struct session *session)
 {
 	enum outcome outcome = session->decision.outcome;
@@ -87,8 +75,7 @@ void session_target_there(struct session *session)
 	session->record.connect_us = (uv_hrtime() - session->connect_began_ns) / 1000;
 	if (session->raw) {
 		session_answered(session, METRICS_ANSWER_CLEAR, 0);
-		if (tell(session, CCI_UNSECURED, NULL))
-			start_relay(session);
+		session_tell(session, CCI_UNSECURED, NULL, start_relay);
 		return;
 	}
 	if (outcome == OUTCOME_CLEAR && exchange_has_leftover(session->exchange)) {
@@ -102,7 +89,9 @@ void session_target_there(struct session *session)
 			return;
 		}
 	}
-	if (outcome != OUTCOME_CLEAR || tell(session, CCI_UNSECURED, NULL))
+	if (outcome == OUTCOME_CLEAR)
+		session_tell(session, CCI_UNSECURED, NULL, start_relay);
+	else
 		start_relay(session);
 }
 
@@ -239,9 +228,19 @@ static void handshake_failed(struct session *session, enum reason reason, const 
 	enum reason ignored; /* the session ends already, and the first reason wins */
 
 	metrics_handshake_failed(session->host->metrics, METRICS_ACCEPTING, reason);
-	ignored = leg_tell(&session->record.front, session->snapshot->notifiers, CCI_HANDSHAKE_FAILED, &news);
+	ignored = leg_tell(&session->record.front, session->snapshot->notifiers, CCI_HANDSHAKE_FAILED, &news, NULL);
 	(void)ignored;
 	session_end(session, reason, detail);
+}
+
+static void handshake_told(struct session *session)
+{
+	if (session->record.front.direct)
+		start_inside_offer(session);
+	else if (session->verdict.confirm)
+		start_confirm(session);
+	else
+		secured(session);
 }
 
 static void on_handshake(void *owner, const struct verdict *verdict, const struct tls_facts *facts)
@@ -263,14 +262,7 @@ static void on_handshake(void *owner, const struct verdict *verdict, const struc
 	leg->secured_at_us = clock_utc_us();
 	session_is(session, METRICS_SECURED);
 	metrics_handshake(session->host->metrics, METRICS_ACCEPTING, facts->version, facts->suite, facts->resumed);
-	if (!tell(session, CCI_HANDSHAKE_DONE, &news))
-		return;
-	if (leg->direct)
-		start_inside_offer(session);
-	else if (verdict->confirm)
-		start_confirm(session);
-	else
-		secured(session);
+	session_tell(session, CCI_HANDSHAKE_DONE, &news, handshake_told);
 }
 
 static void start_tls(struct session *session, enum tls_start start)
@@ -307,7 +299,12 @@ static void start_tls(struct session *session, enum tls_start start)
 		session_end(session, REASON_NO_MEMORY, "no memory for the handshake");
 }
 
-/* Answer, notify, and nothing else before the handshake, in the same turn as the look for bytes behind the OFFER. */
+static void start_upgrade(struct session *session)
+{
+	start_tls(session, TLS_START_UPGRADE);
+}
+
+/* Answer and notify in the same turn as the look for bytes behind the OFFER; nothing else happens before the handshake. */
 static void answer_tls(struct session *session)
 {
 	enum reason reason;
@@ -321,8 +318,7 @@ static void answer_tls(struct session *session)
 		session_end(session, reason, channel_error(session->front));
 		return;
 	}
-	if (tell(session, CCI_HANDSHAKE_STARTING, NULL))
-		start_tls(session, TLS_START_UPGRADE);
+	session_tell(session, CCI_HANDSHAKE_STARTING, NULL, start_upgrade);
 }
 
 /* --- the OFFER --- */
@@ -490,6 +486,9 @@ void session_late(struct session *session)
 		break;
 	case STAGE_CONFIRM:
 		session_end(session, REASON_CONFIRM_TIMEOUT, "");
+		break;
+	case STAGE_NOTIFY:
+		session_end(session, REASON_NOTIFIER_REFUSED, "no answer in time");
 		break;
 	case STAGE_RELAY:
 		session_watch_relay(session);

@@ -23,9 +23,11 @@ struct smf_file {
 	int fd;
 	mode_t mode;
 	off_t end;     /* where a record ended when we last looked */
-	size_t used;
+	size_t used, capacity;
 	char *path;
-	uint8_t gathered[GATHER_BYTES];
+	bool kept;     /* what is flushed is on the disk */
+	bool fresh;    /* and its name is not yet */
+	uint8_t *gathered;
 };
 
 /* Others hold it for the time of a write. */
@@ -188,15 +190,19 @@ struct smf_file *smf_file_open(const char *path, mode_t mode, uint64_t *cut_byte
 {
 	struct smf_file *file = calloc(1, sizeof(*file));
 
-	if (file == NULL || (file->path = strdup(path)) == NULL) {
+	if (file == NULL || (file->path = strdup(path)) == NULL || (file->gathered = malloc(GATHER_BYTES)) == NULL) {
 		error_set(error, "not enough memory for %s", path);
+		if (file != NULL)
+			free(file->path);
 		free(file);
 		return NULL;
 	}
+	file->capacity = GATHER_BYTES;
 	file->mode = mode;
 	file->fd = open_checked(path, mode, &file->end, cut_bytes, error);
 	if (file->fd >= 0)
 		return file;
+	free(file->gathered);
 	free(file->path);
 	free(file);
 	return NULL;
@@ -227,6 +233,7 @@ int smf_file_reopen(struct smf_file *file, uint64_t *cut_bytes, struct error *er
 	close(file->fd);
 	file->fd = fd;
 	file->end = end;
+	file->fresh = true;
 	return 0;
 }
 
@@ -279,20 +286,94 @@ static int append(struct smf_file *file, const uint8_t *bytes, size_t size, stru
 	return result;
 }
 
+/* --- the disk --- */
+
+static int sync_folder(const struct smf_file *file, struct error *error)
+{
+	const char *slash = strrchr(file->path, '/');
+	char folder[4096];
+	int fd, result;
+
+	(void)snprintf(folder, sizeof(folder), "%.*s", slash != NULL && slash > file->path ? (int)(slash - file->path) : 1,
+	               slash != NULL ? file->path : ".");
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	result = fd >= 0 ? fsync(fd) : -1;
+	if (result != 0)
+		(void)error_set(error, "%s cannot be brought to the disk: %s", folder, strerrordesc_np(errno));
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+/* Nobody knows what the disk has of the last `size` bytes, and the kernel says so once: they are taken out, to be
+ * written anew. Behind them may stand what another process has written since; then they stay, and will be there
+ * twice. */
+static void take_out(struct smf_file *file, size_t size)
+{
+	if (lock(file->fd) != 0)
+		return;
+	if (lseek(file->fd, 0, SEEK_END) == file->end && ftruncate(file->fd, file->end - (off_t)size) == 0)
+		file->end -= (off_t)size;
+	unlock(file->fd);
+}
+
+/* Without the lock: others have nothing to wait for while the disk is slow. */
+static int bring_to_disk(struct smf_file *file, struct error *error)
+{
+	if (fdatasync(file->fd) != 0) {
+		error_set(error, "%s: fdatasync: %s", file->path, strerrordesc_np(errno));
+		take_out(file, file->used);
+		return -1;
+	}
+	if (file->fresh && sync_folder(file, error) != 0) {
+		take_out(file, file->used);
+		return -1;
+	}
+	file->fresh = false;
+	return 0;
+}
+
+int smf_file_keep(struct smf_file *file, struct error *error)
+{
+	file->kept = file->fresh = true;
+	return bring_to_disk(file, error);
+}
+
+/* One large block does not hold the memory for ever. */
+static void empty(struct smf_file *file)
+{
+	uint8_t *smaller = file->capacity > GATHER_BYTES ? realloc(file->gathered, GATHER_BYTES) : NULL;
+
+	file->used = 0;
+	if (smaller == NULL)
+		return;
+	file->gathered = smaller;
+	file->capacity = GATHER_BYTES;
+}
+
 int smf_file_flush(struct smf_file *file, struct error *error)
 {
 	if (file->used > 0 && append(file, file->gathered, file->used, error) != 0)
 		return -1;
-	file->used = 0;
+	if (file->kept && (file->used > 0 || file->fresh) && bring_to_disk(file, error) != 0)
+		return -1;
+	empty(file);
 	return 0;
 }
 
 int smf_file_put(struct smf_file *file, const uint8_t *records, size_t size, struct error *error)
 {
-	if (size > sizeof(file->gathered) - file->used && smf_file_flush(file, error) != 0)
+	uint8_t *larger;
+
+	if (size > file->capacity - file->used && smf_file_flush(file, error) != 0)
 		return -1;
-	if (size > sizeof(file->gathered))
-		return append(file, records, size, error);
+	if (size > file->capacity) {
+		larger = realloc(file->gathered, size);
+		if (larger == NULL)
+			return error_set(error, "not enough memory for %zu bytes of records", size);
+		file->gathered = larger;
+		file->capacity = size;
+	}
 	memcpy(file->gathered + file->used, records, size);
 	file->used += size;
 	return 0;
@@ -308,6 +389,7 @@ void smf_file_close(struct smf_file *file)
 	if (file == NULL)
 		return;
 	close(file->fd);
+	free(file->gathered);
 	free(file->path);
 	free(file);
 }

@@ -200,6 +200,7 @@ struct config_notifier {
 	uint64_t queue_bytes;
 	uint64_t mode;        /* permission bits of what is made at `path` */
 	int chain;            /* enum choice: NO or YES */
+	int sync;             /* the same: events reach the disk before anything depends on them */
 	uint64_t interval_ms; /* smf */
 	uint64_t mark_secured, mark_clear;
 };

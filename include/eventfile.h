@@ -32,8 +32,20 @@ bool eventfile_is_new(const struct eventfile *file);
  * `error`: no part of the line is there. */
 int eventfile_write(struct eventfile *file, const char *object, size_t size, struct error *error) MUST_CHECK;
 
+/* From now on eventfile_sync brings what was written to the disk; now, that there is such a file. 0, or -1 with
+ * `error`. */
+int eventfile_keep(struct eventfile *file, struct error *error) MUST_CHECK;
+
+/* What was written since the last call that worked is on the disk now, with the name of a file that is new (fdatasync,
+ * and fsync of the folder). 0, also where nothing was written; or -1 with `error`: nobody knows what of it is there,
+ * and what the kernel has of it counts as written back, so that another try would say nothing. *undone: it was taken
+ * out of the file (and the chain), to be written again; false: another process has written behind it, or it cannot be
+ * taken out, and what is written again stands there twice. Only after eventfile_keep. */
+int eventfile_sync(struct eventfile *file, bool *undone, struct error *error) MUST_CHECK;
+
 /* After the file was renamed: open the name anew, and continue the chain there, by a line {"event":"rotated",...} at
- * once. 0, also where it was not renamed; or -1 with words and remedy in `error`: the renamed one stays in use. */
+ * once. 0, also where it was not renamed; or -1 with words and remedy in `error`: the renamed one stays in use. After
+ * eventfile_keep the renamed one is on the disk then, and the next eventfile_sync sees to the new one. */
 int eventfile_reopen(struct eventfile *file, struct error *error) MUST_CHECK;
 
 /* NULL does nothing. */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <uv.h>
 
 #include "cci/notifier.h"
 #include "compiler.h"
@@ -60,9 +61,28 @@ bool notifiers_want(const struct notifiers *notifiers, enum cci_event_type type)
 int notifiers_check(const struct config *config, const struct cci_notifier_kind *const *kinds, config_report *report,
                     void *context) MUST_CHECK;
 
+/* How a connection waits for answers that come later. Embedded, and of one thread; lives until `done` or cancel. */
+struct notifier_wait {
+	uv_loop_t *loop;                            /* of the connection; borrowed */
+	void (*done)(void *owner,
+	             enum reason reason); /* what notifiers_tell would have returned; called on the loop, once */
+	void *owner;
+	struct notifier_answers *answers;           /* NULL: there is nothing to wait for */
+	struct notifiers *notifiers;                /* borrowed: must outlive the wait */
+	uint8_t connection[16];
+};
+
 /* Tell all. REASON_NONE, or REASON_NOTIFIER_REFUSED where one with on_error = refuse did not take it; failures are
- * logged (MESSAGE_NOTIFIER_ERROR), with words. */
-enum reason notifiers_tell(struct notifiers *notifiers, const struct cci_event *event) MUST_CHECK;
+ * logged (MESSAGE_NOTIFIER_ERROR), with words. Where something depends on the answer, `wait` has its first three
+ * members set: if wait->answers is not NULL afterwards, REASON_NONE is no answer yet, and `done` brings it (never
+ * before this returns). NULL: nothing does, and nobody answers later. REASON_NO_MEMORY: there is none to wait with. */
+enum reason notifiers_tell(struct notifiers *notifiers, struct cci_event *event, struct notifier_wait *wait) MUST_CHECK;
+
+/* `done` does not come any more. Nothing happens where nothing is waited for. */
+void notifier_wait_cancel(struct notifier_wait *wait);
+
+/* What an event lets a notifier answer by later; NULL: it answers at once. */
+struct cci_pending *notifier_pending(const struct cci_event *event);
 
 /* A listener of the program itself to all events but the record, beside the configured ones: nothing depends on it. It
  * is told while `listening`, from any thread, and must not block. */

@@ -25,16 +25,20 @@ struct outlet_options {
 	int (*write)(void *owner, const char *bytes, size_t size, struct error *error);
 	/* At least once a second, and after outlet_wake. NULL: nothing is to be done. */
 	void (*turn)(void *owner);
-	/* What waited at one moment is written: hand it to the kernel now. NULL: nothing is to be done. */
-	void (*flush)(void *owner);
+	/* What waited at one moment is written: let it reach its end now (also called where nothing waited, about once a
+	 * second). 0; or -1 with words in `error`: the owner keeps it and is called again after a second, and until then
+	 * outlet_put refuses. NULL: nothing is to be done. */
+	int (*flush)(void *owner, struct error *error);
 };
 
 /* Starts the thread (without signals and without capabilities). NULL with `error`. */
 struct outlet *outlet_new(const struct outlet_options *options, struct error *error) MUST_CHECK;
 
 /* Take a copy of one item. 0, or -1: there is no room, or what it goes to is failing. Any thread; never waits for a
- * disk. */
-int outlet_put(struct outlet *outlet, const char *bytes, size_t size) MUST_CHECK;
+ * disk. `pending`, where it is not NULL and the item was taken, is answered from the outlet's thread: CCI_NOTIFIED
+ * when the item was written and flushed, CCI_FAILED when that failed (what was taken is still tried again), or when it
+ * was dropped at the end. */
+int outlet_put(struct outlet *outlet, const char *bytes, size_t size, struct cci_pending *pending) MUST_CHECK;
 
 /* Let `turn` be called soon. Any thread. */
 void outlet_wake(struct outlet *outlet);

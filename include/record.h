@@ -73,9 +73,9 @@ struct leg_news {
 	const char *record; /* CCI_RECORD: the line of record_json.h */
 };
 
-/* Tell the notifiers. REASON_NONE or _NOTIFIER_REFUSED. */
+/* Tell the notifiers. REASON_NONE, _NOTIFIER_REFUSED or _NO_MEMORY; with `wait`, as notifiers_tell says. */
 enum reason leg_tell(const struct leg *leg, struct notifiers *notifiers, enum cci_event_type type,
-                     const struct leg_news *news) MUST_CHECK;
+                     const struct leg_news *news, struct notifier_wait *wait) MUST_CHECK;
 
 struct record {
 	struct leg front; /* who connected to us */

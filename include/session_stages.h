@@ -21,6 +21,7 @@
 enum stage {
 	STAGE_PROXY,        /* waiting for the PROXY header of a balancer */
 	STAGE_OFFER,        /* waiting for the OFFER, or for a ClientHello */
+	STAGE_NOTIFY,       /* a notifier has not answered yet (sync = yes) */
 	STAGE_HANDSHAKE,
 	STAGE_INSIDE_OFFER, /* the OFFER of a direct TLS start */
 	STAGE_CONFIRM,
@@ -48,7 +49,9 @@ struct session {
 	bool identity_due; /* the decision was taken again inside TLS */
 	uv_timer_t timer;
 	struct channel *front, *back; /* owned */
+	void (*told)(struct session *session); /* what follows STAGE_NOTIFY */
 	/* At most one of these runs at a time. */
+	struct notifier_wait notified;
 	struct proxyin *proxyin;
 	struct exchange *exchange;
 	struct handshake *handshake;
@@ -121,6 +124,11 @@ void session_watch_relay(struct session *session);
 /* session_deadlines.c: let the kernel watch the connections that there are (keepalive, user_timeout), by the waits in
  * force. */
 void session_keep_alive(struct session *session);
+
+/* session_notify.c: tell the notifiers; then `next`, before this returns or, where one answers later, once it has; or
+ * the end, where one refuses. */
+void session_tell(struct session *session, enum cci_event_type type, const struct leg_news *news,
+                  void (*next)(struct session *session));
 
 /* session_account.c: the client was given this answer (`code`: that of a REFUSE), or the session is `security` now:
  * count it. */

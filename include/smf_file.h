@@ -24,11 +24,18 @@ struct smf_file *smf_file_open(const char *path, mode_t mode, uint64_t *cut_byte
 /* Could it be opened, as far as one can tell without changing anything? 0, or -1 with `error`. */
 int smf_file_check(const char *path, struct error *error) MUST_CHECK;
 
-/* Take whole records, and write when many have come. 0; or -1 with `error`: these records were not taken, none of them.
- */
+/* From now on smf_file_flush brings what it writes to the disk; now, that there is such a file. 0, or -1 with
+ * `error`. */
+int smf_file_keep(struct smf_file *file, struct error *error) MUST_CHECK;
+
+/* Take whole records, and write when many have come. 0; or -1 with `error`: these records were not taken, none of
+ * them. */
 int smf_file_put(struct smf_file *file, const uint8_t *records, size_t size, struct error *error) MUST_CHECK;
 
-/* Hand what was taken to the kernel. 0; or -1 with `error`: it is kept, and nothing of it is in the file. */
+/* Hand what was taken to the kernel; after smf_file_keep, to the disk (fdatasync, and fsync of the folder of a new
+ * file). 0; or -1 with `error`: it is kept, to be written by the next call, and nothing of it is in the file. Only
+ * where the disk has failed and another process has written behind it since, it stays there, and will stand there
+ * twice. */
 int smf_file_flush(struct smf_file *file, struct error *error) MUST_CHECK;
 
 /* Write the rest to the old file, then open the path anew. 0; or -1 with `error`: the old file stays in use. */

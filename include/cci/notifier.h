@@ -53,7 +53,15 @@ enum cci_notifier_result {
 	CCI_SOCKET_TYPE = 1, /* as EPROTOTYPE / JrSocketTypeNotSupported: the descriptor is no stream socket */
 	CCI_BAD_VERSION = 2, /* as EINVAL / JrInvalidVersion: the version is not supported */
 	CCI_TOO_SHORT = 3,   /* as EINVAL / JrInvalidVersion: the structure is shorter than its version says */
-	CCI_FAILED = 4       /* the notifier itself failed: it could not take the event */
+	CCI_FAILED = 4,      /* the notifier itself failed: it could not take the event */
+	CCI_PENDING = 5      /* it says so later, by `pending` of the event; only where the event has one */
+};
+
+/* What a connection waits by for the answer of a notifier. */
+struct cci_pending {
+	/* Say the result (not CCI_PENDING), once; the event is gone by then. Any thread, and also before `notify` has
+	 * returned. */
+	void (*answer)(struct cci_pending *pending, int result);
 };
 
 /* One of the two certificates of a handshake. Texts of the peer's are untrusted: escape them. NULL or 0: unknown. */
@@ -135,6 +143,9 @@ struct cci_event {
 	/* CCI_RECORD: the closing record of the session, a JSON object in one line. Texts in it are escaped as JSON has it
 	 */
 	const char *record;
+	/* The connection goes on when the event has reached its end (`sync = yes`), and may wait for that: `notify` may
+	 * return CCI_PENDING and answer by this, which lives until then. NULL: nobody waits */
+	struct cci_pending *pending;
 };
 
 /* The part of the structure that a version must have. */
@@ -155,7 +166,7 @@ struct cci_notifier_options {
 	uint64_t mode;           /* permission bits of what is made at `path` */
 	uint32_t chain;          /* 0 or 1: each line carries the digest of the one before */
 	uint32_t mark_secured, mark_clear; /* SO_MARK */
-	uint32_t reserved;
+	uint32_t sync;           /* 0 or 1: events are to outlive a crash of the machine */
 };
 
 /* How an instance stands. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../unit/suite.h"
@@ -125,6 +126,123 @@ START_TEST(events_are_whole_or_missing_and_said)
 	(void)snprintf(command, sizeof(command), "%s/ccissl verify %s >/dev/null", gateway_build(), path);
 	ck_assert(!chained || system(command) == 0);
 	remove_folder();
+}
+END_TEST
+
+/* --- on the disk before it counts --- */
+
+static const char *const sync_sections[] = {
+    EVENT_NOTIFIER "chain = yes\nsync = yes\non_error = %s\n",
+    "[notifier z]\nkind = smf\npath = %s\nsync = yes\non_error = %s\n",
+};
+
+static const char *const sync_threads[] = {"notifier-file", "smf"};
+
+static void start_sync(int kind, const char *on_error)
+{
+	char section[256];
+
+	make_folder();
+	(void)snprintf(section, sizeof(section), sync_sections[kind], kind == 0 ? path : "records", on_error);
+	start("", "", section);
+}
+
+/* What was written is in order. */
+static void clean_sync(int kind)
+{
+	char command[512];
+
+	if (kind == 1) {
+		smf_stop(&gateway, NULL);
+	} else {
+		gateway_stop(&gateway);
+		(void)snprintf(command, sizeof(command), "%s/ccissl verify %s >/dev/null", gateway_build(), path);
+		ck_assert_int_eq(system(command), 0);
+	}
+	remove_folder();
+}
+
+static unsigned long long elapsed_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000;
+}
+
+#define SLOW_MS 400ul
+
+/* The disk takes its time: a handshake that follows clear bytes does not start before (and nothing is relayed before its end
+ * is on the disk), nor does anything go on in the clear. With on_error = continue nobody waits. */
+START_TEST(a_handshake_waits_for_the_disk)
+{
+	bool refuses = _i / 2 == 1;
+	unsigned long long began, took;
+
+	start_sync(_i % 2, refuses ? "refuse" : "continue");
+	ck_assert(serves("BR1", true));
+	usleep(100000);
+	faulting_arm(board, &(struct faulting){.kind = FAULT_SYNC, .first = 1, .every = 1, .most = 1000000, .delay_ms = SLOW_MS,
+	                                       .thread = faulting_thread(gateway.pid, sync_threads[_i % 2])});
+	began = elapsed_ms();
+	ck_assert(serves("BR2", true));
+	took = elapsed_ms() - began;
+	if (refuses) {
+		ck_assert_uint_ge(took, 2 * SLOW_MS); /* handshake-starting, and handshake-done */
+		ck_assert_uint_ge(atomic_load(&board->faults[FAULT_SYNC].calls), 2);
+	} else {
+		ck_assert_uint_lt(took, SLOW_MS);
+	}
+	began = elapsed_ms();
+	ck_assert(serves("BR2", false));
+	/* SMF writes nothing of a clear connection before ten seconds, or its end. */
+	if (refuses && _i % 2 == 0)
+		ck_assert_uint_ge(elapsed_ms() - began, SLOW_MS);
+	(void)faulting_disarm(board, FAULT_SYNC);
+	clean_sync(_i % 2);
+}
+END_TEST
+
+/* The disk fails: who waits is refused, and what may be lost is written once more, in its place. */
+START_TEST(a_disk_that_loses_what_it_had_is_a_failure)
+{
+	bool refuses = _i / 2 == 1;
+
+	start_sync(_i % 2, refuses ? "refuse" : "continue");
+	ck_assert(serves("BR1", true));
+	usleep(100000);
+	break_disk(FAULT_SYNC, EIO, sync_threads[_i % 2]);
+	/* The very first one is. */
+	ck_assert_int_eq(serves("BR2", true), !refuses);
+	await_fault(FAULT_SYNC);
+	expect_policy(refuses);
+	ck_assert_uint_gt(faulting_disarm(board, FAULT_SYNC), 0);
+	expect_recovery();
+	clean_sync(_i % 2);
+}
+END_TEST
+
+/* A disk that answers never: the deadline of the handshake holds. */
+START_TEST(a_disk_that_hangs_does_not_hang_the_connection)
+{
+	unsigned long long began;
+
+	board = faulting_next("calls");
+	gateway_start(&gateway, "ccissl", "[timeouts]\nhandshake = 1s\n[gateway]\nsysid = HOST1\nworkers = 1\nsandbox = no\n[listener l]\n"
+	                                  "address = 127.0.0.1:0\nservice = s\nunsecured_connections = allow\n[service s]\n"
+	                                  "address = builtin:echo\n" EVENT_TLS
+	                                  "[notifier f]\nkind = file\npath = records\nsync = yes\non_error = refuse\n");
+	faulting_started();
+	ck_assert(serves("BR1", true));
+	usleep(100000);
+	faulting_arm(board, &(struct faulting){.kind = FAULT_SYNC, .first = 1, .every = 1, .most = 1, .delay_ms = 4000,
+	                                       .thread = faulting_thread(gateway.pid, "notifier-file")});
+	began = elapsed_ms();
+	ck_assert(!serves("BR2", true));
+	ck_assert_uint_lt(elapsed_ms() - began, 3000);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "notifier-refused", "no answer in time", NULL), 1);
+	(void)faulting_disarm(board, FAULT_SYNC);
+	gateway_stop(&gateway);
 }
 END_TEST
 
@@ -279,5 +397,8 @@ Suite *module_suite(void)
 	tcase_add_loop_test(add_case(suite, "names"), names_are_kept_in_memory_and_written_later, 0, faulting_full() ? 2 : 1);
 	tcase_add_loop_test(add_case(suite, "keys"), the_key_log_costs_no_connection_and_goes_on, 0, ERRORS);
 	tcase_add_loop_test(add_case(suite, "log"), the_log_says_what_it_has_lost, 0, ERRORS);
+	tcase_add_loop_test(add_case(suite, "sync slow"), a_handshake_waits_for_the_disk, 0, 4);
+	tcase_add_loop_test(add_case(suite, "sync fails"), a_disk_that_loses_what_it_had_is_a_failure, 0, 4);
+	tcase_add_test(add_case(suite, "sync hangs"), a_disk_that_hangs_does_not_hang_the_connection);
 	return suite;
 }

@@ -1,6 +1,7 @@
 /* Files of lines: half lines, full disks, renamed, emptied and shared files; and the chain through all of it. */
 #include "eventfile.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,26 @@
 #include "verify.h"
 
 static struct error error;
+
+/* The disk: how often it was asked for, and whether it fails. */
+static unsigned synced, folders_synced;
+static bool disk_fails;
+
+int fdatasync(int fd)
+{
+	synced += fd >= 0;
+	errno = EIO;
+	return disk_fails ? -1 : 0;
+}
+
+int fsync(int fd)
+{
+	struct stat status;
+
+	ck_assert(fstat(fd, &status) == 0 && S_ISDIR(status.st_mode));
+	folders_synced++;
+	return disk_fails ? -1 : 0;
+}
 
 static struct eventfile *open_file(bool chain)
 {
@@ -326,6 +347,107 @@ START_TEST(a_long_half_line_is_ended)
 }
 END_TEST
 
+static void sync_file(struct eventfile *file, int result, bool undone)
+{
+	bool was_undone;
+
+	ck_assert_int_eq(eventfile_sync(file, &was_undone, &error), result);
+	ck_assert_int_eq(was_undone, undone);
+}
+
+START_TEST(what_is_written_is_brought_to_the_disk_once)
+{
+	struct eventfile *file;
+	unsigned before;
+
+	make_folder();
+	synced = folders_synced = 0;
+	disk_fails = false;
+	file = open_file(_i == 1);
+	ck_assert_int_eq(eventfile_keep(file, &error), 0);
+	ck_assert_uint_eq(folders_synced, 1);
+	before = synced;
+	sync_file(file, 0, false);
+	ck_assert_uint_eq(synced, before);
+	put(file, "{\"a\":1}");
+	put(file, "{\"a\":2}");
+	sync_file(file, 0, false);
+	sync_file(file, 0, false);
+	ck_assert_uint_eq(synced, before + 1);
+	ck_assert_uint_eq(folders_synced, 1);
+	/* What is renamed goes before the new name is used, which is new to the folder. */
+	put(file, "{\"a\":3}");
+	ck_assert_int_eq(rename(path, other), 0);
+	ck_assert_int_eq(eventfile_reopen(file, &error), 0);
+	ck_assert_uint_eq(synced, before + 2);
+	sync_file(file, 0, false);
+	ck_assert_uint_eq(folders_synced, 2);
+	eventfile_close(file);
+	remove_folder();
+}
+END_TEST
+
+/* The kernel says once that it may have lost something: it is out of the file, and written anew as it was. */
+START_TEST(what_the_disk_may_have_lost_is_taken_out)
+{
+	char before[512], whole[512];
+	struct eventfile *file;
+
+	make_folder();
+	disk_fails = false;
+	file = open_file(_i == 1);
+	ck_assert_int_eq(eventfile_keep(file, &error), 0);
+	put(file, "{\"a\":1}");
+	sync_file(file, 0, false);
+	(void)snprintf(before, sizeof(before), "%s", contents(path));
+	put(file, "{\"a\":2}");
+	put(file, "{\"a\":3}");
+	(void)snprintf(whole, sizeof(whole), "%s", contents(path));
+	disk_fails = true;
+	sync_file(file, -1, true);
+	ck_assert_ptr_nonnull(strstr(error.text, "Input/output error"));
+	ck_assert_str_eq(contents(path), before);
+	disk_fails = false;
+	put(file, "{\"a\":2}");
+	put(file, "{\"a\":3}");
+	sync_file(file, 0, false);
+	ck_assert_str_eq(contents(path), whole);
+	eventfile_close(file);
+	remove_folder();
+}
+END_TEST
+
+/* Another process has written behind it: nothing is taken away from that one. */
+START_TEST(what_others_have_written_behind_stays)
+{
+	struct eventfile *file, *theirs;
+
+	make_folder();
+	disk_fails = false;
+	file = open_file(_i == 1);
+	theirs = open_file(_i == 1);
+	ck_assert_int_eq(eventfile_keep(file, &error), 0);
+	put(file, "{\"a\":1}");
+	put(theirs, "{\"b\":1}");
+	disk_fails = true;
+	sync_file(file, -1, false);
+	disk_fails = false;
+	ck_assert_ptr_nonnull(strstr(contents(path), "\"a\":1"));
+	ck_assert_ptr_nonnull(strstr(contents(path), "\"b\":1"));
+	/* Between two of ours, too. */
+	put(file, "{\"a\":2}");
+	put(theirs, "{\"b\":2}");
+	put(file, "{\"a\":3}");
+	disk_fails = true;
+	sync_file(file, -1, false);
+	disk_fails = false;
+	ck_assert_ptr_nonnull(strstr(contents(path), "\"b\":2"));
+	eventfile_close(file);
+	eventfile_close(theirs);
+	remove_folder();
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("eventfile");
@@ -345,5 +467,8 @@ Suite *module_suite(void)
 	tcase_add_test(tests, what_cannot_be_opened_is_said);
 	tcase_add_test(tests, a_long_half_line_is_ended);
 	suite_add_tcase(suite, tests);
+	tcase_add_loop_test(tests, what_is_written_is_brought_to_the_disk_once, 0, 2);
+	tcase_add_loop_test(tests, what_the_disk_may_have_lost_is_taken_out, 0, 2);
+	tcase_add_loop_test(tests, what_others_have_written_behind_stays, 0, 2);
 	return suite;
 }

@@ -175,9 +175,9 @@ END_TEST
 
 static int tell(struct notifiers *notifiers, int type)
 {
-	const struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = type, .fd = -1};
+	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = type, .fd = -1};
 
-	return notifiers_tell(notifiers, &event) == REASON_NONE ? 0 : -1;
+	return notifiers_tell(notifiers, &event, NULL) == REASON_NONE ? 0 : -1;
 }
 
 static void expect_trace(const char *file, const char *text)

@@ -243,7 +243,7 @@ START_TEST(with_refuse_what_a_subscriber_was_not_told_of_does_not_start)
 	                                  .mode = 0600,
 	                                  .on_error = ON_ERROR_REFUSE};
 	struct config config = {.file = (char *)(uintptr_t) "f", .notifiers = &section, .notifier_count = 1};
-	const struct cci_event event = {
+	struct cci_event event = {
 	    .size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_HANDSHAKE_STARTING, .fd = -1};
 	struct notifiers *notifiers;
 	struct notifier_state state;
@@ -256,12 +256,12 @@ START_TEST(with_refuse_what_a_subscriber_was_not_told_of_does_not_start)
 	ck_assert_ptr_nonnull(notifiers);
 	ck_assert(!notifiers_want(notifiers, CCI_RECORD));
 	for (int i = 0; i < 10000; i++)
-		ck_assert_int_eq(notifiers_tell(notifiers, &event), REASON_NONE);
+		ck_assert_int_eq(notifiers_tell(notifiers, &event, NULL), REASON_NONE);
 	ck_assert(subscribe(&slow));
 	expect(&slow, "now");
-	while (notifiers_tell(notifiers, &event) == REASON_NONE)
+	while (notifiers_tell(notifiers, &event, NULL) == REASON_NONE)
 		ck_assert_int_lt(tries++, 1000000);
-	ck_assert_int_eq(notifiers_tell(notifiers, &event), REASON_NONE);
+	ck_assert_int_eq(notifiers_tell(notifiers, &event, NULL), REASON_NONE);
 	notifiers_state(notifiers, 0, &state);
 	ck_assert_uint_eq(state.failed, 1);
 	leave(&slow);

@@ -13,7 +13,7 @@
 
 /* Takes items, or refuses them while `broken`, or waits while `stuck`. */
 struct sink {
-	atomic_bool broken, stuck, talking;
+	atomic_bool broken, stuck, talking, lost;
 	atomic_uint count, turns, flushes;
 	char all[65536];
 	size_t used;
@@ -44,9 +44,12 @@ static void turn_sink(void *owner)
 	(void)atomic_fetch_add(&sink->turns, 1);
 }
 
-static void flush_sink(void *owner)
+static int flush_sink(void *owner, struct error *error)
 {
-	(void)atomic_fetch_add(&((struct sink *)owner)->flushes, 1);
+	struct sink *sink = owner;
+
+	(void)atomic_fetch_add(&sink->flushes, 1);
+	return atomic_load(&sink->lost) ? error_set(error, "no disk") : 0;
 }
 
 static struct sink sink;
@@ -75,9 +78,9 @@ START_TEST(items_come_out_in_their_order)
 {
 	struct outlet *outlet = open_sink(1000);
 
-	ck_assert_int_eq(outlet_put(outlet, "one ", 4), 0);
-	ck_assert_int_eq(outlet_put(outlet, "two ", 4), 0);
-	ck_assert_int_eq(outlet_put(outlet, "three", 5), 0);
+	ck_assert_int_eq(outlet_put(outlet, "one ", 4, NULL), 0);
+	ck_assert_int_eq(outlet_put(outlet, "two ", 4, NULL), 0);
+	ck_assert_int_eq(outlet_put(outlet, "three", 5, NULL), 0);
 	wait_for(&sink.count, 3);
 	ck_assert_uint_eq(outlet_free(outlet, 1000), 0);
 	ck_assert_uint_eq(sink.used, 13);
@@ -92,9 +95,9 @@ START_TEST(what_has_no_room_is_refused_and_counted)
 	struct cci_notifier_status status = {.size = sizeof(status)};
 
 	atomic_store(&sink.stuck, true);
-	ck_assert_int_eq(outlet_put(outlet, "12345", 5), 0);
-	ck_assert_int_eq(outlet_put(outlet, "67890", 5), 0);
-	ck_assert_int_eq(outlet_put(outlet, "x", 1), -1);
+	ck_assert_int_eq(outlet_put(outlet, "12345", 5, NULL), 0);
+	ck_assert_int_eq(outlet_put(outlet, "67890", 5, NULL), 0);
+	ck_assert_int_eq(outlet_put(outlet, "x", 1, NULL), -1);
 	outlet_status(outlet, &status);
 	ck_assert_uint_eq(status.dropped, 1);
 	ck_assert_uint_eq(status.queued_bytes, 10);
@@ -105,7 +108,7 @@ START_TEST(what_has_no_room_is_refused_and_counted)
 		usleep(1000);
 		outlet_status(outlet, &status);
 	}
-	ck_assert_int_eq(outlet_put(outlet, "y", 1), 0);
+	ck_assert_int_eq(outlet_put(outlet, "y", 1, NULL), 0);
 	ck_assert_uint_eq(outlet_free(outlet, 1000), 1);
 	ck_assert_int_eq(memcmp(sink.all, "1234567890y", 11), 0);
 }
@@ -117,21 +120,21 @@ START_TEST(a_failure_refuses_until_it_is_over)
 	struct cci_notifier_status status = {.size = sizeof(status)};
 
 	atomic_store(&sink.broken, true);
-	ck_assert_int_eq(outlet_put(outlet, "kept", 4), 0);
+	ck_assert_int_eq(outlet_put(outlet, "kept", 4, NULL), 0);
 	for (int i = 0; i < 5000 && !status.failing; i++) {
 		usleep(1000);
 		outlet_status(outlet, &status);
 	}
 	ck_assert_uint_eq(status.failing, 1);
 	ck_assert_str_eq(status.error, "no room");
-	ck_assert_int_eq(outlet_put(outlet, "lost", 4), -1);
+	ck_assert_int_eq(outlet_put(outlet, "lost", 4, NULL), -1);
 	atomic_store(&sink.broken, false);
 	wait_for(&sink.count, 1);
 	for (int i = 0; i < 5000 && status.failing; i++) {
 		usleep(1000);
 		outlet_status(outlet, &status);
 	}
-	ck_assert_int_eq(outlet_put(outlet, " new", 4), 0);
+	ck_assert_int_eq(outlet_put(outlet, " new", 4, NULL), 0);
 	ck_assert_uint_eq(outlet_free(outlet, 1000), 1);
 	ck_assert_int_eq(memcmp(sink.all, "kept new", 8), 0);
 }
@@ -161,7 +164,7 @@ START_TEST(the_end_waits_no_longer_than_told)
 	struct outlet *outlet = open_sink(100);
 
 	atomic_store(&sink.broken, true);
-	ck_assert_int_eq(outlet_put(outlet, "never", 5), 0);
+	ck_assert_int_eq(outlet_put(outlet, "never", 5, NULL), 0);
 	ck_assert_uint_eq(outlet_free(outlet, 10), 1);
 	ck_assert_uint_eq(sink.used, 0);
 	ck_assert_uint_eq(outlet_free(NULL, 10), 0);
@@ -176,7 +179,7 @@ START_TEST(the_end_of_what_fails_is_soon)
 	struct timespec began, ended;
 
 	atomic_store(&sink.broken, true);
-	ck_assert_int_eq(outlet_put(outlet, "never", 5), 0);
+	ck_assert_int_eq(outlet_put(outlet, "never", 5, NULL), 0);
 	for (int i = 0; i < 5000 && status.failing == 0; i++) {
 		usleep(1000);
 		outlet_status(outlet, &status);
@@ -199,10 +202,80 @@ START_TEST(a_wake_is_a_turn)
 }
 END_TEST
 
+struct waiter {
+	struct cci_pending pending;
+	atomic_int result; /* -1: none yet */
+	atomic_uint flushes; /* until then */
+};
+
+static void take_answer(struct cci_pending *pending, int result)
+{
+	struct waiter *waiter = OWNER_OF(pending, struct waiter, pending);
+
+	atomic_store(&waiter->flushes, atomic_load(&sink.flushes));
+	atomic_store(&waiter->result, result);
+}
+
+static void put_waiting(struct outlet *outlet, const char *text, struct waiter *waiter)
+{
+	*waiter = (struct waiter){.pending = {.answer = take_answer}, .result = -1};
+	ck_assert_int_eq(outlet_put(outlet, text, strlen(text), &waiter->pending), 0);
+}
+
+static void expect_answer(struct waiter *waiter, int result)
+{
+	for (int i = 0; i < 5000 && atomic_load(&waiter->result) < 0; i++)
+		usleep(1000);
+	ck_assert_int_eq(atomic_load(&waiter->result), result);
+}
+
+/* Written is not enough: the flush behind it has to work. */
+START_TEST(whoever_waits_hears_what_became_of_it)
+{
+	struct outlet *outlet = open_sink(100);
+	struct waiter first, second, third, last;
+	unsigned before;
+
+	atomic_store(&sink.stuck, true);
+	before = atomic_load(&sink.flushes);
+	put_waiting(outlet, "one ", &first);
+	usleep(20000);
+	ck_assert_int_eq(atomic_load(&first.result), -1);
+	atomic_store(&sink.stuck, false);
+	expect_answer(&first, CCI_NOTIFIED);
+	ck_assert_uint_gt(atomic_load(&first.flushes), before);
+	atomic_store(&sink.lost, true);
+	put_waiting(outlet, "two ", &second);
+	expect_answer(&second, CCI_FAILED);
+	for (int i = 0; i < 5000 && outlet_put(outlet, "x", 1, NULL) == 0; i++)
+		usleep(1000);
+	ck_assert_int_eq(outlet_put(outlet, "x", 1, NULL), -1);
+	atomic_store(&sink.lost, false);
+	for (int i = 0; i < 5000 && outlet_put(outlet, "", 0, NULL) != 0; i++)
+		usleep(1000);
+	/* What cannot be written is not waited for, and is written all the same. */
+	atomic_store(&sink.broken, true);
+	put_waiting(outlet, "three", &third);
+	expect_answer(&third, CCI_FAILED);
+	atomic_store(&sink.broken, false);
+	for (int i = 0; i < 5000 && outlet_put(outlet, "", 0, NULL) != 0; i++)
+		usleep(1000);
+	ck_assert_ptr_nonnull(strstr(sink.all, "three"));
+	atomic_store(&sink.stuck, true);
+	put_waiting(outlet, "a", &first);
+	usleep(20000);
+	put_waiting(outlet, "last", &last);
+	atomic_store(&sink.broken, true);
+	atomic_store(&sink.stuck, false);
+	(void)outlet_free(outlet, 0);
+	expect_answer(&last, CCI_FAILED);
+}
+END_TEST
+
 static void *put_many(void *context)
 {
 	for (int i = 0; i < 1000; i++)
-		while (outlet_put(context, "12345678", 8) != 0)
+		while (outlet_put(context, "12345678", 8, NULL) != 0)
 			usleep(100);
 	return NULL;
 }
@@ -255,6 +328,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, the_end_waits_no_longer_than_told);
 	tcase_add_test(tests, the_end_of_what_fails_is_soon);
 	tcase_add_test(tests, a_wake_is_a_turn);
+	tcase_add_test(tests, whoever_waits_hears_what_became_of_it);
 	tcase_add_test(tests, what_its_thread_says_is_in_the_log_soon);
 	tcase_add_test(tests, all_threads_put);
 	suite_add_tcase(suite, tests);

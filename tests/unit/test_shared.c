@@ -289,13 +289,165 @@ START_TEST(a_failing_notifier_is_fatal_only_where_told_so)
 	sections[0].on_error = _i == 0 ? ON_ERROR_CONTINUE : ON_ERROR_REFUSE;
 	notifiers = notifiers_new(&config, &(const struct notifier_source){.kinds = kinds}, &error);
 	ck_assert_ptr_nonnull(notifiers);
-	ck_assert_int_eq(notifiers_tell(notifiers, &event), _i == 0 ? REASON_NONE : REASON_NOTIFIER_REFUSED);
+	ck_assert_int_eq(notifiers_tell(notifiers, &event, NULL), _i == 0 ? REASON_NONE : REASON_NOTIFIER_REFUSED);
 	ck_assert_int_eq(calls, 2);
 	notifiers_free(notifiers);
 	notifiers_reap();
 	sections[1].kind = (char *)(uintptr_t)"smoke";
 	ck_assert_ptr_null(notifiers_new(&config, &(const struct notifier_source){.kinds = kinds}, &error));
 	ck_assert_ptr_nonnull(strstr(error.text, "f:2: [notifier b] kind = smoke is not known; there is: failing"));
+}
+END_TEST
+
+/* --- answers that come later --- */
+
+static struct cci_pending *held[4]; /* what was told and has not answered */
+static unsigned held_count;
+static bool answers_now;
+
+static int notify_later(void *state, const struct cci_event *event)
+{
+	struct cci_pending *pending = notifier_pending(event);
+
+	(void)state;
+	if (pending == NULL)
+		return CCI_NOTIFIED;
+	if (answers_now)
+		pending->answer(pending, CCI_NOTIFIED);
+	else
+		held[held_count++] = pending;
+	return CCI_PENDING;
+}
+
+static int heard;
+static enum reason heard_reason;
+
+static void hear(void *owner, enum reason reason)
+{
+	ck_assert_ptr_eq(owner, &heard);
+	heard++;
+	heard_reason = reason;
+}
+
+static void *answer_held(void *results)
+{
+	for (unsigned i = 0; i < held_count; i++)
+		held[i]->answer(held[i], ((int *)results)[i]);
+	held_count = 0;
+	return NULL;
+}
+
+static const struct cci_notifier_kind later = {.size = sizeof(later),
+                                               .version = CCI_NOTIFIER_VERSION,
+                                               .kind = "later",
+                                               .open = open_failing,
+                                               .notify = notify_later,
+                                               .close = close_failing};
+
+static struct notifiers *open_later(size_t count, int on_error, int sync)
+{
+	static const struct cci_notifier_kind *const kinds[] = {&later, NULL};
+	static char names[3][2] = {"a", "b", "c"}, kind[] = "later", file[] = "f";
+	struct config_notifier sections[3];
+	struct config config = {.file = file, .notifiers = sections, .notifier_count = count};
+	struct notifiers *notifiers;
+	struct error error;
+
+	for (size_t i = 0; i < count; i++)
+		sections[i] = (struct config_notifier){
+		    .place = {names[i], (unsigned)i + 1}, .kind = kind, .on_error = on_error, .sync = sync};
+	notifiers = notifiers_new(&config, &(const struct notifier_source){.kinds = kinds}, &error);
+	ck_assert_ptr_nonnull(notifiers);
+	held_count = 0;
+	heard = 0;
+	return notifiers;
+}
+
+static struct notifier_wait tell_later(struct notifiers *notifiers, uv_loop_t *loop)
+{
+	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_UNSECURED, .fd = -1};
+	struct notifier_wait wait = {.loop = loop, .done = hear, .owner = &heard};
+
+	ck_assert_int_eq(notifiers_tell(notifiers, &event, &wait), REASON_NONE);
+	ck_assert_int_eq(heard, 0);
+	return wait;
+}
+
+/* Of two that answer from another thread, the connection hears once, and what the worse one says. */
+START_TEST(a_connection_hears_when_all_have_answered)
+{
+	struct notifiers *notifiers = open_later(2, ON_ERROR_REFUSE, CHOICE_YES);
+	int results[2] = {_i == 0 ? CCI_NOTIFIED : CCI_FAILED, CCI_NOTIFIED};
+	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_UNSECURED, .fd = -1};
+	struct notifier_wait wait = {.done = hear, .owner = &heard};
+	struct notifier_state state;
+	pthread_t thread;
+	uv_loop_t loop;
+
+	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	wait.loop = &loop;
+	answers_now = false;
+	ck_assert_int_eq(notifiers_tell(notifiers, &event, &wait), REASON_NONE);
+	ck_assert_ptr_nonnull(wait.answers);
+	ck_assert_uint_eq(held_count, 2);
+	ck_assert_int_eq(pthread_create(&thread, NULL, answer_held, results), 0);
+	ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(heard, 1);
+	ck_assert_int_eq(heard_reason, _i == 0 ? REASON_NONE : REASON_NOTIFIER_REFUSED);
+	ck_assert_ptr_null(wait.answers);
+	notifiers_state(notifiers, 0, &state);
+	ck_assert_uint_eq(state.taken, _i == 0);
+	ck_assert_uint_eq(state.failed, _i == 1);
+	/* Who has answered when it returns is not waited for. */
+	answers_now = true;
+	heard = 0;
+	wait = tell_later(notifiers, &loop);
+	ck_assert_ptr_null(wait.answers);
+	ck_assert_int_eq(uv_loop_close(&loop), 0);
+	notifiers_free(notifiers);
+	notifiers_reap();
+}
+END_TEST
+
+/* A connection that has gone hears nothing, and what comes for it later goes nowhere. */
+START_TEST(whoever_goes_is_not_told)
+{
+	struct notifiers *notifiers = open_later(1, ON_ERROR_REFUSE, CHOICE_YES);
+	struct cci_event event = {.size = sizeof(event), .version = CCI_NOTIFIER_VERSION, .type = CCI_UNSECURED, .fd = -1};
+	struct notifier_wait wait = {.done = hear, .owner = &heard};
+	int results[1] = {CCI_NOTIFIED};
+	uv_loop_t loop;
+
+	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	wait.loop = &loop;
+	answers_now = false;
+	ck_assert_int_eq(notifiers_tell(notifiers, &event, &wait), REASON_NONE);
+	if (_i == 0)
+		(void)answer_held(results);
+	notifier_wait_cancel(&wait);
+	notifier_wait_cancel(&wait);
+	if (_i == 1)
+		(void)answer_held(results);
+	ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	ck_assert_int_eq(heard, 0);
+	ck_assert_int_eq(uv_loop_close(&loop), 0);
+	notifiers_free(notifiers);
+	notifiers_reap();
+}
+END_TEST
+
+/* Nobody waits where nothing depends on it, or where it is not asked for. */
+START_TEST(nobody_waits_without_a_reason)
+{
+	static const int ways[][2] = {{ON_ERROR_CONTINUE, CHOICE_YES}, {ON_ERROR_REFUSE, CHOICE_NO}};
+	struct notifiers *notifiers = open_later(1, ways[_i][0], ways[_i][1]);
+
+	answers_now = false;
+	ck_assert_ptr_null(tell_later(notifiers, NULL).answers);
+	ck_assert_uint_eq(held_count, 0);
+	notifiers_free(notifiers);
+	notifiers_reap();
 }
 END_TEST
 
@@ -314,6 +466,9 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_full_log_never_blocks);
 	tcase_add_test(tests, the_notifier_has_three_errors);
 	tcase_add_loop_test(tests, a_failing_notifier_is_fatal_only_where_told_so, 0, 2);
+	tcase_add_loop_test(tests, a_connection_hears_when_all_have_answered, 0, 2);
+	tcase_add_loop_test(tests, whoever_goes_is_not_told, 0, 2);
+	tcase_add_loop_test(tests, nobody_waits_without_a_reason, 0, 2);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "smf_file.h"
 #include "suite.h"
 
-static char folder[64], path[96];
+static char folder[64], path[96], other[96];
 static struct error error;
 static uint64_t cut_bytes;
 
@@ -22,6 +23,7 @@ static void setup(void)
 	(void)strcpy(folder, "/tmp/cci-smf-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	(void)snprintf(path, sizeof(path), "%s/records", folder);
+	(void)snprintf(other, sizeof(other), "%s/records.1", folder);
 }
 
 static void teardown(void)
@@ -52,6 +54,27 @@ static void append(const void *bytes, size_t size)
 	ck_assert_ptr_nonnull(file);
 	ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
 	(void)fclose(file);
+}
+
+/* The disk: how often it was asked for, and whether it fails. */
+static unsigned synced, folders_synced;
+static bool disk_fails;
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	synced++;
+	errno = EIO;
+	return disk_fails ? -1 : 0;
+}
+
+int fsync(int fd)
+{
+	struct stat status;
+
+	ck_assert(fstat(fd, &status) == 0 && S_ISDIR(status.st_mode));
+	folders_synced++;
+	return 0;
 }
 
 static struct smf_file *open_file(void)
@@ -305,6 +328,56 @@ START_TEST(killed_at_any_moment)
 }
 END_TEST
 
+START_TEST(what_is_flushed_is_on_the_disk)
+{
+	struct smf_file *file = open_file();
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(smf_file_put(file, make(276, 1), 276, &error), 0);
+	ck_assert_int_eq(smf_file_flush(file, &error), 0);
+	ck_assert_uint_eq(synced, 0);
+	ck_assert_int_eq(smf_file_keep(file, &error), 0);
+	ck_assert_uint_eq(synced, 1);
+	ck_assert_uint_eq(folders_synced, 1);
+	ck_assert_int_eq(smf_file_flush(file, &error), 0);
+	ck_assert_uint_eq(synced, 1);
+	ck_assert_int_eq(smf_file_put(file, make(276, 2), 276, &error), 0);
+	ck_assert_int_eq(smf_file_flush(file, &error), 0);
+	ck_assert_uint_eq(synced, 2);
+	/* The new name is known to the disk with its first record. */
+	ck_assert_int_eq(rename(path, other), 0);
+	ck_assert_int_eq(smf_file_reopen(file, &cut_bytes, &error), 0);
+	ck_assert_int_eq(smf_file_put(file, make(276, 3), 276, &error), 0);
+	ck_assert_int_eq(smf_file_flush(file, &error), 0);
+	ck_assert_uint_eq(folders_synced, 2);
+	smf_file_close(file);
+	ck_assert_int_eq(records(path), 1);
+	ck_assert_int_eq(records(other), 2);
+}
+END_TEST
+
+/* What may be lost is out of the file, and written anew; what another process has written behind it stays. */
+START_TEST(a_disk_that_fails_leaves_what_it_had)
+{
+	struct smf_file *file = open_file();
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(smf_file_keep(file, &error), 0);
+	ck_assert_int_eq(smf_file_put(file, make(276, 1), 276, &error), 0);
+	ck_assert_int_eq(smf_file_flush(file, &error), 0);
+	disk_fails = true;
+	ck_assert_int_eq(smf_file_put(file, make(276, 2), 276, &error), 0);
+	ck_assert_int_eq(smf_file_flush(file, &error), -1);
+	ck_assert_ptr_nonnull(strstr(error.text, "fdatasync"));
+	ck_assert_int_eq(records(path), 1);
+	ck_assert_uint_eq(smf_file_waiting(file), 276);
+	disk_fails = false;
+	ck_assert_int_eq(smf_file_flush(file, &error), 0);
+	ck_assert_int_eq(records(path), 2);
+	smf_file_close(file);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("smf_file");
@@ -319,6 +392,8 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_renamed_file_is_followed_by_a_new_one);
 	tcase_add_test(tests, two_writers_do_not_harm_each_other);
 	tcase_add_test(tests, killed_at_any_moment);
+	tcase_add_test(tests, what_is_flushed_is_on_the_disk);
+	tcase_add_test(tests, a_disk_that_fails_leaves_what_it_had);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
