@@ -27,10 +27,11 @@
 #define SESSIONS_MAX 4096
 #define CLOSE_MS 3000
 
-/* A leg of which the last event was lost. */
+/* The last event of a leg, for which the queue had no room, or whose file was failing. */
 struct lost_end {
 	uint8_t id[16];
 	int role;
+	struct smf_connection *connection; /* owned: what is to be written of it; NULL: it is forgotten */
 	SLIST_ENTRY(lost_end) next;
 };
 
@@ -45,6 +46,9 @@ struct smf {
 	struct error error; /* of the last write that failed */
 	bool failing;
 	uint64_t said_over;
+	bool clean;             /* all that was taken since the last turn is in the table */
+	struct lost_ends older; /* than what is being taken now: nothing of their legs waits in the queue any more */
+	struct lost_ends newer;
 	uid_t uid;
 	struct complaint trouble, full;
 	/* All threads; of `origin` they look at the provider, which never changes */
@@ -53,7 +57,9 @@ struct smf {
 	atomic_ullong over;
 	pthread_mutex_t lock; /* for lost_ends */
 	struct lost_ends lost_ends;
-	unsigned lost_count; /* in the list */
+	unsigned lost_count;     /* in the list */
+	unsigned lost_whole;     /* that are kept whole, in all lists */
+	unsigned lost_whole_most;
 };
 
 /* --- what is said --- */
@@ -171,24 +177,63 @@ static int write_smf(void *owner, const char *bytes, size_t size, struct error *
 	/* What is gathered could go on for a while; but whoever is told must know that nothing reaches the file. */
 	if ((!smf->failing || flush(smf) == 0) && smf_table_take(smf->table, &connection, clock_utc_us()) == 0)
 		return 0;
+	smf->clean = false;
 	return error_set(error, "%s", smf->error.text);
 }
 
-static void take_lost_ends(struct smf *smf)
+static void move_ends(struct lost_ends *from, struct lost_ends *to)
 {
 	struct lost_end *lost;
-	struct lost_ends ends;
 
+	while ((lost = SLIST_FIRST(from)) != NULL) {
+		SLIST_REMOVE_HEAD(from, next);
+		SLIST_INSERT_HEAD(to, lost, next);
+	}
+}
+
+/* What comes in from now on is newer than what is taken now. */
+static void collect_lost_ends(struct smf *smf)
+{
 	(void)pthread_mutex_lock(&smf->lock);
-	ends = smf->lost_ends;
-	SLIST_INIT(&smf->lost_ends);
+	move_ends(&smf->lost_ends, &smf->newer);
 	smf->lost_count = 0;
 	(void)pthread_mutex_unlock(&smf->lock);
-	while ((lost = SLIST_FIRST(&ends)) != NULL) {
-		SLIST_REMOVE_HEAD(&ends, next);
-		smf_table_forget(smf->table, lost->id, lost->role);
-		free(lost);
+	smf->clean = true;
+}
+
+static void free_lost_end(struct smf *smf, struct lost_end *lost)
+{
+	if (lost->connection != NULL) {
+		(void)pthread_mutex_lock(&smf->lock);
+		smf->lost_whole--;
+		(void)pthread_mutex_unlock(&smf->lock);
 	}
+	free(lost->connection);
+	free(lost);
+}
+
+/* 0, or -1: the file fails still, and those that are left are tried again. */
+static int take_lost_ends(struct smf *smf, struct lost_ends *ends)
+{
+	struct lost_end *lost;
+
+	while ((lost = SLIST_FIRST(ends)) != NULL) {
+		if (lost->connection == NULL)
+			smf_table_forget(smf->table, lost->id, lost->role);
+		else if (smf_table_take(smf->table, lost->connection, clock_utc_us()) != 0)
+			return -1;
+		SLIST_REMOVE_HEAD(ends, next);
+		free_lost_end(smf, lost);
+	}
+	return 0;
+}
+
+/* An end is taken behind what its leg has in the queue. */
+static void take_due_ends(struct smf *smf)
+{
+	if (!smf->clean || smf->failing || take_lost_ends(smf, &smf->older) != 0)
+		return;
+	move_ends(&smf->newer, &smf->older);
 }
 
 static void reopen_if_due(struct smf *smf)
@@ -213,7 +258,7 @@ static void turn_smf(void *owner)
 	reopen_if_due(smf);
 	learn_user(smf);
 	learn_zone(smf);
-	take_lost_ends(smf);
+	collect_lost_ends(smf);
 	smf_table_turn(smf->table, clock_utc_us());
 	say_over(smf);
 	(void)flush(smf);
@@ -223,15 +268,29 @@ static int flush_smf(void *owner, struct error *error)
 {
 	struct smf *smf = owner;
 
+	take_due_ends(smf);
 	return flush(smf) == 0 ? 0 : error_set(error, "%s", smf->error.text);
 }
 
 /* --- the kind --- */
 
+static void drop_lost_ends(struct smf *smf, struct lost_ends *ends)
+{
+	struct lost_end *lost;
+
+	while ((lost = SLIST_FIRST(ends)) != NULL) {
+		SLIST_REMOVE_HEAD(ends, next);
+		free_lost_end(smf, lost);
+	}
+}
+
 static void free_smf(struct smf *smf)
 {
 	if (smf == NULL)
 		return;
+	drop_lost_ends(smf, &smf->lost_ends);
+	drop_lost_ends(smf, &smf->newer);
+	drop_lost_ends(smf, &smf->older);
 	smf_table_free(smf->table);
 	smf_file_close(smf->file);
 	(void)pthread_mutex_destroy(&smf->lock);
@@ -254,6 +313,7 @@ static struct smf *new_smf(const struct cci_notifier_options *options, struct er
 	table.origin = &smf->origin;
 	table.interval_us = options->interval_ms * 1000;
 	table.owner = smf;
+	smf->lost_whole_most = (unsigned)(options->queue_bytes / sizeof(struct smf_connection));
 	smf->name = strdup(options->name);
 	smf->table = smf->name != NULL ? smf_table_new(&table, clock_utc_us()) : NULL;
 	if (smf->table == NULL)
@@ -292,22 +352,31 @@ static int open_smf(const struct cci_notifier_options *options, void **state, ch
 	return 0;
 }
 
-/* Or it would count as active for ever. */
+/* The termination is written later; where there is no room for that either, the leg is at least not active for ever. */
 static void remember_lost_end(struct smf *smf, const struct smf_connection *connection)
 {
 	struct lost_end *lost = malloc(sizeof(*lost));
+	struct smf_connection *whole = lost != NULL ? malloc(sizeof(*whole)) : NULL;
 
 	if (lost == NULL)
 		return;
 	memcpy(lost->id, connection->id, sizeof(lost->id));
 	lost->role = connection->role;
+	lost->connection = NULL;
 	(void)pthread_mutex_lock(&smf->lock);
-	if (smf->lost_count < CONNECTIONS_MAX) {
+	if (whole != NULL && smf->lost_whole < smf->lost_whole_most) {
+		*whole = *connection;
+		lost->connection = whole;
+		whole = NULL;
+		smf->lost_whole++;
+	}
+	if (lost->connection != NULL || smf->lost_count < CONNECTIONS_MAX) {
 		SLIST_INSERT_HEAD(&smf->lost_ends, lost, next);
 		smf->lost_count++;
 		lost = NULL;
 	}
 	(void)pthread_mutex_unlock(&smf->lock);
+	free(whole);
 	free(lost);
 }
 
@@ -332,9 +401,11 @@ static void close_smf(void *state)
 {
 	struct smf *smf = state;
 	uint64_t dropped = outlet_free(smf->outlet, CLOSE_MS);
+	int result;
 
-	take_lost_ends(smf);
-	if (smf_table_finish(smf->table, clock_utc_us()) != 0 || flush(smf) != 0 || dropped != 0)
+	collect_lost_ends(smf);
+	result = take_lost_ends(smf, &smf->older) | take_lost_ends(smf, &smf->newer);
+	if (result != 0 || smf_table_finish(smf->table, clock_utc_us()) != 0 || flush(smf) != 0 || dropped != 0)
 		say(smf, MESSAGE_SMF_LOST, smf->error.text, dropped);
 	free_smf(smf);
 }

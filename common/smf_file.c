@@ -24,6 +24,7 @@ struct smf_file {
 	mode_t mode;
 	off_t end;     /* where a record ended when we last looked */
 	size_t used, capacity;
+	size_t begun;  /* of what is gathered, stands behind `end`: a write has failed, and it could not be taken out */
 	char *path;
 	bool kept;     /* what is flushed is on the disk */
 	bool fresh;    /* and its name is not yet */
@@ -239,49 +240,79 @@ int smf_file_reopen(struct smf_file *file, uint64_t *cut_bytes, struct error *er
 
 /* --- write --- */
 
-static int write_all(int fd, const uint8_t *bytes, size_t size)
+/* 0, or -1 with errno; *done is how much of it was written. */
+static int write_all(int fd, const uint8_t *bytes, size_t size, size_t *done)
 {
-	while (size > 0) {
-		ssize_t done = write(fd, bytes, size);
+	while (*done < size) {
+		ssize_t got = write(fd, bytes + *done, size - *done);
 
-		if (done < 0 && errno == EINTR)
+		if (got < 0 && errno == EINTR)
 			continue;
-		if (done <= 0) {
-			errno = done == 0 ? ENOSPC : errno;
+		if (got <= 0) {
+			errno = got == 0 ? ENOSPC : errno;
 			return -1;
 		}
-		bytes += done;
-		size -= (size_t)done;
+		*done += (size_t)got;
 	}
 	return 0;
 }
 
-/* Another process may have written since, or have died while it did; a failed write of ours may not have been undone.
- */
-static int append_locked(struct smf_file *file, const uint8_t *bytes, size_t size, struct error *error)
+/* How many of the first `size` bytes gathered are whole records. */
+static size_t whole_records(const struct smf_file *file, size_t size)
 {
+	size_t at = 0;
+
+	while (at + HEADER_SIZE <= size && at + get16(file->gathered + at) <= size)
+		at += get16(file->gathered + at);
+	return at;
+}
+
+static void drop_first(struct smf_file *file, size_t size)
+{
+	memmove(file->gathered, file->gathered + size, file->used - size);
+	file->used -= size;
+}
+
+/* Behind the last record. Another process may have written since, or have died while it did. What of ours could not be
+ * taken out is gone on with where nobody has touched it; otherwise its whole records are there, and its half one is
+ * cut off. */
+static int find_place(struct smf_file *file, struct error *error)
+{
+	off_t length = lseek(file->fd, 0, SEEK_END);
 	uint64_t cut_bytes;
+
+	if (length == file->end + (off_t)file->begun)
+		return 0;
+	if (length >= file->end)
+		drop_first(file, whole_records(file, file->begun));
+	file->begun = 0;
+	return walk_file(file->fd, file->path, &file->end, &cut_bytes, error);
+}
+
+static int append_locked(struct smf_file *file, struct error *error)
+{
 	int why;
 
-	if (lseek(file->fd, 0, SEEK_END) != file->end &&
-	    walk_file(file->fd, file->path, &file->end, &cut_bytes, error) != 0)
+	if (find_place(file, error) != 0)
 		return -1;
-	if (write_all(file->fd, bytes, size) == 0) {
-		file->end += (off_t)size;
+	if (write_all(file->fd, file->gathered, file->used, &file->begun) == 0) {
+		file->end += (off_t)file->used;
+		file->begun = 0;
 		return 0;
 	}
 	why = errno;
-	(void)!ftruncate(file->fd, file->end);
+	if (ftruncate(file->fd, file->end) == 0)
+		file->begun = 0;
 	return error_set(error, "%s: %s", file->path, strerrordesc_np(why));
 }
 
-static int append(struct smf_file *file, const uint8_t *bytes, size_t size, struct error *error)
+static int append(struct smf_file *file, struct error *error)
 {
 	int result;
 
 	if (lock(file->fd) != 0)
 		return error_set(error, "%s is locked by another process: %s", file->path, strerrordesc_np(errno));
-	result = append_locked(file, bytes, size, error);
+	result = append_locked(file, error);
 	unlock(file->fd);
 	return result;
 }
@@ -353,7 +384,7 @@ static void empty(struct smf_file *file)
 
 int smf_file_flush(struct smf_file *file, struct error *error)
 {
-	if (file->used > 0 && append(file, file->gathered, file->used, error) != 0)
+	if (file->used > 0 && append(file, error) != 0)
 		return -1;
 	if (file->kept && (file->used > 0 || file->fresh) && bring_to_disk(file, error) != 0)
 		return -1;

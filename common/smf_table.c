@@ -14,7 +14,7 @@
 struct node {
 	uint8_t id[16];
 	uint8_t role;
-	bool initiated;              /* its initiation is written */
+	bool initiated, changed;     /* its initiation, and its change to TLS, are written */
 	struct smf_connection *held; /* owned: the initiation to be written; NULL: none */
 	struct smf_entry *session;   /* where it is active; NULL: nowhere */
 	uint64_t clear_in, clear_out; /* counted under the clear session already */
@@ -29,7 +29,7 @@ struct smf_table {
 	struct smf_sessions *sessions;
 	struct node_list waiting;
 	size_t count;
-	uint64_t over;
+	uint64_t over, over_us;    /* how often there was no room for a leg, and when last */
 	uint64_t began_us, due_us; /* of the interval */
 	bool enabled;              /* is written */
 	struct node *chains[CHAINS];
@@ -92,6 +92,13 @@ static void drop(struct smf_table *table, const uint8_t *id, int role)
 	table->count--;
 }
 
+static void note_over(struct smf_table *table, const struct smf_connection *connection)
+{
+	table->over++;
+	if (connection->time_us > table->over_us)
+		table->over_us = connection->time_us;
+}
+
 /* Find or add. NULL: there is no room. */
 static struct node *obtain(struct smf_table *table, const struct smf_connection *connection)
 {
@@ -102,7 +109,7 @@ static struct node *obtain(struct smf_table *table, const struct smf_connection 
 		return node;
 	node = table->count < table->options.connections ? calloc(1, sizeof(*node)) : NULL;
 	if (node == NULL) {
-		table->over++;
+		note_over(table, connection);
 		return NULL;
 	}
 	memcpy(node->id, connection->id, sizeof(node->id));
@@ -122,15 +129,17 @@ static struct smf_entry *session_at(struct smf_table *table, const struct smf_co
 
 /* --- records --- */
 
-/* One or two of them, all or none. `second` 0: one. */
-static int emit(struct smf_table *table, const struct smf_connection *connection, enum smf_moment first, int second,
-                uint64_t now_us)
-{
-	uint8_t records[2 * SMF_DETAIL_SIZE];
-	size_t size = smf_detail(records, table->options.origin, connection, first, now_us);
+#define MOMENTS_MOST 3
 
-	if (second != 0)
-		size += smf_detail(records + size, table->options.origin, connection, (enum smf_moment)second, now_us);
+/* `count` of them, all or none. */
+static int emit(struct smf_table *table, const struct smf_connection *connection, const enum smf_moment *moments,
+                size_t count, uint64_t now_us)
+{
+	uint8_t records[MOMENTS_MOST * SMF_DETAIL_SIZE];
+	size_t size = 0;
+
+	for (size_t i = 0; i < count; i++)
+		size += smf_detail(records + size, table->options.origin, connection, moments[i], now_us);
 	return table->options.emit(table->options.owner, records, size);
 }
 
@@ -145,6 +154,8 @@ static int emit_plain(struct smf_table *table, enum smf_summary_event event, uin
 
 /* --- events --- */
 
+static const enum smf_moment changing[] = {SMF_INITIATION, SMF_CHANGE};
+
 /* A change is announced: what came before it was in the clear, and that is written now. */
 static int on_starting(struct smf_table *table, const struct smf_connection *connection, uint64_t now_us)
 {
@@ -153,7 +164,7 @@ static int on_starting(struct smf_table *table, const struct smf_connection *con
 	/* Without room it is written together with the change. */
 	if (node == NULL || node->initiated)
 		return 0;
-	if (emit(table, connection, SMF_INITIATION, 0, now_us) != 0)
+	if (emit(table, connection, changing, 1, now_us) != 0)
 		return -1;
 	stop_waiting(table, node);
 	node->initiated = true;
@@ -171,7 +182,7 @@ static int on_settled(struct smf_table *table, const struct smf_connection *conn
 	node->held = malloc(sizeof(*node->held));
 	if (node->held == NULL) {
 		drop(table, connection->id, connection->role);
-		table->over++;
+		note_over(table, connection);
 		return 0;
 	}
 	*node->held = *connection;
@@ -197,7 +208,7 @@ static void account_change(struct smf_table *table, struct node *node, const str
 	if (node == NULL)
 		return;
 	stop_waiting(table, node);
-	node->initiated = true;
+	node->initiated = node->changed = true;
 	node->clear_in = connection->clear_in;
 	node->clear_out = connection->clear_out;
 	enter(node, session_at(table, connection, true));
@@ -207,12 +218,9 @@ static void account_change(struct smf_table *table, struct node *node, const str
 static int on_changed(struct smf_table *table, const struct smf_connection *connection, uint64_t now_us)
 {
 	struct node *node = obtain(table, connection);
-	int result;
+	size_t first = node != NULL && node->initiated ? 1 : 0;
+	int result = emit(table, connection, changing + first, 2 - first, now_us);
 
-	if (node != NULL && node->initiated)
-		result = emit(table, connection, SMF_CHANGE, 0, now_us);
-	else
-		result = emit(table, connection, SMF_INITIATION, SMF_CHANGE, now_us);
 	if (result == 0)
 		account_change(table, node, connection);
 	return result;
@@ -225,7 +233,7 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 /* `node` may be NULL. Where it is not known how it began, this is all that will ever be known. */
 static void account_end(struct smf_table *table, struct node *node, const struct smf_connection *connection,
-                        bool is_short)
+                        bool is_brief)
 {
 	bool is_partial = connection->secured && connection->upgraded;
 	struct smf_entry *entry = node != NULL ? node->session : NULL;
@@ -240,7 +248,7 @@ static void account_end(struct smf_table *table, struct node *node, const struct
 		clear_out = node->clear_out;
 		leave(node);
 	}
-	entry->end.short_ones += is_short;
+	entry->end.short_ones += is_brief;
 	entry->end.bytes_in += less(connection->bytes_in, clear_in);
 	entry->end.bytes_out += less(connection->bytes_out, clear_out);
 	entry->end.segments_in += connection->segments_in;
@@ -248,25 +256,53 @@ static void account_end(struct smf_table *table, struct node *node, const struct
 	entry->changed++;
 }
 
-/* A change, and so an initiation, was written also of those that have no node. */
-static bool was_initiated(const struct node *node, const struct smf_connection *connection)
+static bool has_turned(const struct smf_connection *connection)
 {
-	return node != NULL ? node->initiated : connection->secured && connection->upgraded;
+	return connection->secured && connection->upgraded;
 }
 
-static bool is_short(const struct node *node, const struct smf_connection *connection)
+/* There was no room for it at some time: an initiation, and a change, are written then all the same. */
+static bool may_lack_node(const struct smf_table *table, const struct smf_connection *connection)
 {
-	return less(connection->time_us, connection->started_us) < SMF_HOLD_US && !was_initiated(node, connection);
+	return table->over_us >= connection->started_us && table->over > 0;
 }
 
+static bool was_initiated(const struct smf_table *table, const struct node *node,
+                          const struct smf_connection *connection)
+{
+	return node != NULL ? node->initiated : has_turned(connection) && may_lack_node(table, connection);
+}
+
+/* It turned, and the event that said so was lost. */
+static bool lacks_change(const struct smf_table *table, const struct node *node,
+                         const struct smf_connection *connection)
+{
+	return has_turned(connection) && (node != NULL ? !node->changed : !may_lack_node(table, connection));
+}
+
+static bool is_short(const struct smf_table *table, const struct node *node, const struct smf_connection *connection)
+{
+	return less(connection->time_us, connection->started_us) < SMF_HOLD_US && !has_turned(connection) &&
+	       !was_initiated(table, node, connection);
+}
+
+/* With whatever of it is not written yet. */
 static int emit_end(struct smf_table *table, const struct node *node, const struct smf_connection *connection,
                     uint64_t now_us)
 {
-	if (is_short(node, connection))
-		return emit(table, connection, SMF_SHORT, 0, now_us);
-	if (was_initiated(node, connection))
-		return emit(table, connection, SMF_TERMINATION, 0, now_us);
-	return emit(table, connection, SMF_INITIATION, SMF_TERMINATION, now_us);
+	enum smf_moment moments[MOMENTS_MOST];
+	size_t count = 0;
+
+	if (is_short(table, node, connection)) {
+		moments[count++] = SMF_SHORT;
+	} else {
+		if (!was_initiated(table, node, connection))
+			moments[count++] = SMF_INITIATION;
+		if (lacks_change(table, node, connection))
+			moments[count++] = SMF_CHANGE;
+		moments[count++] = SMF_TERMINATION;
+	}
+	return emit(table, connection, moments, count, now_us);
 }
 
 static int on_end(struct smf_table *table, const struct smf_connection *connection, uint64_t now_us)
@@ -274,9 +310,13 @@ static int on_end(struct smf_table *table, const struct smf_connection *connecti
 	struct node *node = find(table, connection);
 
 	if (connection->is_connected) {
+		bool is_brief = is_short(table, node, connection);
+
 		if (emit_end(table, node, connection, now_us) != 0)
 			return -1;
-		account_end(table, node, connection, is_short(node, connection));
+		if (lacks_change(table, node, connection))
+			account_change(table, node, connection);
+		account_end(table, node, connection, is_brief);
 	}
 	drop(table, connection->id, connection->role);
 	return 0;
@@ -323,7 +363,7 @@ static int write_initiations(struct smf_table *table, uint64_t now_us)
 		next = TAILQ_NEXT(node, waiting);
 		if (less(now_us, node->held->started_us) < SMF_HOLD_US)
 			continue;
-		if (emit(table, node->held, SMF_INITIATION, 0, now_us) != 0)
+		if (emit(table, node->held, changing, 1, now_us) != 0)
 			return -1;
 		node->initiated = true;
 		stop_waiting(table, node);

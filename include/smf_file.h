@@ -33,9 +33,9 @@ int smf_file_keep(struct smf_file *file, struct error *error) MUST_CHECK;
 int smf_file_put(struct smf_file *file, const uint8_t *records, size_t size, struct error *error) MUST_CHECK;
 
 /* Hand what was taken to the kernel; after smf_file_keep, to the disk (fdatasync, and fsync of the folder of a new
- * file). 0; or -1 with `error`: it is kept, to be written by the next call, and nothing of it is in the file. Only
- * where the disk has failed and another process has written behind it since, it stays there, and will stand there
- * twice. */
+ * file). 0; or -1 with `error`: it is kept, to be written by the next call, and nothing of it is in the file; or,
+ * where the file could not be shortened, that call goes on behind it. Only where fdatasync has failed and another
+ * process has written behind it since, it stays there, and will stand there twice. */
 int smf_file_flush(struct smf_file *file, struct error *error) MUST_CHECK;
 
 /* Write the rest to the old file, then open the path anew. 0; or -1 with `error`: the old file stays in use. */

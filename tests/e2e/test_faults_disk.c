@@ -273,6 +273,9 @@ START_TEST(smf_records_are_whole_or_missing)
 	/* The whole file is in order: the reader stops at anything that is not. */
 	smf_stop(&gateway, NULL);
 	ck_assert_int_ge(smf_count("event=termination"), 2);
+	/* Whatever was lost meanwhile: what began has ended, once, and what turned to TLS has turned. */
+	ck_assert_int_eq(smf_count("event=initiation"), smf_count("event=termination"));
+	ck_assert_int_eq(smf_count("event=change"), smf_count("event=termination"));
 }
 END_TEST
 

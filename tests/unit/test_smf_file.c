@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,6 +76,14 @@ int fsync(int fd)
 	ck_assert(fstat(fd, &status) == 0 && S_ISDIR(status.st_mode));
 	folders_synced++;
 	return 0;
+}
+
+static bool never_shorter;
+
+int ftruncate(int fd, off_t size)
+{
+	errno = EPERM;
+	return never_shorter ? -1 : (int)syscall(SYS_ftruncate, fd, size);
 }
 
 static struct smf_file *open_file(void)
@@ -378,6 +387,54 @@ START_TEST(a_disk_that_fails_leaves_what_it_had)
 }
 END_TEST
 
+static void limit(rlim_t bytes)
+{
+	const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The disk takes two records and a half, and the file cannot be made shorter: each record is there once in the end. Alone, by the
+ * other half; where another process has cut the half off and gone on, behind that one. */
+START_TEST(half_a_block_is_gone_on_with)
+{
+	struct smf_file *file = open_file(), *theirs = open_file();
+	uint8_t all[7 * 276];
+	FILE *stream;
+	int count[8] = {0};
+
+	ck_assert(file != NULL && theirs != NULL);
+	for (uint8_t i = 1; i <= 5; i++)
+		ck_assert_int_eq(smf_file_put(file, make(276, i), 276, &error), 0);
+	limit(2 * 276 + 100);
+	never_shorter = true;
+	ck_assert_int_eq(smf_file_flush(file, &error), -1);
+	ck_assert_int_eq(size_of(path), 2 * 276 + 100);
+	ck_assert_int_eq(smf_file_flush(file, &error), -1);
+	limit(RLIM_INFINITY);
+	never_shorter = _i == 0;
+	if (_i == 1) {
+		ck_assert_int_eq(smf_file_put(theirs, make(276, 6), 276, &error), 0);
+		ck_assert_int_eq(smf_file_flush(theirs, &error), 0);
+	}
+	ck_assert_int_eq(smf_file_put(file, make(276, 7), 276, &error), 0);
+	ck_assert_msg(smf_file_flush(file, &error) == 0, "%s", error.text);
+	ck_assert_uint_eq(smf_file_waiting(file), 0);
+	ck_assert_int_eq(records(path), 6 + _i);
+	stream = fopen(path, "rb");
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_uint_eq(fread(all, 276, sizeof(all) / 276, stream), 6 + (size_t)_i);
+	(void)fclose(stream);
+	for (int i = 0; i < 6 + _i; i++)
+		count[all[i * 276 + 100]]++;
+	for (int i = 1; i <= 7; i++)
+		ck_assert_int_eq(count[i], i != 6 || _i == 1);
+	smf_file_close(file);
+	smf_file_close(theirs);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("smf_file");
@@ -392,6 +449,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_renamed_file_is_followed_by_a_new_one);
 	tcase_add_test(tests, two_writers_do_not_harm_each_other);
 	tcase_add_test(tests, killed_at_any_moment);
+	tcase_add_loop_test(tests, half_a_block_is_gone_on_with, 0, 2);
 	tcase_add_test(tests, what_is_flushed_is_on_the_disk);
 	tcase_add_test(tests, a_disk_that_fails_leaves_what_it_had);
 	suite_add_tcase(suite, tests);

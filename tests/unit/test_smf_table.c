@@ -426,6 +426,26 @@ START_TEST(any_order_of_events)
 }
 END_TEST
 
+/* The events before it found no room, or a failing file: the end says what is missing, and no more than that. */
+START_TEST(what_was_lost_is_said_at_the_end)
+{
+	begin(10, 10);
+	take(make_secured(1, CCI_CLOSED, 0.5));
+	ck_assert_str_eq(news(), "ic*t*");
+	take(make(2, CCI_HANDSHAKE_STARTING, 0.1));
+	take(make_secured(2, CCI_CLOSED, 0.5));
+	ck_assert_str_eq(news(), "ic*t*");
+	take(make_secured(3, CCI_HANDSHAKE_DONE, 0.1));
+	take(make_secured(3, CCI_CLOSED, 0.5));
+	ck_assert_str_eq(news(), "ic*t*");
+	take(make_direct(4, CCI_CLOSED, 0.5));
+	ck_assert_str_eq(news(), "s*");
+	smf_table_turn(table, START + 900 * SECOND);
+	ck_assert_uint_eq(count(), 0);
+	smf_table_free(table);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("smf_table");
@@ -442,6 +462,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_summary_is_written_whole_or_later);
 	tcase_add_test(tests, what_has_no_room_is_counted);
 	tcase_add_test(tests, a_lost_end_is_not_active_for_ever);
+	tcase_add_test(tests, what_was_lost_is_said_at_the_end);
 	tcase_add_test(tests, any_order_of_events);
 	suite_add_tcase(suite, tests);
 	return suite;
