@@ -64,7 +64,7 @@ static bool is_trouble(int number)
 	return number != EAGAIN && number != ECONNABORTED && number != EINTR;
 }
 
-/* Who finds no room waits in the backlog. */
+/* Who finds no room waits in the backlog, and not for those who say nothing. */
 static void on_waiting(uv_poll_t *poll, int status, int events)
 {
 	struct control_door *door = poll->data;
@@ -81,6 +81,8 @@ static void on_waiting(uv_poll_t *poll, int status, int events)
 	}
 	if (fd >= 0 || is_trouble(number))
 		(void)uv_poll_stop(poll); /* until a client leaves, or a second has passed */
+	if (fd >= 0)
+		control_make_way(control);
 	if (fd < 0 && is_trouble(number))
 		say_failed(control, number);
 }

@@ -18,6 +18,10 @@ struct control_reply {
 	uv_pipe_t pipe;
 	uv_timer_t timer;
 	unsigned open;  /* handles */
+	uid_t uid;      /* of the process that has connected, by the kernel's word, as is pid */
+	pid_t pid;
+	uint64_t began_ms;
+	bool yielding;  /* its deadline is that of CONTROL_SILENT_MS */
 	bool answering; /* the request is there, or was refused */
 	bool finished;  /* all of the answer was given to `pipe` */
 	bool closing;
@@ -196,14 +200,59 @@ static void refuse(struct control_reply *client, const char *words)
 	control_finish(client);
 }
 
+/* Something has come that was not read yet: timers run before that. */
+static bool has_unread(const struct control_reply *client)
+{
+	char byte;
+	int fd;
+
+	return uv_fileno((const uv_handle_t *)&client->pipe, &fd) == 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 static void on_late(uv_timer_t *timer)
 {
 	struct control_reply *client = timer->data;
 
 	if (client->answering)
 		close_client(client);
+	else if (client->yielding && has_unread(client))
+		(void)uv_timer_start(timer, on_late, 1, 0);
+	else if (client->yielding)
+		refuse(client,
+		       "others wait, and the request was not complete within 0.1 s: it is a line that ends in a line feed");
 	else
 		refuse(client, "the request was not complete within 5 s: it is a line that ends in a line feed");
+}
+
+static unsigned silent_ones(const struct control *control, uid_t uid)
+{
+	unsigned count = 0;
+
+	for (const struct control_reply *client = control->clients; client != NULL; client = client->next)
+		count += !client->answering && client->uid == uid;
+	return count;
+}
+
+void control_make_way(struct control *control)
+{
+	struct control_reply *chosen = NULL;
+	unsigned most = 0;
+	uint64_t age_ms;
+
+	/* The first are the youngest. */
+	for (struct control_reply *client = control->clients; client != NULL; client = client->next) {
+		unsigned count = client->answering ? 0 : silent_ones(control, client->uid);
+
+		if (count == 0 || count < most)
+			continue;
+		most = count;
+		chosen = client;
+	}
+	if (chosen == NULL || chosen->yielding)
+		return;
+	age_ms = uv_now(&control->daemon->loop) - chosen->began_ms;
+	chosen->yielding = true;
+	(void)uv_timer_start(&chosen->timer, on_late, age_ms < CONTROL_SILENT_MS ? CONTROL_SILENT_MS - age_ms : 0, 0);
 }
 
 /* --- answers that come later, or in parts --- */
@@ -267,18 +316,6 @@ void control_stream(struct control_request *request, const struct control_source
 }
 
 /* --- a request --- */
-
-static void learn_caller(struct control_reply *client, struct control_request *request)
-{
-	struct ucred caller = {.uid = (uid_t)-1};
-	socklen_t size = sizeof(caller);
-	int fd;
-
-	if (uv_fileno((uv_handle_t *)&client->pipe, &fd) == 0)
-		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &size);
-	request->uid = caller.uid;
-	request->pid = caller.pid;
-}
 
 static bool is_printable(const char *line, size_t size)
 {
@@ -363,7 +400,8 @@ static void answer(struct control_reply *client, size_t size)
 	}
 	client->answering = true;
 	(void)uv_timer_stop(&client->timer);
-	learn_caller(client, &request);
+	request.uid = client->uid;
+	request.pid = client->pid;
 	said = obey(&request, words, split(client->request, words));
 	log_flush();
 	if (request.later)
@@ -417,6 +455,16 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
 	}
 }
 
+static void learn_caller(struct control_reply *client, int fd)
+{
+	struct ucred caller = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(caller);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &size);
+	client->uid = caller.uid;
+	client->pid = caller.pid;
+}
+
 void control_serve(struct control *control, int fd)
 {
 	struct control_reply *client = calloc(1, sizeof(*client));
@@ -427,6 +475,8 @@ void control_serve(struct control *control, int fd)
 		return;
 	}
 	client->control = control;
+	client->began_ms = uv_now(loop);
+	learn_caller(client, fd);
 	(void)uv_pipe_init(loop, &client->pipe, 0);
 	(void)uv_timer_init(loop, &client->timer);
 	client->pipe.data = client->timer.data = client;

@@ -304,7 +304,8 @@ static void start_upgrade(struct session *session)
 	start_tls(session, TLS_START_UPGRADE);
 }
 
-/* Answer and notify in the same turn as the look for bytes behind the OFFER; nothing else happens before the handshake. */
+/* Answer and notify in the same turn as the look for bytes behind the OFFER; nothing else happens before the
+ * handshake. */
 static void answer_tls(struct session *session)
 {
 	enum reason reason;

@@ -26,8 +26,9 @@ struct control_reply;
 /* Requests are lines of at most so many bytes, line feed included, of at most so many words. */
 #define CONTROL_REQUEST_BYTES 4096
 #define CONTROL_WORDS 64
-#define CONTROL_CLIENTS 16              /* at once; more wait until one of these is done */
+#define CONTROL_CLIENTS 128             /* at once; more wait until one of these is done or gives way */
 #define CONTROL_DEADLINE_MS 5000        /* for a whole request */
+#define CONTROL_SILENT_MS 100           /* the same while others wait for room */
 #define CONTROL_REPLY_DEADLINE_MS 30000 /* for an answer, or a part of it, to be taken */
 
 /* A request at hand. */

@@ -32,6 +32,10 @@ struct control {
 /* control_client.c: own `fd`, a connection that was accepted. */
 void control_serve(struct control *control, int fd);
 
+/* control_client.c: all places are taken, and somebody waits: of those whose request is not whole, the oldest of the
+ * user who has most of them gives way, as soon as it has had CONTROL_SILENT_MS. */
+void control_make_way(struct control *control);
+
 /* control_client.c: end all. */
 void control_cut(struct control *control);
 
