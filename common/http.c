@@ -213,10 +213,18 @@ static int open_door(struct http *http, const struct config *config, const struc
 	return 0;
 }
 
-static struct http_door *find_door(struct http *http, const struct address *asked)
+/* One whose file is gone is of no use. Under chroot the path leads elsewhere, and says nothing. */
+static bool is_reached(const struct http_door *door, const struct config *config)
+{
+	const struct listener *listener = &door->set.at[0];
+
+	return listener->asked.kind != ADDRESS_UNIX || config->gateway.chroot != NULL || listener_unix_is_there(listener);
+}
+
+static struct http_door *find_door(struct http *http, const struct config *config, const struct address *asked)
 {
 	for (struct http_door *door = http->doors; door != NULL; door = door->next)
-		if (!door->kept && address_equal(&door->set.at[0].asked, asked))
+		if (!door->kept && address_equal(&door->set.at[0].asked, asked) && is_reached(door, config))
 			return door;
 	return NULL;
 }
@@ -248,7 +256,7 @@ int http_prepare(struct http *http, const struct config *config, const struct li
 	const struct address_list *asked = &config->control.http;
 
 	for (size_t i = 0; i < asked->count; i++) {
-		struct http_door *door = find_door(http, &asked->at[i]);
+		struct http_door *door = find_door(http, config, &asked->at[i]);
 
 		if (door != NULL) {
 			door->kept = true;

@@ -27,6 +27,7 @@ struct place {
 	struct instance *newest;
 	struct unixsocket_file file;
 	char *made; /* under which name it listens until it takes over; NULL: it has its own */
+	bool hidden; /* under chroot the path leads elsewhere */
 	char path[];
 };
 
@@ -41,6 +42,7 @@ struct instance {
 /* The main thread's. */
 static struct place *places;
 static bool serves; /* nobody has to let this process go any more */
+static bool handed_over; /* the paths are another process's */
 static pid_t predecessor; /* 0: none */
 
 /* --- lines --- */
@@ -167,6 +169,30 @@ static int find_room(struct place *place, struct error *error)
 	return unixsocket_make_room(place->made, error);
 }
 
+/* The file was removed: nobody can connect any more until there is another one. Who listens already stays. */
+static int renew(struct place *place, struct error *error)
+{
+	struct unixsocket_file file;
+	int fd;
+
+	if (!serves || handed_over || place->made != NULL || place->hidden ||
+	    unixsocket_is_there(place->path, &place->file))
+		return 0;
+	fd = unixsocket_make_room(place->path, error) == 0
+	         ? unixsocket_listen(place->path, place->newest->mode, &file, error)
+	         : -1;
+	if (fd < 0)
+		return -1;
+	if (subscribers_move(place->subscribers, fd) == 0) {
+		place->file = file;
+		return 0;
+	}
+	(void)unixsocket_fault(place->path, "dup3", error);
+	unixsocket_remove(place->path, &file);
+	close(fd);
+	return -1;
+}
+
 static void free_place(struct place *place)
 {
 	free(place->made);
@@ -275,11 +301,11 @@ static void take_place(struct place *place)
 {
 	struct error error;
 
-	if (serves && move_in(place, &error) != 0)
+	if (serves && (move_in(place, &error) != 0 || renew(place, &error) != 0))
 		log_say(MESSAGE_SOCKET_NOT_TAKEN, "%s", error.text);
 }
 
-/* What could not be taken over may be possible by now. */
+/* What could not be taken over may be possible by now, and what was removed is made anew. */
 static void reopen_socket(void *state)
 {
 	take_place(((struct instance *)state)->place);
@@ -288,12 +314,15 @@ static void reopen_socket(void *state)
 void notifier_socket_take_over(void)
 {
 	serves = true;
-	for (struct place *place = places; place != NULL; place = place->next)
+	for (struct place *place = places; place != NULL; place = place->next) {
+		place->hidden = !unixsocket_is_there(file_of(place), &place->file);
 		take_place(place);
+	}
 }
 
 void notifier_socket_hand_over(pid_t successor)
 {
+	handed_over = true;
 	for (struct place *place = places; place != NULL; place = place->next)
 		subscribers_farewell(place->subscribers, successor);
 }

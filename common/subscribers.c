@@ -1,6 +1,7 @@
 /* Those who listen at a unix socket: one queue for all of them. */
 #include "subscribers_parts.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,16 @@ void subscribers_farewell(struct subscribers *subscribers, pid_t successor)
 	subscribers_unlock(subscribers);
 	line_leave(line);
 	wake(subscribers);
+}
+
+/* The thread asks by number, and is to ask again: it waits at what had the number. */
+int subscribers_move(struct subscribers *subscribers, int fd)
+{
+	if (dup3(fd, subscribers->fd, O_CLOEXEC) < 0)
+		return -1;
+	close(fd);
+	wake(subscribers);
+	return 0;
 }
 
 /* --- the thread's --- */

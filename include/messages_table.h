@@ -56,7 +56,7 @@
 	MESSAGE(SUBSCRIBER_DROPPED, "CCI1112W", LEVEL_WARNING, "a subscriber of a notifier is dropped", "Let it read faster, or raise queue of the notifier. Its last line tells it.") \
 	MESSAGE(SUBSCRIBER_REFUSED, "CCI1113W", LEVEL_WARNING, "a subscriber of a notifier is not taken", "See detail: end subscribers that are not needed, or raise the limit of open files (LimitNOFILE=, ulimit -n).") \
 	MESSAGE(PLUGIN_LOADED, "CCI1114I", LEVEL_INFO, "a notifier plug-in is loaded", "None.") \
-	MESSAGE(SOCKET_NOT_TAKEN, "CCI1115E", LEVEL_ERROR, "the socket of a notifier could not be taken over from the process before", "Let the user of the process write in its directory, and send SIGHUP: it is tried again.") \
+	MESSAGE(SOCKET_NOT_TAKEN, "CCI1115E", LEVEL_ERROR, "the socket of a notifier could not be taken over from the process before, or be made anew", "Let the user of the process write in its directory, and send SIGHUP: it is tried again.") \
 	MESSAGE(TRACE, "CCI1130I", LEVEL_INFO, "trace of a connection", "None. Ends with the connection, or by ctl trace X off.") \
 	MESSAGE(PEER_DISCONNECTED, "CCI1131W", LEVEL_WARNING, "a peer is disconnected by the operator", "None. Nothing is sent there until ctl connect, a new process, or another address list.") \
 	MESSAGE(SANDBOX_PARTIAL, "CCI1150W", LEVEL_WARNING, "this kernel cannot contain the process as it should be", "See detail for what is missing, and docs/sandbox.md. To refuse to start in such a case: sandbox = require in [gateway].") \

@@ -36,6 +36,10 @@ struct subscribers *subscribers_new(const struct subscribers_options *options, s
 /* From now on. Any thread. */
 void subscribers_set(struct subscribers *subscribers, const char *name, uint64_t limit_bytes);
 
+/* Listen at `fd` in place of what there is (owned from success on; non-blocking); whoever listens stays. 0, or -1 with
+ * errno. / */
+int subscribers_move(struct subscribers *subscribers, int fd) MUST_CHECK;
+
 /* Is anybody there to whom a line would go? A hint: subscribers_put has the last word. Any thread. */
 bool subscribers_any(const struct subscribers *subscribers);
 

@@ -416,6 +416,59 @@ START_TEST(it_follows_the_process_to_another_user)
 }
 END_TEST
 
+/* Somebody tidied up: a reload makes the sockets anew, also from inside the sandbox, and who listens already hears on. */
+START_TEST(a_removed_socket_comes_back_with_a_reload)
+{
+	char paths[3][96], config[1024], command[256];
+	struct subscriber before, after;
+	struct gateway gateway;
+	struct client client;
+
+	make_folder();
+	ck_assert_int_eq(chmod(folder, 0777), 0); /* for the user that the gateway becomes */
+	(void)snprintf(paths[0], sizeof(paths[0]), "%s", path);
+	(void)snprintf(paths[1], sizeof(paths[1]), "%s/http.sock", folder);
+	(void)snprintf(paths[2], sizeof(paths[2]), "%s/control.sock", folder);
+	(void)snprintf(config, sizeof(config), "[control]\nhttp = unix:%s\nsocket = %s\n" CONFIG, paths[1], paths[2], path, "1M",
+	               "mode = 0640\n");
+	gateway_start(&gateway, "ccissl", "%s", config);
+	subscribe(&before);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(unlink(paths[i]), 0);
+		ck_assert_int_lt(peer_connect_unix(paths[i]), 0);
+	}
+	/* What somebody else has put there stays. */
+	(void)snprintf(command, sizeof(command), "echo mine >%s", path);
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1115E", "is no socket", NULL), 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1006I", NULL, NULL), 2);
+	for (int i = 0; i < 3; i++) {
+		struct stat found;
+		int fd = peer_connect_unix(paths[i]);
+
+		ck_assert_msg(fd >= 0, "%s", paths[i]);
+		close(fd);
+		ck_assert_int_eq(stat(paths[i], &found), 0);
+		ck_assert_uint_eq(found.st_mode & 07777, i == 0 ? 0640 : i == 1 ? 0660 : 0600);
+	}
+	subscribe(&after);
+	expect(&before, "now", "\"open\":0", "");
+	expect(&after, "now", "\"open\":0", "");
+	client = connect_as(&gateway, "OLD1", false);
+	expect(&before, "unsecured", "OLD1", "");
+	expect(&after, "unsecured", "OLD1", "");
+	part(&client);
+	gateway_stop(&gateway);
+	leave(&before);
+	leave(&after);
+	remove_folder();
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("subscribers");
@@ -428,6 +481,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, each_side_of_a_session_has_its_end);
 	tcase_add_test(tests, with_refuse_a_slow_subscriber_costs_one_connection);
 	tcase_add_test(tests, an_upgrade_takes_the_path_and_says_so);
+	tcase_add_test(tests, a_removed_socket_comes_back_with_a_reload);
 	tcase_add_test(tests, it_follows_the_process_to_another_user);
 	suite_add_tcase(suite, tests);
 	return suite;
