@@ -361,13 +361,13 @@ static void obey(struct session *session)
 		answer_tls(session);
 		return;
 	}
-	if (reason != REASON_NONE) {
-		session_refuse(session, reason, "");
-		return;
-	}
+	/* As after an upgrade: it is secured, whatever becomes of its target. */
 	if (session->decision.outcome == OUTCOME_INSIDE && session->decision.ratchet)
 		(void)ratchet_add(session->host->ratchet, session->offer->sysid);
-	session_connect_onward(session);
+	if (reason != REASON_NONE)
+		session_refuse(session, reason, "");
+	else
+		session_connect_onward(session);
 }
 
 static enum reason learn_offer(struct session *session)

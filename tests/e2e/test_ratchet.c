@@ -101,6 +101,25 @@ static int in_the_clear(int port, const char *sysid)
 	return peer_type(answer) == 2 ? 0 : peer_reason(answer);
 }
 
+/* Secured, after an exchange or from the first byte, and refused for a target that nobody knows. */
+static void secure_for_nobody(int port, const char *sysid, bool direct)
+{
+	uint8_t offer[4096], answer[4096];
+	size_t size = peer_offer(offer, 1, direct ? 4 : 2, sysid, "NOBODY");
+	int fd = peer_connect(port), got = direct ? 0 : peer_exchange(fd, NULL, offer, size, answer);
+	SSL *ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = direct ? "cci/1" : "cci-upgrade/1", .ca = CERTS "ca.pem"});
+
+	ck_assert_ptr_nonnull(ssl);
+	if (direct) {
+		ck_assert_int_gt(peer_exchange(fd, ssl, offer, size, answer), 0);
+		ck_assert_int_eq(peer_type(answer), 3);
+		ck_assert_int_eq(peer_reason(answer), 5);
+	} else {
+		ck_assert(peer_confirm_both(ssl, offer, size, answer, (size_t)got));
+	}
+	peer_free(fd, ssl);
+}
+
 static void kill_hard(struct gateway *gateway)
 {
 	char line[160];
@@ -110,6 +129,22 @@ static void kill_hard(struct gateway *gateway)
 	(void)snprintf(line, sizeof(line), "rm -r %s", gateway->folder);
 	ck_assert_int_eq(system(line), 0);
 }
+
+/* What counts is that it was secured, and not what became of it, nor how it began. */
+START_TEST(whoever_was_secured_for_nobody_stays_secured)
+{
+	struct gateway gateway;
+
+	make_folder();
+	gateway_start(&gateway, programs[_i / 2], accepting, folder);
+	ck_assert_int_eq(in_the_clear(gateway.ports[0], "BR1"), 0);
+	secure_for_nobody(gateway.ports[0], "BR1", _i % 2 == 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "reason=target-unknown", NULL, NULL), 1);
+	ck_assert_int_eq(in_the_clear(gateway.ports[0], "BR1"), 12);
+	gateway_stop(&gateway);
+	remove_folder();
+}
+END_TEST
 
 START_TEST(a_name_outlives_a_restart)
 {
@@ -422,6 +457,7 @@ Suite *module_suite(void)
 	TCase *tests = tcase_create("ratchet");
 
 	tcase_set_timeout(tests, 60);
+	tcase_add_loop_test(tests, whoever_was_secured_for_nobody_stays_secured, 0, 4);
 	tcase_add_loop_test(tests, a_name_outlives_a_restart, 0, 4);
 	tcase_add_test(tests, a_name_outlives_an_upgrade);
 	tcase_add_loop_test(tests, a_lift_reaches_a_running_gateway, 0, 2);
