@@ -85,6 +85,9 @@ int control_print_status(const json_t *answer, FILE *stream)
 	put_line(stream, "refused", answer, "refusals");
 	put_line(stream, "handshakes", answer, "handshakes");
 	(void)fprintf(stream, "%-16s %s\n", "sandbox", WORDS(answer, "sandbox"));
+	put_line(stream, "  it lacks", answer, "sandbox_missing");
+	put_line(stream, "  it can write", answer, "sandbox_open");
+	put_line(stream, "key process", answer, "keys_sandbox");
 	put_line(stream, "workers", answer, "workers");
 	put_line(stream, "log level", answer, "log_level");
 	put_line(stream, "log lines lost", answer, "log_lines_lost");

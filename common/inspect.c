@@ -10,6 +10,7 @@
 #include "jsontext.h"
 #include "notifier.h"
 #include "record.h"
+#include "keyholder.h"
 #include "sandbox.h"
 #include "session_view.h"
 #include "version.h"
@@ -93,6 +94,9 @@ json_t *inspect_status(struct daemon *daemon)
 	json_put_bool(status, "reload_failed", daemon->reload_failed);
 	json_put_number(status, "workers", daemon->worker_count);
 	json_put_text(status, "sandbox", sandbox_words());
+	json_put_said(status, "sandbox_missing", sandbox_missing());
+	json_put_said(status, "sandbox_open", sandbox_open());
+	json_put_said(status, "keys_sandbox", keyholder_words());
 	json_put_number(status, "accepted", accepted(daemon));
 	json_put_number(status, "ended", totals.sessions);
 	json_put_number(status, "refusals", totals.refusals);

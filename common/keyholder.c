@@ -2,6 +2,7 @@
 #include "keyholder.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ static struct {
 	uint32_t sequence;
 	void (*ended)(void *context);
 	void *context;
+	char words[64]; /* what contains it */
 } holder = {.life = -1, .sidecar = {.fd = -1}};
 
 /* --- its start --- */
@@ -85,8 +87,10 @@ int keyholder_settle(struct error *error)
 	if (holder.sidecar.pid <= 0)
 		return 0;
 	result = keyclient_ask(KEYWIRE_SETTLE, words, &size);
-	if (result == KEYWIRE_DONE)
+	if (result == KEYWIRE_DONE) {
+		(void)snprintf(holder.words, sizeof(holder.words), "%.*s", (int)size, words);
 		return 0;
+	}
 	words[result == KEYWIRE_FAILED ? size : 0] = '\0';
 	return error_set(error, "the key process: %s", result == KEYWIRE_FAILED ? words : keywire_words(result));
 }
@@ -155,6 +159,11 @@ const char *keyholder_trouble(void)
 	if (holder.has_ended)
 		return "the key process has ended: nobody can sign";
 	return holder.said ? "the key process does not answer: handshakes fail" : NULL;
+}
+
+const char *keyholder_words(void)
+{
+	return holder.sidecar.pid > 0 ? holder.words : NULL;
 }
 
 int keyholder_pid(void)

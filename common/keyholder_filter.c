@@ -91,6 +91,8 @@ void keyholder_hide(void)
 		(void)prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L);
 }
 
+static bool filtered;
+
 int keyholder_filter(const struct config *config, struct error *error)
 {
 	int result;
@@ -98,8 +100,24 @@ int keyholder_filter(const struct config *config, struct error *error)
 	if (config->gateway.sandbox == SANDBOX_NO || IS_SANITIZED)
 		return 0;
 	result = load();
+	filtered = result == 0;
 	if (result == 0 || config->gateway.sandbox != SANDBOX_REQUIRE)
 		return 0;
 	return error_set(error, "[gateway] sandbox = require: the kernel has no seccomp filter for the key process: %s",
 	                 strerrordesc_np(-result));
+}
+
+const char *keyholder_contained(void)
+{
+	static char words[48];
+	struct text text;
+
+	text_init(&text, words, sizeof(words));
+	if (filtered)
+		text_puts(&text, "seccomp");
+	if (keyholder_paths_abi() > 0)
+		text_printf(&text, "%slandlock %d", text.used > 0 ? ", " : "", keyholder_paths_abi());
+	if (text.used == 0)
+		text_puts(&text, "none");
+	return words;
 }

@@ -175,6 +175,8 @@ static enum keywire_result load(struct holder *holder, const char *const *texts,
 		return KEYWIRE_DONE;
 	if (error.key != NULL)
 		answer->about = strcmp(error.key, "passphrase_file") == 0 ? KEYWIRE_ABOUT_PASSPHRASE : KEYWIRE_ABOUT_KEY;
+	if (keyholder_is_shut(files.private_key) || (files.passphrase_file != NULL && keyholder_is_shut(passphrase)))
+		error_prefix(&error, "outside of the folders that the key process has kept, which a restart or SIGUSR2 takes");
 	*size = strlen(error.text);
 	memcpy(rest, error.text, *size);
 	return KEYWIRE_FAILED;
@@ -227,16 +229,18 @@ static int start_posts(struct holder *holder, struct error *error)
 static enum keywire_result settle(struct holder *holder, uint8_t *rest, size_t *size)
 {
 	struct error error = {.key = NULL};
+	const char *words = error.text;
 
-	if (!holder->settled && privileges_follow(holder->config, false, &error) == 0 && start_posts(holder, &error) == 0 &&
+	if (!holder->settled && privileges_follow(holder->config, false, &error) == 0 &&
+	    keyholder_shut_paths(holder->config, &error) == 0 && start_posts(holder, &error) == 0 &&
 	    keyholder_filter(holder->config, &error) == 0)
 		holder->settled = true;
 	keyholder_hide();
 	if (holder->settled)
-		return KEYWIRE_DONE;
-	*size = strlen(error.text);
-	memcpy(rest, error.text, *size);
-	return KEYWIRE_FAILED;
+		words = keyholder_contained();
+	*size = strlen(words);
+	memcpy(rest, words, *size);
+	return holder->settled ? KEYWIRE_DONE : KEYWIRE_FAILED;
 }
 
 static int answer_main(struct holder *holder, const struct keywire_request *request, const char *bytes, size_t size)

@@ -1,6 +1,7 @@
 /* What the kernel leaves a gateway: when it is taken away, and what is said of it. */
 #include "sandbox.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,8 @@ static struct {
 	bool calls;
 	int abi; /* of Landlock; 0: not entered */
 	bool had_plugin;
+	const char *missing; /* what the kernel lacks; NULL: nothing, or it is not asked for */
+	char open[PATH_MAX]; /* what could be written from inside, though a successor runs by it; "": nothing */
 	char words[48];
 } sandbox = {.words = "none"};
 
@@ -67,6 +70,7 @@ static int check_open(const struct config *config, struct error *error)
 {
 	const char *path = sandbox_paths_open(config);
 
+	(void)snprintf(sandbox.open, sizeof(sandbox.open), "%s", path != NULL ? path : "");
 	if (path != NULL && config->gateway.sandbox != SANDBOX_REQUIRE)
 		log_say(MESSAGE_SANDBOX_OPEN, "%s", path);
 	if (path == NULL || config->gateway.sandbox != SANDBOX_REQUIRE)
@@ -89,6 +93,7 @@ int sandbox_enter_paths(const struct config *config, struct error *error)
 		return refuse(error, missing);
 	if (missing != NULL)
 		log_say(MESSAGE_SANDBOX_PARTIAL, "%s", missing);
+	sandbox.missing = missing;
 	sandbox.had_plugin = has_plugin(config);
 	sandbox_calls_prepare();
 	if (abi > 0 && sandbox_paths_enter(config, abi, error) != 0)
@@ -120,4 +125,14 @@ int sandbox_check(const struct config *config, struct error *error)
 const char *sandbox_words(void)
 {
 	return sandbox.words;
+}
+
+const char *sandbox_missing(void)
+{
+	return sandbox.missing;
+}
+
+const char *sandbox_open(void)
+{
+	return sandbox.open[0] != '\0' ? sandbox.open : NULL;
 }

@@ -34,6 +34,9 @@ void keyholder_tick(void);
 /* Why there are no signatures, in words; NULL: there are, or the gateway signs by itself. */
 const char *keyholder_trouble(void);
 
+/* What contains it, as sandbox_words has it; NULL: there is none. Static; once it has settled. */
+const char *keyholder_words(void);
+
 /* Its process id; 0: there is none. */
 int keyholder_pid(void);
 

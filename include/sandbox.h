@@ -27,4 +27,9 @@ int sandbox_check(const struct config *config, struct error *error) MUST_CHECK;
  * it serves. */
 const char *sandbox_words(void);
 
+/* What was said at the start: what this kernel lacks (CCI1150W), and which file could be written from inside
+ * (CCI1151W). NULL: nothing. As above. */
+const char *sandbox_missing(void);
+const char *sandbox_open(void);
+
 #endif

@@ -16,6 +16,7 @@
 
 #include "../unit/suite.h"
 #include "certfiles.h"
+#include "compiler.h"
 #include "gateway.h"
 #include "peer.h"
 
@@ -210,9 +211,43 @@ START_TEST(renewed_files_and_reloads_are_taken)
 		certfiles_check_shown(gateway.ports[0], &known, renewed[i]);
 	}
 	/* Another file altogether: the key process reads the configuration again by itself. */
-	gateway_rewrite(&gateway, HEAD LISTENER("l") PLAIN_TLS "[keys]\nprocess = yes\n");
+	certfiles_put("rsa.key", "part");
+	gateway_rewrite(&gateway, CHANGING "[keys]\nprocess = yes\n", certificate, certfiles_path("part"));
 	(void)kill(gateway.pid, SIGHUP);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+#define CONTAINED                                                                                               \
+	"[gateway]\nsysid = HOST1\nworkers = 2\nsandbox = %s\n[service echo]\naddress = builtin:echo\n" LISTENER("l") \
+	"[keys]\nprocess = yes\n[control]\nsocket = control\n[tls]\nca = @CERTS@/ca.pem\n"
+
+/* Root's process, which no permission keeps from a file: the kernel does, unless it is told not to. */
+START_TEST(other_folders_are_out_of_its_reach)
+{
+	static const char *const words[] = {"yes", "no"};
+	struct gateway gateway;
+	char certificate[128], key[128];
+
+	certfiles_put("server.pem", "server.pem");
+	certfiles_put("server.key", "server.key");
+	(void)snprintf(certificate, sizeof(certificate), "%s", certfiles_path("server.pem"));
+	(void)snprintf(key, sizeof(key), "%s", certfiles_path("server.key"));
+	gateway_start(&gateway, "ccissl", CONTAINED "certificate = %s\nprivate_key = %s\n", words[_i], certificate, key);
+	ck_assert_int_eq(gateway_shell("%s/ccissl ctl -c %s status | grep -q 'key process  *%s'", gateway_build(), gateway.config,
+	                               _i == 0 ? "seccomp" : "none"),
+	                 0);
+	gateway_rewrite(&gateway, CONTAINED "certificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\n", words[_i]);
+	(void)kill(gateway.pid, SIGHUP);
+	if (_i == 0 && gateway_lines(&gateway, 0, "id=CCI1001I", "landlock", NULL) == 1) {
+		ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1007E", "outside of the folders that the key process has kept",
+		                               "Permission denied"),
+		                 1);
+		certfiles_check_shown(gateway.ports[0], &known, "server");
+	} else {
+		ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	}
 	gateway_stop(&gateway);
 }
 END_TEST
@@ -418,6 +453,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(one, a_key_is_in_no_memory_but_one, 0, 2);
 	tcase_add_test(one, a_wrong_passphrase_is_the_same_error);
 	tcase_add_test(one, renewed_files_and_reloads_are_taken);
+	tcase_add_loop_test(one, other_folders_are_out_of_its_reach, 0, IS_SANITIZED ? 0 : 2);
 	tcase_add_test(one, suites_that_decrypt_with_the_key_are_refused);
 	tcase_add_test(one, two_hundred_handshakes_at_once);
 	tcase_add_test(one, a_process_that_hangs_costs_handshakes_alone);

@@ -427,9 +427,12 @@ START_TEST(what_is_run_lies_where_nothing_is_written)
 	gateway_start(&gateway, "ccissl", CONFIG, "", more);
 	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1151W", NULL, NULL), 0);
 	gateway_stop(&gateway);
-	(void)snprintf(more, sizeof(more), "[notifier f]\nkind = file\npath = %s/events\n" PLUGIN, folder, folder, "thread");
+	(void)snprintf(more, sizeof(more), "[notifier f]\nkind = file\npath = %s/events\n" PLUGIN "[control]\nsocket = %s/control\n", folder, folder,
+	               "thread", folder);
 	gateway_start(&gateway, "ccissl", CONFIG, "", more);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1151W", folder, "/inside.so"), 1);
+	ck_assert_int_eq(gateway_shell("%s/ccissl ctl --socket %s/control status | grep -q 'it can write .*/inside.so'", gateway_build(),
+	                               folder), 0);
 	gateway_rewrite(&gateway, CONFIG, "sandbox = require\n", "");
 	ck_assert_int_eq(gateway_shell("printf '[notifier f]\\nkind = file\\npath = %s/events\\n' >>%s", gateway.folder, gateway.config), 0);
 	ck_assert_int_eq(gateway_shell("%s/ccissl -c %s >%s/said 2>&1", gateway_build(), gateway.config, outside), 1 << 8);
