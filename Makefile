@@ -75,7 +75,7 @@ COMMON_OBJECTS := $(COMMON:%=$(O)/common/%.o)
 LIBRARY := $(BUILD)/libcommon.a
 UNIT_PROGRAMS := $(UNIT_TESTS:%=$(BUILD)/tests/unit_%)
 E2E_PROGRAMS := $(E2E_TESTS:%=$(BUILD)/tests/e2e_%)
-SOAK_PROGRAMS := $(BUILD)/tests/soak_load $(BUILD)/tests/soak_backend $(BUILD)/tests/soak_tally
+SOAK_PROGRAMS := $(BUILD)/tests/soak_load $(BUILD)/tests/soak_backend $(BUILD)/tests/soak_tally $(BUILD)/tests/soak_heap.so
 BENCH_PROGRAMS := $(BUILD)/tests/bench_load $(BUILD)/tests/bench_backend $(BUILD)/tests/bench_floor
 FAULT_LIBRARIES := $(BUILD)/tests/faults_memory.so $(BUILD)/tests/faults_calls.so
 E2E_COMMON := $(O)/tests/e2e/peer.o $(O)/tests/e2e/gateway.o
@@ -282,6 +282,11 @@ $(BUILD)/tests/soak_load: $(O)/tests/soak/soak.o $(O)/tests/soak/lane.o $(O)/tes
                           $(O)/tests/soak/frame.o $(O)/tests/soak/histogram.o $(O)/tests/e2e/peer.o
 $(BUILD)/tests/soak_backend: $(O)/tests/soak/backend.o $(O)/tests/soak/frame.o
 $(BUILD)/tests/soak_tally: $(O)/tests/soak/tally.o
+# Preloaded, as the libraries of the faults are.
+$(BUILD)/tests/soak_heap.so: tests/soak/heap.c
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -Wno-pedantic $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
 $(BUILD)/tests/soak_%:
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D)

@@ -13,7 +13,7 @@
 #define EVENTS 256
 #define RAMP_WINDOW 48   /* at work at once while there is no rate */
 #define WORK_MOST 3000   /* at work at once: what comes due beyond them waits, and its wait is measured */
-#define PATIENCE_US 60000000u
+#define PATIENCE_US 600000000u /* no bound of time: what is not over by then hangs */
 
 /* What is written of a link with an id. */
 struct entry {
@@ -61,13 +61,15 @@ static struct frame draw_frame(struct lane *lane, bool idle)
 	return frame;
 }
 
-/* In percent, in the order of the table. */
+/* In percent, in the order of the table; without a rate each as often as another. */
 static enum kind draw_kind(struct lane *lane, bool idle)
 {
 	static const unsigned mix[KIND_COUNT] = {48, 6, 16, 10, 8, 2, 2, 2, 1, 1, 1, 3};
 	static const unsigned idle_mix[KIND_COUNT] = {78, 6, 0, 16};
 	unsigned number = (unsigned)(draw(lane) % 100);
 
+	if (!idle && lane->settings->rate <= 0)
+		return (enum kind)(draw(lane) % KIND_COUNT);
 	for (unsigned i = 0; i < KIND_COUNT; i++) {
 		unsigned part = idle ? idle_mix[i] : mix[i];
 
@@ -183,7 +185,7 @@ static void ping(struct lane *lane, struct link *link)
 static void lose_the_late(struct lane *lane, uint64_t now_us)
 {
 	while (lane->first != NULL && now_us - lane->first->begun_us > PATIENCE_US)
-		link_lose(lane->first, "not over after a minute");
+		link_lose(lane->first, "not over after ten minutes");
 }
 
 /* One turn: what the sockets have, at most `wait_us` later. */
@@ -255,13 +257,11 @@ static uint64_t pause_us(const struct lane *lane, uint64_t now_us)
 	return next_us > now_us ? next_us - now_us : 0;
 }
 
-/* Without a rate: as many at work as in the ramp, each in its own time. What memory does then is the gateway's doing alone. */
+/* Without a rate: a fixed number, as many at work as in the ramp. What memory does then is the gateway's doing alone. */
 static void in_turn(struct lane *lane)
 {
-	uint64_t until_us = soak_now_us() + (uint64_t)lane->settings->steady_s * 1000000u;
-
-	while (soak_now_us() < until_us) {
-		for (; lane->working < RAMP_WINDOW; lane->counts->due++)
+	while (lane->counts->due < lane->settings->steady) {
+		for (; lane->working < RAMP_WINDOW && lane->counts->due < lane->settings->steady; lane->counts->due++)
 			open_one(lane, false, soak_now_us());
 		turn(lane, 100000);
 	}
@@ -269,7 +269,7 @@ static void in_turn(struct lane *lane)
 
 static void in_time(struct lane *lane)
 {
-	uint64_t now_us = soak_now_us(), until_us = now_us + (uint64_t)lane->settings->steady_s * 1000000u;
+	uint64_t now_us = soak_now_us(), until_us = now_us + (uint64_t)lane->settings->steady * 1000000u;
 
 	lane->next_due_us = lane->next_ping_us = now_us;
 	while (now_us < until_us) {
@@ -299,6 +299,18 @@ static void steady(struct lane *lane)
 		in_turn(lane);
 	while (lane->first != NULL)
 		turn(lane, 100000);
+}
+
+/* A slow machine has opened none since the certificate was renewed: more until it is seen, or our patience is at its end. */
+static void see_certificates(struct lane *lane)
+{
+	uint64_t until_us = soak_now_us() + PATIENCE_US;
+
+	while (lane->counts->certificates < lane->settings->certificates && soak_now_us() < until_us) {
+		open_one(lane, false, soak_now_us());
+		while (lane->first != NULL)
+			turn(lane, 100000);
+	}
 }
 
 /* Every idle one carries data once more. */
@@ -371,6 +383,7 @@ int lane_run(const struct lane_settings *settings, struct lane_counts *counts)
 	wait_for_go(&lane);
 	counts->phase = PHASE_STEADY;
 	steady(&lane);
+	see_certificates(&lane);
 	counts->phase = PHASE_LAST;
 	last_pings(&lane);
 	counts->phase = PHASE_CLOSING;

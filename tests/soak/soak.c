@@ -2,10 +2,11 @@
  * The load of the soak test. Starts a process for each gateway (a lane), as one process may hold only so many
  * descriptors; says in what phase they are, and in the end what they saw. Exit status 1 where anything was lost.
  *
- *     soak CA LEDGER IDLE RATE RAMP STEADY PING PORT...
+ *     soak CA LEDGER IDLE RATE RAMP STEADY PING CERTIFICATES PORT...
  *
- * IDLE connections in all, RATE new ones a second in all (0: as fast as they go, some at a time), for STEADY seconds; the idle ones are opened within RAMP
- * seconds (fewer where that is too short), and each is pinged every PING seconds. Lane N writes LEDGER.N.
+ * IDLE connections in all, RATE new ones a second in all, for STEADY seconds; the idle ones are opened within RAMP seconds (fewer where
+ * that is too short), and each is pinged every PING seconds. RATE 0: STEADY new ones in all, of each kind alike, some at a time, each as
+ * fast as it goes. At the end each lane opens connections until it has seen CERTIFICATES ones. Lane N writes LEDGER.N.
  */
 #include "soak.h"
 
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +27,7 @@ static const char *const phases[] = {"ramp", "ramped", "steady", "last", "closin
 
 static struct lane_counts *lanes;
 static size_t lane_count;
+static pid_t us;
 
 static uint64_t sum(size_t offset)
 {
@@ -37,6 +40,16 @@ static uint64_t sum(size_t offset)
 	return total;
 }
 #define SUM(member) ((unsigned long long)sum(offsetof(struct lane_counts, member)))
+
+static uint64_t fewest_certificates(void)
+{
+	uint64_t fewest = lanes[0].certificates;
+
+	for (size_t i = 1; i < lane_count; i++)
+		if (lanes[i].certificates < fewest)
+			fewest = lanes[i].certificates;
+	return fewest;
+}
 
 static enum phase slowest(void)
 {
@@ -66,7 +79,7 @@ static void print_totals(void)
 	(void)printf("connected=%llu due=%llu late=%llu pings=%llu lost=%llu resumed=%llu resumption_denied=%llu "
 	             "certificates=%llu\n",
 	             SUM(connected), SUM(due), SUM(late), SUM(pings), SUM(lost), SUM(resumed), SUM(resumption_denied),
-	             SUM(certificates) / lane_count);
+	             (unsigned long long)fewest_certificates());
 	for (int i = 0; i < KIND_COUNT; i++)
 		(void)printf("%s%s=%llu", i > 0 ? " " : "kinds ", kind_word((enum kind)i),
 		             (unsigned long long)sum(offsetof(struct lane_counts, kinds) + (size_t)i * sizeof(uint64_t)));
@@ -117,6 +130,8 @@ static bool start_lane(struct lane_settings settings, const char *port, const ch
 	(void)snprintf(path[i], sizeof(path[i]), "%s.%u", ledger, i);
 	settings.ledger = path[i];
 	child = fork();
+	if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != us))
+		_exit(1); /* a lane ends with us, however we end */
 	if (child == 0)
 		exit(lane_run(&settings, &lanes[i]));
 	return child > 0;
@@ -127,14 +142,15 @@ int main(int argc, char **argv)
 	struct rlimit limit;
 	struct lane_settings settings;
 
-	if (argc < 9 || argc - 8 > LANES_MOST) {
-		(void)fprintf(stderr, "soak: CA LEDGER IDLE RATE RAMP STEADY PING PORT...; see tests/soak/soak.c\n");
+	if (argc < 10 || argc - 9 > LANES_MOST) {
+		(void)fprintf(stderr, "soak: CA LEDGER IDLE RATE RAMP STEADY PING CERTIFICATES PORT...; see tests/soak/soak.c\n");
 		return 2;
 	}
-	lane_count = (size_t)argc - 8;
+	lane_count = (size_t)argc - 9;
 	lanes = mmap(NULL, lane_count * sizeof(*lanes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (lanes == MAP_FAILED)
 		return 1;
+	us = getpid();
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
@@ -144,12 +160,13 @@ int main(int argc, char **argv)
 	                                  .idle = (strtoull(argv[3], NULL, 10) + lane_count - 1) / lane_count,
 	                                  .rate = strtod(argv[4], NULL) / (double)lane_count,
 	                                  .ramp_s = (unsigned)atoi(argv[5]),
-	                                  .steady_s = (unsigned)atoi(argv[6]),
+	                                  .steady = (unsigned)atoi(argv[6]),
 	                                  .ping_s = (unsigned)atoi(argv[7]),
+	                                  .certificates = strtoull(argv[8], NULL, 10),
 	                                  .run = (uint32_t)getpid() << 8};
 	(void)fflush(stdout);
 	for (settings.number = 0; settings.number < lane_count; settings.number++)
-		if (!start_lane(settings, argv[8 + settings.number], argv[2]))
+		if (!start_lane(settings, argv[9 + settings.number], argv[2]))
 			return 1;
 	if (!watch()) {
 		print_totals();

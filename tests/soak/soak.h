@@ -62,8 +62,9 @@ struct lane_settings {
 	int port;                 /* of the gateway, on 127.0.0.1 */
 	unsigned number;          /* sources are 127.(number + 1).0.x */
 	uint64_t idle;            /* connections to hold */
-	double rate;              /* new ones a second; 0: a fixed number at work at any time */
-	unsigned ramp_s, steady_s, ping_s; /* most for the ramp; the steady phase; each idle one is pinged so often */
+	double rate;              /* new ones a second; 0: a fixed number at work at any time, `steady` in all */
+	unsigned ramp_s, steady, ping_s; /* most for the ramp; seconds of the steady phase; each idle one is pinged so often */
+	uint64_t certificates;    /* that have to be seen before the end */
 	uint32_t run;             /* stands in every connection id */
 	const char *ca;
 	const char *ledger;       /* written at the end: a line for each connection with an id */
