@@ -146,7 +146,7 @@ START_TEST(what_fails_is_tried_once_a_second)
 	unsigned tries;
 
 	atomic_store(&sink.broken, true);
-	ck_assert_int_eq(outlet_put(outlet, "kept", 4), 0);
+	ck_assert_int_eq(outlet_put(outlet, "kept", 4, NULL), 0);
 	wait_for(&sink.flushes, 1);
 	usleep(50000);
 	tries = atomic_load(&sink.flushes);
