@@ -155,7 +155,7 @@ def decisions(build, random, configurations, each):
         taken = decider.load(program, sections)
         if taken != {"taken": "yes", "fixed": "yes"}:
             print(f"# {program}\n{text_of(sections)}# {taken}\nnot ok a configuration that is in order is taken, and its dump a fixed point")
-            return
+            return False
         for _ in range(each):
             connection = generator.connection(sections)
             if random.random() < 0.1:
@@ -166,13 +166,14 @@ def decisions(build, random, configurations, each):
                 decider.load(program, sections)
                 tell(program, sections, connection, look(decider, program, sections, connection))
                 print("not ok the documents, the gateway's functions and --explain agree")
-                return
+                return False
             decision = Gateway(program, sections).decide(connection)
             outcomes[decision.outcome] = outcomes.get(decision.outcome, 0) + 1
             count += 1
     counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(outcomes.items()))
     ok = decider.close() and len(outcomes) == 4
     print(f"{'ok' if ok else 'not ok'} {count} decisions under {configurations} configurations, by the functions and by explain: {counts}")
+    return ok
 
 
 def commands(build, random, folder, configurations, each):
@@ -192,5 +193,6 @@ def commands(build, random, folder, configurations, each):
             if found:
                 tell(program, sections, connection, found)
                 print("not ok --explain says what the documents say")
-                return
+                return False
     print(f"ok {configurations * each} connections explained by the command")
+    return True
