@@ -1,7 +1,6 @@
 /*
- * Faults in running gateways: the preloaded libraries of tests/faults, and what a process has and holds before and after. A
- * gateway that is to be put to them starts with `sandbox = no`: what the libraries do to fail a call (mapping their board,
- * telling epoll again) is no business of its filter.
+ * Faults in running gateways: the preloaded libraries of tests/faults, and what a process has and holds before and after. The
+ * board is mapped before the gateway's first line, so that its sandbox, which is on as ever, has nothing to say to it.
  */
 #ifndef FAULTING_H
 #define FAULTING_H

@@ -17,7 +17,7 @@
 #define TLS_SECTION "[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n"
 #define BULK 400000
 
-static const char config[] = "[gateway]\nsysid = HOST1\nworkers = 1\nsandbox = no\n[listener l]\naddress = 127.0.0.1:0\n"
+static const char config[] = "[gateway]\nsysid = HOST1\nworkers = 1\n[listener l]\naddress = 127.0.0.1:0\n"
                              "service = s\nunsecured_connections = allow\n[service s]\naddress = %s\nretry = 100ms\n"
                              "[timeouts]\nexchange = 2s\nhandshake = 20s\nconnect = 2s\ndrain = 1s\n" TLS_SECTION;
 

@@ -20,7 +20,7 @@
 
 #define HALF (-1) /* of what was to be written is written */
 
-static const char config[] = "[gateway]\nsysid = HOST1\nworkers = 1\nsandbox = no\n%s[listener l]\naddress = 127.0.0.1:0\n"
+static const char config[] = "[gateway]\nsysid = HOST1\nworkers = 1\n%s[listener l]\naddress = 127.0.0.1:0\n"
                              "service = s\nunsecured_connections = allow\n%s[service s]\naddress = builtin:echo\n" EVENT_TLS
                              "%s";
 

@@ -14,7 +14,7 @@
 
 #define CA "build/test-certs/ca.pem"
 #define TLS_SECTION "[tls]\ncertificate = @CERTS@/server.pem\nprivate_key = @CERTS@/server.key\nca = @CERTS@/ca.pem\n"
-#define GATEWAY "[gateway]\nsysid = %s\nworkers = 1\nsandbox = no\n[timeouts]\nexchange = 2s\nhandshake = 2s\nconnect = 2s\ndrain = 1s\n"
+#define GATEWAY "[gateway]\nsysid = %s\nworkers = 1\n[timeouts]\nexchange = 2s\nhandshake = 2s\nconnect = 2s\ndrain = 1s\n"
 
 static const char service_side[] = GATEWAY
     "[listener l]\naddress = 127.0.0.1:0\nservice = FAR\nunsecured_connections = %s\n"
