@@ -64,8 +64,9 @@ $(FUZZ_BUILD)/fuzz_ctl: FUZZ_LDFLAGS := -Wl$(comma)--wrap=socket -Wl$(comma)--wr
 
 # A whole session, with the kernel's calls, the clock and some of the gateway's own calls in the fuzzer's hands.
 SESSION_CALLS := recv send shutdown socket connect close setsockopt getsockopt getsockname getpeername ioctl poll pipe2 splice \
-                 fcntl epoll_ctl epoll_wait write RAND_bytes record_write leg_attach session_connect_onward
+                 fcntl epoll_ctl epoll_wait write RAND_bytes record_write leg_attach session_connect_onward \
+                 resolver_start resolver_cancel
 $(FUZZ_BUILD)/fuzz_session: FUZZ_LDFLAGS := $(SESSION_CALLS:%=-Wl$(comma)--wrap=%)
-$(FUZZ_BUILD)/fuzz_session: $(patsubst %,$(FUZZ_O)/tests/fuzz/%.o,world world_pipe world_time letter certs side crossed offers gate watch play site)
+$(FUZZ_BUILD)/fuzz_session: $(patsubst %,$(FUZZ_O)/tests/fuzz/%.o,world world_pipe world_time names operate letter certs side crossed offers gate watch play site)
 
 -include $(shell find $(FUZZ_O) -name '*.d' 2>/dev/null)

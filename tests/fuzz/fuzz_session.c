@@ -1,20 +1,22 @@
 /*
- * Whole sessions, from accept to closing record, in a world of memory: the input chooses the gateway and its listener, how client,
- * service and peer behave, what happens in which order, where segments end, when time passes, what is changed on the way. See
- * docs/fuzzing.md. The first bytes describe the first client, then each byte is an event with its arguments; an input that is at
- * its end reads as zeros, and zeros are good manners.
+ * Whole sessions, from accept to closing record, in a world of memory: the input chooses the gateway and its listener,
+ * how client, service and peer behave, what happens in which order, where segments end, when time passes, what is
+ * changed on the way. See docs/fuzzing.md. The first bytes describe the first client, then each byte is an event with
+ * its arguments; an input that is at its end reads as zeros, and zeros are good manners.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 
 #include "fuzz.h"
 #include "log.h"
+#include "names.h"
 #include "offers.h"
+#include "operate.h"
 #include "play.h"
-#include "session_view.h"
 #include "world_calls.h"
 
 #define EVENTS_MOST 160
+#define BULK 700000
 #define ROUNDS_MOST 400    /* of an end in order */
 #define WAITS_MOST 700     /* steps of time: longer than the longest lifetime */
 #define DISTURBING_MS 1900 /* less than any deadline */
@@ -55,7 +57,7 @@ static void read_manners(struct side_manners *manners, enum cert usual)
 
 int world_on_connect(struct wire *wire)
 {
-	unsigned port = ntohs(wire->remote.v4.sin_port);
+	unsigned port = wire->remote.any.sa_family == AF_INET ? ntohs(wire->remote.v4.sin_port) : SERVICE_PORT;
 	enum side_kind kind = port < PEER_PORT ? SIDE_SERVICE : port == 9015 ? SIDE_PEER_DIRECT : SIDE_PEER;
 	uint8_t how = next();
 	struct side *side = play_new_back(kind, wire);
@@ -89,6 +91,17 @@ static void answer_connect(struct wire *wire)
 		world_answer(wire, wire->error);
 }
 
+/* With the session that an earlier client has got, and so as whoever that client was. */
+static void resume_an_earlier(struct side *front)
+{
+	for (size_t i = 0; i + 1 < play_count && front->resume == NULL; i++) {
+		if (plays[i].front.ssl == NULL || !plays[i].front.finished)
+			continue;
+		front->resume = SSL_get1_session(plays[i].front.ssl);
+		front->manners.cert = plays[i].front.manners.cert;
+	}
+}
+
 /* A client appears: 4 bytes and more. */
 static void new_client(const struct site *site)
 {
@@ -110,8 +123,12 @@ static void new_client(const struct site *site)
 		return;
 	}
 	read_manners(&play->front.manners, kind & 8 ? CERT_CLIENT : CERT_NONE);
+	if (kind & 16)
+		resume_an_earlier(&play->front);
 	what = next();
 	offers_fill(&offer, direct, what, next());
+	if (kind & 32)
+		offer.bytes[5] = LETTER_REFUSE;
 	side_begin(&play->front, &offer);
 }
 
@@ -182,14 +199,9 @@ static void step_side(struct side *side)
 /* Everything on its way arrives; then the gateway has a turn. */
 static void step(void)
 {
+	names_answer(0);
 	for_each_side(step_side);
 	turn();
-}
-
-static void disturb_all(void)
-{
-	for (size_t i = 0; i < play_count; i++)
-		plays[i].disturbed = true;
 }
 
 static void disturb(struct side *side)
@@ -253,56 +265,6 @@ static void reorder(struct side *side)
 	disturb(side);
 }
 
-static void operate(const struct site *site)
-{
-	const struct config *config = site->config;
-	uint8_t what = next();
-
-	disturb_all();
-	switch (what & 3) {
-	case 0:
-		session_drain(&site_host);
-		break;
-	case 1:
-		session_end_all(&site_host, REASON_DRAIN_EXPIRED);
-		break;
-	case 2:
-		for (size_t i = 0; i < config->peer_count; i++)
-			(void)session_end_peer(&site_host, site->snapshot->peers[i]);
-		break;
-	default:
-		if (play_count > 0 && plays[0].session != NULL) {
-			uint8_t id[16];
-
-			memcpy(id, plays[0].session->record.connection, sizeof(id));
-			(void)!session_view_end(&site_host, id, REASON_OPERATOR, "by the fuzzer");
-		}
-		break;
-	}
-}
-
-static void machine_event(uint8_t what)
-{
-	switch (what % 4) {
-	case 0:
-		world_reverse();
-		break;
-	case 1:
-		world_no_descriptors(next() & 3);
-		disturb_all();
-		break;
-	case 2:
-		site_limit_buffers(next() & 1 ? 20000 : 0);
-		break;
-	default: {
-		struct session_view views[PLAYS];
-
-		(void)!session_view_slice(&site_host, UINT64_MAX, views, PLAYS);
-		break;
-	}
-	}
-}
-
 static void side_event(uint8_t event, struct side *side)
 {
 	switch (event) {
@@ -359,6 +321,17 @@ static void side_event(uint8_t event, struct side *side)
 	}
 }
 
+/* All clients; or more than the gateway reads in two goes, so that it splices, all services, or both. */
+static void send_some(unsigned how)
+{
+	size_t size = how >= 7 ? BULK : 700u * how + 1u;
+
+	for (size_t i = 0; i < play_count && how != 8; i++)
+		side_send(&plays[i].front, size);
+	for (size_t i = 0; i < play_back_count() && how >= 8; i++)
+		side_send(play_back(i), size);
+}
+
 static void event(const struct site *site)
 {
 	uint8_t what = next();
@@ -372,15 +345,16 @@ static void event(const struct site *site)
 	else if (kind == 2)
 		pass((uint64_t[]){1, 10, 100, 500, 1000, 2000, 5000, 20000}[next() & 7]);
 	else if (kind == 18)
-		operate(site);
-	else if (kind == 19)
-		machine_event(next());
-	else if (kind == 20 || kind == 21)
+		operate(site, next());
+	else if (kind == 19) {
+		uint8_t machine = next();
+
+		operate_machine(site, machine, machine % 8 == 0 || machine % 8 == 3 ? 0 : next());
+	} else if (kind == 20 || kind == 21)
 		new_client(site);
-	else if (kind == 22) {
-		for (size_t i = 0; i < play_count; i++)
-			side_send(&plays[i].front, 700u * (what / 24u) + 1u);
-	} else {
+	else if (kind == 22)
+		send_some(what / 24u);
+	else {
 		struct side *side = pick_side();
 
 		if (side != NULL)
@@ -463,14 +437,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	input_left = size;
 	passed_ms = 0;
 	first = next();
-	site = &sites[first % SITES];
+	site = &sites[first & 128 ? 4 + first % 2 : first % 4];
 	world_reset_all(first);
 	site_begin();
 	new_client(site);
 	for (int i = 0; i < EVENTS_MOST && input_left > 0; i++)
 		event(site);
 	finish(first >> 2 & 3);
-	site_end();
+	operate_over(site);
+	site_end(site);
 	play_reset();
 	return 0;
 }

@@ -246,6 +246,14 @@ static bool behaves(const struct side *side)
 	       manners->answer == 0;
 }
 
+static bool is_limited(const struct side *side)
+{
+	char name[65];
+
+	name_of(side->own.bytes, side->own.size, name);
+	return begins(name, "LIMIT");
+}
+
 bool gate_all_well(const struct play *play)
 {
 	const struct side *front = &play->front, *back = play->back;
@@ -253,6 +261,9 @@ bool gate_all_well(const struct play *play)
 	if (play->disturbed || play->notifier_fails != 0 || !behaves(front) || front->phase != PHASE_OPEN)
 		return false;
 	if (back == NULL || !behaves(back))
+		return false;
+	/* One of this name at once. */
+	if (play_count > 1 && is_limited(front))
 		return false;
 	return back->kind == SIDE_SERVICE ? back->wire->state != WIRE_FAILED : back->phase == PHASE_OPEN;
 }

@@ -22,7 +22,7 @@ void offers_proxy_header(struct side *side, uint8_t which)
 void offers_fill(struct letter *offer, bool direct, uint8_t what, uint8_t target)
 {
 	static const uint8_t securities[] = {2, 3, 1, 0, 4, 5};
-	static const char *const names[] = {"PC1", "PC2", "NEVER1", "REFUSE1", "fuzz", "TOO LONG \x01"};
+	static const char *const names[] = {"PC1", "PC2", "NEVER1", "REFUSE1", "fuzz", "TOO LONG \x01", "LIMIT1", "AUDIT1"};
 	static const char *const targets[] = {"",     "S1",   "S2",   "S3",   "ECHO", "*PING", SITE_SYSID, "PNONE",
 	                                      "POFF", "PON",  "PREQ", "PDIR", "PRAT", "PTWO",  "FARAWAY",  "NOBODY"};
 	static const uint32_t maxrus[] = {4096, 256, 1048576, 255};
@@ -32,7 +32,7 @@ void offers_fill(struct letter *offer, bool direct, uint8_t what, uint8_t target
 		security = 2;
 	letter_begin(offer, LETTER_OFFER, 0, maxrus[target >> 6]);
 	letter_add(offer, ID_SECURITY, &security, 1);
-	letter_add_text(offer, ID_SYSID, names[(what >> 3 & 7) % 6]);
+	letter_add_text(offer, ID_SYSID, names[what >> 3 & 7]);
 	if (targets[target & 15][0] != '\0')
 		letter_add_text(offer, ID_TARGET, targets[target & 15]);
 	if (target & 16)

@@ -7,7 +7,7 @@
 
 #include "fuzz.h"
 
-#define PAYLOAD_MOST (256 * 1024) /* of one side */
+#define PAYLOAD_MOST (1024 * 1024) /* of one side */
 
 static const uint8_t alpn_upgrade[] = "\x0d"
                                       "cci-upgrade/1";
@@ -37,7 +37,9 @@ void side_close(struct side *side)
 	stream_free(&side->plain);
 	stream_free(&side->said);
 	SSL_free(side->ssl);
+	SSL_SESSION_free(side->resume);
 	side->ssl = NULL;
+	side->resume = NULL;
 }
 
 static bool is_client(const struct side *side)
@@ -123,6 +125,8 @@ static void start_tls(struct side *side, bool is_server)
 		return;
 	}
 	offer_alpn(side);
+	if (side->resume != NULL)
+		(void)SSL_set_session(side->ssl, side->resume);
 	SSL_set_connect_state(side->ssl);
 	(void)SSL_do_handshake(side->ssl);
 	flush_tls(side);
@@ -412,6 +416,10 @@ void side_begin(struct side *side, const struct letter *message)
 	side->own = *message;
 	if (side->kind == SIDE_DIRECT) {
 		start_tls(side, false);
+		return;
+	}
+	if (side->kind == SIDE_PEER_DIRECT) {
+		start_tls(side, true);
 		return;
 	}
 	say(side, message->bytes, message->size);

@@ -50,6 +50,7 @@ struct side {
 	struct stream answer;      /* the message that came in the clear, as it came */
 	/* TLS */
 	SSL *ssl;
+	SSL_SESSION *resume;       /* a client's; owned, may be NULL */
 	BIO *from_gateway, *to_gateway; /* borrowed from ssl */
 	bool finished;             /* the handshake */
 	bool upgrade;              /* ALPN cci-upgrade/1 was agreed: CONFIRM is due */
@@ -74,7 +75,8 @@ struct side {
 void side_open(struct side *side, enum side_kind kind, struct wire *wire);
 void side_close(struct side *side);
 
-/* A client begins: with `message` in the clear, or with its ClientHello, and `message` inside TLS. */
+/* A client begins: with `message` in the clear, or with its ClientHello, and `message` inside TLS. A direct peer waits for the
+ * gateway's. */
 void side_begin(struct side *side, const struct letter *message);
 
 /* Bytes came from the gateway. */

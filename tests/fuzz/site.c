@@ -7,6 +7,7 @@
 #include "certs.h"
 #include "fuzz.h"
 #include "log.h"
+#include "names.h"
 #include "play.h"
 #include "world.h"
 
@@ -16,13 +17,15 @@ struct session_host site_host;
 static uv_loop_t loop;
 static struct iobudget budget;
 static struct metrics *metrics;
+static struct rate *handshake_rate;
+bool site_trouble;
 
 /* Each listener is a choice of the fuzzer's by its number: only ever add at the end. */
 static const char common_text[] =
     "[gateway]\nsysid = " SITE_SYSID "\n"
     "[tls]\ncertificate = gateway.pem\nprivate_key = gateway.key\nca = ca.pem\n%s"
     "[timeouts]\nexchange = 5s\nhandshake = 10s\nconfirm = 4s\nconnect = 3s\nidle = 60s\nlifetime = 10m\n"
-    "[notifier watch]\nkind = fuzz\non_error = refuse\n"
+    "[notifier watch]\nkind = fuzz\non_error = %s\n"
     "[service S1]\naddress = 127.0.0.1:9001\n"
     "[service S2]\naddress = 127.0.0.1:9002, 127.0.0.1:9003\nsend_proxy = v1\n"
     "[service S3]\naddress = 127.0.0.1:9004\nsend_proxy = v2\n"
@@ -58,26 +61,43 @@ static const char gw_text[] =
     "[peer PRAT]\naddress = 127.0.0.1:9016, 127.0.0.1:9017\nsecurity = on\nratchet = yes\nserver_name = peer.test\n"
     "[peer PTWO]\naddress = 127.0.0.1:9018, 127.0.0.1:9019\nserver_name = peer.test\ntargets = FAR*\n";
 
+/* The same for both programs, with `service =` or `target =`. */
+static const char more_text[] =
+    "[service S4]\naddress = name.test:9005\n"
+    "[service S5]\naddress = unix:/run/fuzz\n"
+    "[service S6]\naddress = 127.0.0.1:9006, 127.0.0.1:9007, name.test:9008\nbalance = round-robin\n"
+    "[service S7]\naddress = 127.0.0.1:9006, 127.0.0.1:9007\nbalance = least\nsend_proxy = v2\n"
+    "[rule limit]\nsysid = LIMIT*\nconnections = 1\n"
+    "[rule audit]\nsysid = AUDIT*\naudit_policy = never\n"
+    "[listener name]\naddress = 127.0.0.1:21\nunsecured_connections = allow\n%1$sS4\n"
+    "[listener unix]\naddress = 127.0.0.1:22\nunsecured_connections = allow\n%1$sS5\n"
+    "[listener robin]\naddress = 127.0.0.1:23\nunsecured_connections = nonssl\n%1$sS6\n"
+    "[listener least]\naddress = 127.0.0.1:24\nunsecured_connections = allow\naudit_policy = never\nclient_auth = request\n%1$sS7\n";
+
 static void report(void *context, bool is_error, const char *file, unsigned line, const char *text)
 {
 	(void)context;
 	FUZZ_CHECK(!is_error, "%s:%u: %s", file, line, text);
 }
 
-static void open_site(struct site *site, enum program program, bool strict)
+static void open_site(struct site *site, enum program program, bool strict, const char *on_error)
 {
 	static const struct cci_notifier_kind *const kinds[] = {&play_notifier, NULL};
 	const char *to = program == PROGRAM_CCISSL ? "service = S1\n" : "target = S1\n";
-	char text[8192];
+	char text[16384];
 	struct error error;
 	struct config *config;
 	FILE *stream;
 	int used;
 
-	used = snprintf(text, sizeof(text), common_text, strict ? "confirm = require\nmin_version = 1.3\n" : "resumption = no\n", to,
-	                to, to, to, to, to, to, to, to, to, to, to, to);
+	used = snprintf(text, sizeof(text), common_text,
+	                strict ? "confirm = require\nmin_version = 1.3\n" : "resumption = no\n", on_error, to, to, to, to,
+	                to, to, to, to, to, to, to, to, to);
 	if (program == PROGRAM_CCISSLGW)
-		(void)snprintf(text + used, sizeof(text) - (size_t)used, "%s", gw_text);
+		used += snprintf(text + used, sizeof(text) - (size_t)used, "%s", gw_text);
+	used += snprintf(text + used, sizeof(text) - (size_t)used, more_text,
+	                 program == PROGRAM_CCISSL ? "service = " : "target = ");
+	FUZZ_CHECK((size_t)used < sizeof(text), "a configuration that is too long");
 	stream = fmemopen(text, strlen(text), "r");
 	config = config_load_stream(stream, "fuzz.ini", program, report, NULL);
 	(void)fclose(stream);
@@ -87,6 +107,7 @@ static void open_site(struct site *site, enum program program, bool strict)
 	FUZZ_CHECK(site->snapshot != NULL, "%s", error.text);
 	/* The fuzzer's use, so that no session is the last. */
 	(void)snapshot_use(site->snapshot, 0);
+	snapshot_use_limits(site->snapshot);
 }
 
 void site_open(void)
@@ -98,7 +119,8 @@ void site_open(void)
 	certs_make(folder);
 	FUZZ_CHECK(log_open(LOG_STDERR, LEVEL_INFO, "fuzz", &error) == 0, "no log");
 	for (size_t i = 0; i < SITES; i++)
-		open_site(&sites[i], i & 1 ? PROGRAM_CCISSLGW : PROGRAM_CCISSL, i >= 2);
+		open_site(&sites[i], i & 1 ? PROGRAM_CCISSLGW : PROGRAM_CCISSL, i == 2 || i == 3,
+		          i < 4 ? "refuse" : "continue");
 	(void)unlink("ca.pem");
 	(void)unlink("gateway.pem");
 	(void)unlink("gateway.key");
@@ -112,7 +134,9 @@ void site_open(void)
 	site_host.metrics = metrics_part(metrics, 0);
 	site_host.admission.quota = quota_new();
 	site_host.admission.metrics = site_host.metrics;
-	quota_set(site_host.admission.quota, 100, 50);
+	handshake_rate = rate_new();
+	FUZZ_CHECK(handshake_rate != NULL, "no memory");
+	site_host.admission.handshake_rate = handshake_rate;
 }
 
 void site_begin(void)
@@ -122,6 +146,15 @@ void site_begin(void)
 	site_host.ratchet = ratchet_new(16);
 	site_host.peer_ratchet = ratchet_new(16);
 	iobudget_set(&budget, 0);
+	site_limit(0);
+	site_trouble = false;
+}
+
+void site_limit(uint8_t how)
+{
+	quota_set(site_host.admission.quota, how & 1 ? 1 : 100, 50);
+	rate_set(handshake_rate, how & 2 ? 1 : 0, 1);
+	site_trouble = true;
 }
 
 void site_limit_buffers(uint64_t bytes)
@@ -139,9 +172,14 @@ bool site_turn(void)
 	return iocontext_turn(site_host.io, 0);
 }
 
-void site_end(void)
+void site_end(const struct site *site)
 {
 	struct metrics_totals totals;
+
+	for (size_t i = 0; i < site->config->rule_count; i++)
+		FUZZ_CHECK(site->snapshot->rules[i] == NULL || quota_count(site->snapshot->rules[i]->quota) == 0,
+		           "a place under a rule is left");
+	FUZZ_CHECK(names_waiting() == 0, "a look-up is left");
 
 	log_flush();
 	FUZZ_CHECK(site_host.count == 0 && site_host.first == NULL, "a session is left");

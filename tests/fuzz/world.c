@@ -317,7 +317,7 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
 	if (size > sizeof(wire->remote))
 		return fail(EINVAL);
 	memcpy(&wire->remote, address, size);
-	wire->local.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(40000)};
+	wire->local.v4 = (struct sockaddr_in){.sin_family = address->sa_family, .sin_port = htons(40000)};
 	error = world_on_connect(wire);
 	if (error == 0)
 		wire->state = WIRE_OPEN;
