@@ -39,7 +39,7 @@ COMMON += notifier_smf exchange handshake target relay linger record notifier_lo
 COMMON += session_report record_json snapshot dial session session_stages session_target health dial_offer \
           session_limits session_proxy session_deadlines session_view session_account session_notify session_trace
 COMMON += keyholder keyholder_serve keyholder_filter keyholder_paths daemon_keys verify_command report_command privileges_mark listener accept worker reload explain daemon daemon_start \
-          daemon_reload daemon_renew options listener_unix listener_inherit starter starter_serve upgrade daemon_upgrade \
+          daemon_reload daemon_renew options listener_unix listener_inherit starter starter_named starter_serve upgrade daemon_upgrade \
           ratchet_keeper subcommand ratchet_command privileges privileges_account privileges_files service inspect inspect_config \
           landlock nocore sandbox sandbox_paths sandbox_calls sandbox_table \
           daemon_service http http_page http_reply http_status http_metrics http_events control control_client \

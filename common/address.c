@@ -431,3 +431,19 @@ void socket_keep_alive(int fd, uint64_t keepalive_ms, uint64_t user_timeout_ms)
 	if (user_timeout_ms > 0)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof(unacknowledged));
 }
+
+bool address_means(const struct address *asked, const union socket_address *found)
+{
+	const union socket_address *named = &asked->socket;
+
+	if (asked->kind == ADDRESS_UNIX)
+		return found->any.sa_family == AF_UNIX && strcmp(named->local.sun_path, found->local.sun_path) == 0;
+	if (asked->kind != ADDRESS_IP || named->any.sa_family != found->any.sa_family)
+		return false;
+	if (named->any.sa_family == AF_INET)
+		return named->v4.sin_addr.s_addr == found->v4.sin_addr.s_addr &&
+		       (named->v4.sin_port == 0 || named->v4.sin_port == found->v4.sin_port);
+	return memcmp(&named->v6.sin6_addr, &found->v6.sin6_addr, sizeof(named->v6.sin6_addr)) == 0 &&
+	       named->v6.sin6_scope_id == found->v6.sin6_scope_id &&
+	       (named->v6.sin6_port == 0 || named->v6.sin6_port == found->v6.sin6_port);
+}

@@ -88,6 +88,8 @@ int control_print_status(const json_t *answer, FILE *stream)
 	put_line(stream, "  it lacks", answer, "sandbox_missing");
 	put_line(stream, "  it can write", answer, "sandbox_open");
 	put_line(stream, "key process", answer, "keys_sandbox");
+	if (!json_is_true(json_object_get(answer, "starter")))
+		(void)fprintf(stream, "%-16s has ended: restart when it suits\n", "starter");
 	put_line(stream, "workers", answer, "workers");
 	put_line(stream, "log level", answer, "log_level");
 	put_line(stream, "log lines lost", answer, "log_lines_lost");

@@ -1,7 +1,14 @@
-/* The end of the key process is the end of the gateway: without it nobody can be secured, and it reads keys as root. */
+/*
+ * The processes beside this one. The end of the key process is the end of the gateway: without it nobody can be secured,
+ * and it reads keys as root. The starter's end is only said: what serves goes on serving.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "daemon_parts.h"
 #include "keyholder.h"
 #include "log.h"
+#include "starter.h"
 
 /* What is secured already needs no key: it may end in peace, while new connections are told to go elsewhere. */
 static void on_ended(void *context)
@@ -19,4 +26,38 @@ static void on_ended(void *context)
 int daemon_watch_keys(struct daemon *daemon, struct error *error)
 {
 	return keyholder_watch(&daemon->loop, on_ended, daemon, error);
+}
+
+static void on_starter_ended(void *context)
+{
+	(void)context;
+	log_say(MESSAGE_STARTER_ENDED, "pid=%d", starter_pid());
+	log_flush();
+}
+
+int daemon_watch_starter(struct daemon *daemon, struct error *error)
+{
+	return starter_watch(&daemon->loop, on_starter_ended, daemon, error);
+}
+
+static void look_for(const char *path)
+{
+	struct logline line;
+	int fd = path != NULL ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	close(fd);
+	log_begin(&line, MESSAGE_KEYS_READABLE, NULL);
+	log_text(&line, "file", path);
+	log_end(&line);
+}
+
+void daemon_look_for_keys(const struct config *config)
+{
+	if (config->keys.process != CHOICE_YES)
+		return;
+	look_for(config->tls.private_key);
+	for (size_t i = 0; i < config->certificate_count; i++)
+		look_for(config->certificates[i].private_key);
 }

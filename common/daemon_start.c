@@ -231,8 +231,7 @@ static int drop_privileges(struct daemon *daemon, struct error *error)
 
 static int settle_starter(struct daemon *daemon, struct error *error)
 {
-	(void)daemon;
-	return starter_settle(error);
+	return starter_settle(error) == 0 ? daemon_watch_starter(daemon, error) : -1;
 }
 
 static int settle_keyholder(struct daemon *daemon, struct error *error)

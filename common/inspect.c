@@ -13,6 +13,7 @@
 #include "keyholder.h"
 #include "sandbox.h"
 #include "session_view.h"
+#include "starter.h"
 #include "version.h"
 
 #define SLICE 128 /* sessions that a worker copies at once, and names that are told at once */
@@ -97,6 +98,7 @@ json_t *inspect_status(struct daemon *daemon)
 	json_put_said(status, "sandbox_missing", sandbox_missing());
 	json_put_said(status, "sandbox_open", sandbox_open());
 	json_put_said(status, "keys_sandbox", keyholder_words());
+	json_put_bool(status, "starter", starter_is_there());
 	json_put_number(status, "accepted", accepted(daemon));
 	json_put_number(status, "ended", totals.sessions);
 	json_put_number(status, "refusals", totals.refusals);

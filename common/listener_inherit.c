@@ -216,6 +216,7 @@ static int inherit_one(struct listener_set *set, const struct parcel_line *line,
 {
 	const struct address *asked = &line->asked;
 	struct listener *listener = listener_add(set, asked, 0, line->sockets, error);
+	char text[ADDRESS_TEXT_SIZE];
 
 	if (listener == NULL)
 		return -1;
@@ -229,6 +230,9 @@ static int inherit_one(struct listener_set *set, const struct parcel_line *line,
 		if (fcntl(fd, F_GETFD) < 0)
 			return error_set(error, "descriptor %d is not there", fd);
 		learn(listener, i, fd);
+		/* Whoever has taken over the process before could pass one for another, with another policy. */
+		if (asked->kind != ADDRESS_PASSED && !address_means(asked, &listener->bound))
+			return error_set(error, "descriptor %d is not bound to %s", fd, address_format(asked, text));
 	}
 	return 0;
 }

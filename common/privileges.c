@@ -74,7 +74,7 @@ static int check_by_account(const struct config *config, config_report *report, 
 		report(context, true, config->file, line_of(config, &error), error.text);
 		return -1;
 	}
-	if (config->gateway.keep_capabilities == CHOICE_NO && account.uid != 0 &&
+	if ((config->gateway.keep_capabilities == CHOICE_NO || config->keys.process == CHOICE_YES) && account.uid != 0 &&
 	    privileges_rehearse_reload(config, &account, &error) != 0)
 		report(context, false, config->file, line_of(config, &error), error.text);
 	return 0;
@@ -105,15 +105,23 @@ int privileges_check(const struct config *config, config_report *report, void *c
 
 /* --- capabilities --- */
 
-/* Certificates, keys and ports of root's at a reload; the owner of unix sockets made then. */
-static bool is_kept(const struct config *config, unsigned capability)
+enum whose { GATEWAY, BESIDE };
+
+/* Certificates, keys and ports of root's at a reload; the owner of unix sockets made then. A gateway that is not to have
+ * the keys in its memory must not be able to read their files, and none may give files away, as no sandbox sees which;
+ * the processes beside it may, or start the next one that does. */
+static bool is_kept(const struct config *config, enum whose whose, unsigned capability)
 {
 	if ((int)capability == privileges_mark())
 		return true;
 	if (config->gateway.keep_capabilities != CHOICE_YES)
 		return false;
-	if (capability == CAP_DAC_READ_SEARCH || capability == CAP_NET_BIND_SERVICE)
+	if (capability == CAP_DAC_READ_SEARCH)
+		return whose == BESIDE || config->keys.process != CHOICE_YES;
+	if (capability == CAP_NET_BIND_SERVICE)
 		return true;
+	if (whose != BESIDE)
+		return false;
 	for (size_t i = 0; capability == CAP_CHOWN && i < config->listener_count; i++)
 		if (config->listeners[i].unix_owner != NULL || config->listeners[i].unix_group != NULL)
 			return true;
@@ -123,11 +131,11 @@ static bool is_kept(const struct config *config, unsigned capability)
 /* Empty the bounding set, of this thread and all to come. What is kept becomes inheritable before, as only so a program
  * started later can be given it. Where this is not permitted, PR_SET_NO_NEW_PRIVS still sees to it that no exec gains.
  */
-static void drop_bounds(const struct config *config)
+static void drop_bounds(const struct config *config, enum whose whose)
 {
 	(void)capng_get_caps_process();
 	for (unsigned i = 0; i <= CAP_LAST_CAP; i++)
-		if (is_kept(config, i) && capng_have_capability(CAPNG_PERMITTED, i) == 1)
+		if (is_kept(config, whose, i) && capng_have_capability(CAPNG_PERMITTED, i) == 1)
 			(void)capng_update(CAPNG_ADD, CAPNG_INHERITABLE, i);
 	(void)capng_apply(CAPNG_SELECT_CAPS);
 	capng_clear(CAPNG_SELECT_BOUNDS);
@@ -135,7 +143,7 @@ static void drop_bounds(const struct config *config)
 }
 
 /* Number of capabilities kept, their names in `names`; or -1. */
-static int keep_some(const struct config *config, struct text *names, struct error *error)
+static int keep_some(const struct config *config, enum whose whose, struct text *names, struct error *error)
 {
 	unsigned kept[CAP_LAST_CAP + 1] = {0}; /* the sets that hold it */
 	int count = 0;
@@ -143,7 +151,7 @@ static int keep_some(const struct config *config, struct text *names, struct err
 	if (capng_get_caps_process() != 0)
 		return error_set(error, "the capabilities of this process cannot be read: %s", strerrordesc_np(errno));
 	for (unsigned i = 0; i <= CAP_LAST_CAP; i++)
-		if (is_kept(config, i) && capng_have_capability(CAPNG_PERMITTED, i) == 1)
+		if (is_kept(config, whose, i) && capng_have_capability(CAPNG_PERMITTED, i) == 1)
 			kept[i] = CAPNG_EFFECTIVE | CAPNG_PERMITTED |
 			          (capng_have_capability(CAPNG_INHERITABLE, i) == 1 ? CAPNG_INHERITABLE : 0u);
 	capng_clear(CAPNG_SELECT_CAPS);
@@ -211,9 +219,9 @@ static int start_pool_without(struct error *error)
 
 /* --- the change --- */
 
-static int take_ids(const struct config *config, const struct account *account, struct error *error)
+static int take_ids(const struct config *config, enum whose whose, const struct account *account, struct error *error)
 {
-	drop_bounds(config);
+	drop_bounds(config, whose);
 	/* Capabilities that are kept must outlive the change; of this thread alone. */
 	(void)prctl(PR_SET_KEEPCAPS, 1L, 0L, 0L, 0L);
 	if (setresgid(account->gid, account->gid, account->gid) != 0 ||
@@ -241,7 +249,7 @@ static int leave_root(const struct config *config, const struct account *account
 		return setresgid(account->gid, account->gid, account->gid) == 0
 		           ? 0
 		           : error_set(error, "group %u cannot be taken: %s", (unsigned)account->gid, strerrordesc_np(errno));
-	if (take_ids(config, account, error) != 0)
+	if (take_ids(config, GATEWAY, account, error) != 0)
 		return -1;
 	return privileges_check_folders(config, account, error);
 }
@@ -378,7 +386,7 @@ static int change(const struct config *config, struct error *error)
 		text_puts(&capabilities, "all");
 	} else {
 		(void)prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-		kept = keep_some(config, &capabilities, error);
+		kept = keep_some(config, GATEWAY, &capabilities, error);
 		if (kept < 0 || (kept > 0 && start_pool_without(error) != 0))
 			return -1;
 	}
@@ -396,7 +404,7 @@ static int follow(const struct config *config, const struct account *account, st
 		return error_set(error, "chroot to %s: %s", root, strerrordesc_np(errno));
 	if (account->uid == 0)
 		return setresgid(account->gid, account->gid, account->gid);
-	return take_ids(config, account, error);
+	return take_ids(config, BESIDE, account, error);
 }
 
 int privileges_follow(const struct config *config, bool with_mark, struct error *error)
@@ -414,7 +422,7 @@ int privileges_follow(const struct config *config, bool with_mark, struct error 
 	if (account.uid == 0)
 		return 0;
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-	return keep_some(config, &names, error) >= 0 ? 0 : -1;
+	return keep_some(config, BESIDE, &names, error) >= 0 ? 0 : -1;
 }
 
 int privileges_drop(const struct config *config, struct error *error)

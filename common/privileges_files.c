@@ -166,35 +166,46 @@ int privileges_rehearse_folders(const struct config *config, const struct accoun
 	return rehearse(config, account, check_folder_that_is_there, error) == 0 ? 0 : error_about(error, "ratchet_file");
 }
 
-static int check_readable(const struct account *account, const char *path, struct error *error)
+static int check_readable(const struct config *config, const struct account *account, const char *path,
+                          struct error *error)
 {
+	const bool keeps_none = config->gateway.keep_capabilities == CHOICE_NO;
+
 	if (path == NULL || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0 || errno == ENOENT)
 		return 0;
-	return error_set(
-	    error,
-	    "[gateway] keep_capabilities = no: user %s cannot read %s (%s), so SIGHUP and SIGUSR2 will fail: make "
-	    "it readable for the user's group",
-	    account->name, path, strerrordesc_np(errno));
+	return error_set(error, "[%s: user %s cannot read %s (%s), so %s will fail: make it readable for the user's group",
+	                 keeps_none ? "gateway] keep_capabilities = no" : "keys] process = yes", account->name, path,
+	                 strerrordesc_np(errno), keeps_none ? "SIGHUP and SIGUSR2" : "SIGHUP");
+}
+
+/* Where another process reads them, with all that root may read, the user need not. */
+static int check_keys(const struct config *config, const struct account *account, struct error *error)
+{
+	int result = 0;
+
+	if (config->keys.process == CHOICE_YES && config->gateway.keep_capabilities != CHOICE_NO)
+		return 0;
+	if (check_readable(config, account, config->tls.private_key, error) != 0 ||
+	    check_readable(config, account, config->tls.passphrase_file, error) != 0)
+		return -1;
+	for (size_t i = 0; i < config->certificate_count && result == 0; i++)
+		if (check_readable(config, account, config->certificates[i].private_key, error) != 0 ||
+		    check_readable(config, account, config->certificates[i].passphrase_file, error) != 0)
+			result = -1;
+	return result;
 }
 
 static int check_files(const struct config *config, const struct account *account, struct error *error)
 {
 	const struct config_tls *tls = &config->tls;
-	const char *const paths[] = {config->file,         tls->certificate, tls->private_key, tls->passphrase_file,
-	                             tls->ocsp_response,   tls->ca,          tls->crl,         tls->ticket_keys};
+	const char *const paths[] = {config->file, tls->certificate, tls->ocsp_response, tls->ca, tls->crl, tls->ticket_keys};
 	int result = 0;
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]) && result == 0; i++)
-		result = check_readable(account, paths[i], error);
-	for (size_t i = 0; i < config->certificate_count && result == 0; i++) {
-		const struct config_certificate *certificate = &config->certificates[i];
-
-		if (check_readable(account, certificate->certificate, error) != 0 ||
-		    check_readable(account, certificate->private_key, error) != 0 ||
-		    check_readable(account, certificate->passphrase_file, error) != 0)
-			result = -1;
-	}
-	return result;
+		result = check_readable(config, account, paths[i], error);
+	for (size_t i = 0; i < config->certificate_count && result == 0; i++)
+		result = check_readable(config, account, config->certificates[i].certificate, error);
+	return result == 0 ? check_keys(config, account, error) : -1;
 }
 
 int privileges_rehearse_reload(const struct config *config, const struct account *account, struct error *error)

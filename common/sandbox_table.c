@@ -92,7 +92,8 @@ const struct sandbox_call sandbox_call_table[] = {
 	PERMIT("getdents64 readlink readlinkat getcwd", "Folders, real paths."),
 	PERMIT("fsync fdatasync ftruncate fallocate flock fadvise64", "Events, SMF records and the ratchet."),
 	PERMIT("rename renameat renameat2 link linkat unlink unlinkat", "The ratchet, rotated files, unix sockets."),
-	PERMIT("chmod fchmod fchmodat chown fchown fchownat umask", "Modes and owners of what is made."),
+	PERMIT("chmod fchmod fchmodat umask", "Modes of what is made."),
+	PERMIT("fchown", "Where the gateway stays root: the ratchet keeps its owner."),
 	PERMIT("inotify_init1 inotify_add_watch inotify_rm_watch", "Files that change."),
 
 	/* memory */

@@ -2,12 +2,22 @@
 #include "starter_parts.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "binding.h"
 
 static struct sidecar sidecar;
+
+static struct {
+	uv_poll_t watch;
+	bool is_watched, has_ended;
+	void (*ended)(void *context);
+	void *context;
+} life;
 
 /* One question and its answer. -1 with errno where there is nobody to answer. */
 static int ask(const struct starter_request *request, size_t length, const int *fds, size_t count,
@@ -15,8 +25,8 @@ static int ask(const struct starter_request *request, size_t length, const int *
 {
 	ssize_t got;
 
-	if (sidecar.pid <= 0) {
-		errno = ECHILD;
+	if (sidecar.pid <= 0 || life.has_ended) {
+		errno = ESRCH;
 		return -1;
 	}
 	if (sidecar_send(sidecar.fd, request, length, fds, count) != 0)
@@ -59,6 +69,16 @@ static int listen_there(int fd, int backlog)
 	return as_call(&request, fd);
 }
 
+static int own_there(const char *path, int fd, uid_t uid, gid_t gid)
+{
+	struct starter_request request = {
+	    .what = STARTER_OWN, .size = sizeof(request.address.local), .uid = uid, .gid = gid};
+
+	request.address.local.sun_family = AF_UNIX;
+	(void)snprintf(request.address.local.sun_path, sizeof(request.address.local.sun_path), "%s", path);
+	return as_call(&request, fd);
+}
+
 /* --- its life --- */
 
 int starter_open(const struct config *config, const struct starter_program *program, struct error *error)
@@ -70,7 +90,7 @@ int starter_open(const struct config *config, const struct starter_program *prog
 
 int starter_settle(struct error *error)
 {
-	static const struct binding there = {.bind = bind_there, .listen = listen_there};
+	static const struct binding there = {.bind = bind_there, .listen = listen_there, .own = own_there};
 	const struct starter_request request = {.what = STARTER_SETTLE};
 	struct starter_answer answer;
 
@@ -82,9 +102,46 @@ int starter_settle(struct error *error)
 	return 0;
 }
 
+static void on_end(uv_poll_t *watch, int status, int events)
+{
+	(void)status;
+	(void)events;
+	(void)uv_poll_stop(watch);
+	life.has_ended = true;
+	(void)waitpid(sidecar.pid, NULL, WNOHANG);
+	life.ended(life.context);
+}
+
+int starter_watch(uv_loop_t *loop, void (*ended)(void *context), void *context, struct error *error)
+{
+	if (uv_poll_init(loop, &life.watch, sidecar.fd) != 0)
+		return error_set(error, "the starter cannot be watched: not enough memory");
+	/* Who asks waits for the answer, and libuv, which has taken that away, only looks. */
+	(void)fcntl(sidecar.fd, F_SETFL, fcntl(sidecar.fd, F_GETFL) & ~O_NONBLOCK);
+	life.ended = ended;
+	life.context = context;
+	life.is_watched = true;
+	(void)uv_poll_start(&life.watch, UV_DISCONNECT, on_end);
+	return 0;
+}
+
+bool starter_is_there(void)
+{
+	return sidecar.pid > 0 && !life.has_ended;
+}
+
+int starter_pid(void)
+{
+	return (int)sidecar.pid;
+}
+
 void starter_close(void)
 {
 	binding_use(NULL);
+	/* The loop lives on: its look at this descriptor must not. */
+	if (life.is_watched)
+		(void)uv_poll_stop(&life.watch);
+	life.is_watched = life.has_ended = false;
 	sidecar_stop(&sidecar);
 }
 
@@ -92,7 +149,7 @@ void starter_close(void)
 
 static int no_starter(struct error *error)
 {
-	return error_set(error, "the process that starts others has ended (%s): restart", strerrordesc_np(errno));
+	return error_set(error, "the starter has ended (%s): restart the gateway", strerrordesc_np(errno));
 }
 
 /* More descriptors than one message takes go ahead of the request. */

@@ -32,8 +32,7 @@ struct starter {
 	bool settled;
 	pid_t last;        /* the one that ended last, and how */
 	int last_status;
-	struct config *named; /* the configuration as it was read last, and which file that was */
-	struct stat file;
+	struct starter_names names;
 };
 
 static int fail(struct starter_answer *answer, int number, const char *words)
@@ -44,73 +43,6 @@ static int fail(struct starter_answer *answer, int number, const char *words)
 }
 
 /* --- binding --- */
-
-static void ignore_finding(void *context, bool is_error, const char *file, unsigned line, const char *text)
-{
-	(void)context, (void)is_error, (void)file, (void)line, (void)text;
-}
-
-/* The configuration as the file has it now; NULL where that is not to be had. */
-static const struct config *read_named(struct starter *starter)
-{
-	const struct config *config = starter->task->config;
-	struct stat file;
-
-	if (config == NULL || stat(config->file, &file) != 0)
-		return NULL;
-	if (starter->named != NULL && file.st_ino == starter->file.st_ino && file.st_size == starter->file.st_size &&
-	    file.st_ctim.tv_sec == starter->file.st_ctim.tv_sec && file.st_ctim.tv_nsec == starter->file.st_ctim.tv_nsec)
-		return starter->named;
-	config_free(starter->named);
-	starter->file = file;
-	starter->named = config_load(config->file, config->program, ignore_finding, NULL);
-	return starter->named;
-}
-
-static bool is_path(const char *path, const union socket_address *address)
-{
-	return path != NULL && address->any.sa_family == AF_UNIX && strcmp(address->local.sun_path, path) == 0;
-}
-
-/* Is `address` what `asked` means? With port 0 any port is. */
-static bool is_meant(const struct address *asked, const union socket_address *address)
-{
-	const union socket_address *named = &asked->socket;
-
-	if (asked->kind == ADDRESS_UNIX)
-		return is_path(named->local.sun_path, address);
-	if (asked->kind != ADDRESS_IP || named->any.sa_family != address->any.sa_family)
-		return false;
-	if (named->any.sa_family == AF_INET)
-		return named->v4.sin_addr.s_addr == address->v4.sin_addr.s_addr &&
-		       (named->v4.sin_port == 0 || named->v4.sin_port == address->v4.sin_port);
-	return memcmp(&named->v6.sin6_addr, &address->v6.sin6_addr, sizeof(named->v6.sin6_addr)) == 0 &&
-	       named->v6.sin6_scope_id == address->v6.sin6_scope_id &&
-	       (named->v6.sin6_port == 0 || named->v6.sin6_port == address->v6.sin6_port);
-}
-
-static bool is_in(const struct address_list *list, const union socket_address *address)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (is_meant(&list->at[i], address))
-			return true;
-	return false;
-}
-
-static bool is_named(struct starter *starter, const union socket_address *address)
-{
-	const struct config *config = read_named(starter);
-
-	if (config == NULL)
-		return false;
-	for (size_t i = 0; i < config->listener_count; i++)
-		if (is_in(&config->listeners[i].address, address))
-			return true;
-	for (size_t i = 0; i < config->notifier_count; i++)
-		if (strcmp(config->notifiers[i].kind, "socket") == 0 && is_path(config->notifiers[i].path, address))
-			return true;
-	return is_path(config->control.socket, address) || is_in(&config->control.http, address);
-}
 
 /* What was compared is what is bound: a shorter address would be another one. */
 static bool is_whole_address(const struct starter_request *request)
@@ -132,7 +64,7 @@ static void answer_bind(struct starter *starter, const struct starter_request *r
 {
 	int fd = starter->count == 1 ? starter->fds[0] : -1;
 
-	if (!is_whole_address(request) || !is_named(starter, &request->address))
+	if (!is_whole_address(request) || !starter_names_address(&starter->names, &request->address))
 		answer->number = EPERM;
 	else if (bind(fd, &request->address.any, request->size) != 0)
 		answer->number = errno;
@@ -146,9 +78,27 @@ static void answer_listen(struct starter *starter, const struct starter_request 
 
 	if (getsockname(fd, &address.any, &size) != 0)
 		answer->number = errno;
-	else if (!is_named(starter, &address))
+	else if (!starter_names_address(&starter->names, &address))
 		answer->number = EPERM;
 	else if (listen(fd, request->number) != 0)
+		answer->number = errno;
+}
+
+/* What is given away is a socket, the very one at its path, and to whom the file says. */
+static void answer_own(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
+{
+	const char *path = request->address.local.sun_path;
+	int fd = starter->count == 1 ? starter->fds[0] : -1;
+	struct stat held, found;
+
+	if (!is_whole_address(request) || request->address.any.sa_family != AF_UNIX ||
+	    !starter_names_owner(&starter->names, path, request->uid, request->gid))
+		answer->number = EPERM;
+	else if (fstat(fd, &held) != 0 || lstat(path, &found) != 0)
+		answer->number = errno;
+	else if (!S_ISSOCK(held.st_mode) || held.st_ino != found.st_ino || held.st_dev != found.st_dev)
+		answer->number = EPERM;
+	else if (fchownat(fd, "", request->uid, request->gid, AT_EMPTY_PATH) != 0)
 		answer->number = errno;
 }
 
@@ -369,6 +319,9 @@ static void answer_request(struct starter *starter, const struct starter_request
 	case STARTER_LISTEN:
 		answer_listen(starter, request, answer);
 		break;
+	case STARTER_OWN:
+		answer_own(starter, request, answer);
+		break;
 	case STARTER_MORE:
 		return; /* what came is kept */
 	case STARTER_START:
@@ -411,7 +364,8 @@ int starter_serve(int fd, void *context)
 		struct starter_request request;
 		char bytes[SIDECAR_MESSAGE_MAX];
 	} in;
-	struct starter starter = {.task = context};
+	const struct starter_task *task = context;
+	struct starter starter = {.task = task, .names = {.config = task->config}};
 	int fds[SIDECAR_DESCRIPTORS_MAX];
 	size_t count;
 	ssize_t got;
@@ -434,6 +388,6 @@ int starter_serve(int fd, void *context)
 	}
 	forget_descriptors(&starter);
 	free(starter.fds);
-	config_free(starter.named);
+	config_free(starter.names.named);
 	return 0;
 }

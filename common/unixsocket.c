@@ -164,7 +164,7 @@ int unixsocket_set_owner(const char *path, const struct unixsocket_file *file, u
 
 	if (fd < 0)
 		return hold_fault(path, "chown", error);
-	result = fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+	result = binding_own(path, fd, uid, gid);
 	number = errno;
 	close(fd);
 	errno = number;

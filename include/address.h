@@ -64,6 +64,9 @@ const char *socket_format(const union socket_address *socket, char *buffer);
 /* Are they the same, as they would be bound or looked up? Names are compared byte by byte. */
 bool address_equal(const struct address *a, const struct address *b);
 
+/* Is `found`, which the kernel says that a socket is bound to, what `asked` (IP or unix) names? With port 0 any port is. */
+bool address_means(const struct address *asked, const union socket_address *found);
+
 /* Make `socket` the address of the process that the kernel says is at the other end of a unix socket. */
 void socket_set_credentials(union socket_address *socket, unsigned long uid, unsigned long pid);
 

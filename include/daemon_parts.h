@@ -96,8 +96,12 @@ int daemon_prepare_workers(struct daemon *daemon, struct snapshot *snapshot, con
 /* daemon_service.c: make ready to tell the service manager how this gateway goes. */
 void daemon_open_service(struct daemon *daemon);
 
-/* daemon_keys.c: end when the key process does. 0, or -1 with `error`. */
+/* daemon_keys.c: end when the key process does, say when the starter does. 0, or -1 with `error`. */
 int daemon_watch_keys(struct daemon *daemon, struct error *error) MUST_CHECK;
+int daemon_watch_starter(struct daemon *daemon, struct error *error) MUST_CHECK;
+
+/* daemon_keys.c: warn of each private key that this process could read itself, though another holds it. It tries. */
+void daemon_look_for_keys(const struct config *config);
 
 /* Wait for the last connection, but not longer than the configuration says; then end. */
 void daemon_start_drain(struct daemon *daemon);

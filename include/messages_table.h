@@ -65,6 +65,8 @@
 	MESSAGE(KEYS_SILENT, "CCI1160E", LEVEL_ERROR, "the key process does not answer, handshakes fail", "Look whether the process named is stopped, or the machine overloaded. Handshakes work again when it answers; a service manager whose watchdog is on restarts the gateway before long.") \
 	MESSAGE(KEYS_ANSWER, "CCI1161I", LEVEL_INFO, "the key process answers again", "None.") \
 	MESSAGE(KEYS_ENDED, "CCI1162E", LEVEL_ERROR, "the key process has ended, handshakes fail", "Look for what ended it (memory, a signal). The gateway lets its connections end, for as long as drain in [timeouts] says, and then ends with status 1, so that its service manager starts it again; without one, start it again.") \
+	MESSAGE(KEYS_READABLE, "CCI1163W", LEVEL_WARNING, "the gateway could read a private key although another process holds it", "Let the file be root's alone (mode 600) where the gateway is started as root, or put keys into a folder in which no other file of the configuration lies: the sandbox has no way there then.") \
+	MESSAGE(STARTER_ENDED, "CCI1164E", LEVEL_ERROR, "the starter has ended: no reload can bind a new address, and SIGUSR2 starts nothing", "Connections are served as before. Look for what ended it (memory, a signal), and restart the gateway when it suits.") \
 	MESSAGE(HANDSHAKE_STARTING, "CCI2001I", LEVEL_INFO, "TLS handshake about to start after clear bytes", "None. Tells observers of the first bytes that the connection turns to TLS here.") \
 	MESSAGE(HANDSHAKE_DONE, "CCI2002I", LEVEL_INFO, "TLS handshake done", "None.") \
 	MESSAGE(HANDSHAKE_NOT_DONE, "CCI2003W", LEVEL_WARNING, "TLS handshake failed", "Look at the reason.") \

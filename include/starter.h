@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <uv.h>
 
 #include "compiler.h"
 #include "config.h"
@@ -28,6 +29,16 @@ int starter_open(const struct config *config, const struct starter_program *prog
 /* It becomes the user that the gateway has become (privileges_follow), and from now on all that binding.h binds is
  * bound by it. 0, or -1 with `error`. */
 int starter_settle(struct error *error) MUST_CHECK;
+
+/* Have `ended` called with `context`, once, when it ends before starter_close: nothing can be bound or started from then
+ * on. The loop's owner closes its handles after starter_close. 0, or -1 with `error`. */
+int starter_watch(uv_loop_t *loop, void (*ended)(void *context), void *context, struct error *error) MUST_CHECK;
+
+/* Does it still run? */
+bool starter_is_there(void);
+
+/* Its process id; 0: none. */
+int starter_pid(void);
 
 /* Run the program with `variable` ("CCI_UPGRADE=words": the starter takes no other name) in its environment, which is
  * that of this process's own start without what was meant for this process alone; with the standard descriptors, and

@@ -213,6 +213,38 @@ START_TEST(a_reload_reads_what_is_roots_if_it_may)
 }
 END_TEST
 
+/* With the keys in another process the right to read them is that process's alone, and a reload still finds new ones. What the
+ * gateway could read itself it says. */
+START_TEST(keys_that_are_roots_are_not_the_gateways)
+{
+	char certificate[128], key[128];
+	struct gateway gateway;
+
+	if (!is_root())
+		return;
+	gateway_start(&gateway, "ccissl", CONFIG "[keys]\nprocess = yes\n", "", "", "builtin:echo", SERVER);
+	check_threads(gateway.pid, &(struct expected){NOBODY, NOBODY, 1ull << 10});
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1163W", NULL, NULL), 0);
+	(void)snprintf(certificate, sizeof(certificate), "%s/cert.pem", gateway.folder);
+	(void)snprintf(key, sizeof(key), "%s/key.pem", gateway.folder);
+	copy_file("build/test-certs/server.pem", certificate);
+	copy_file("build/test-certs/server.key", key);
+	ck_assert_int_eq(chmod(certificate, 0644), 0);
+	gateway_rewrite(&gateway, CONFIG "[keys]\nprocess = yes\n", "", "", "builtin:echo", certificate, key);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1163W", NULL, NULL), 0);
+	ck_assert_int_eq(chmod(key, 0644), 0);
+	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1006I", NULL, NULL), 2);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1163W", key, NULL), 1);
+	carry(gateway.ports[0]);
+	(void)unlink(certificate);
+	(void)unlink(key);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 START_TEST(chroot_shuts_it_in)
 {
 	char jail[] = "/tmp/cci-jail-XXXXXX", lines[100], path[64], root[128] = "";
@@ -264,6 +296,8 @@ START_TEST(unix_sockets_go_with_it)
 	ck_assert_uint_eq(status.st_uid, cases[_i].uid);
 	ck_assert_uint_eq(status.st_gid, cases[_i].gid);
 	ck_assert_int_eq(status.st_mode & 0777, 0660);
+	/* Who gives them away is the starter: the gateway itself could give away any file. */
+	check_threads(gateway.pid, &(struct expected){NOBODY, NOBODY, KEPT});
 	/* A reload finds nothing that it may not do any more. */
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
@@ -410,6 +444,7 @@ Suite *module_suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, every_thread_becomes_the_user, 0, (int)(sizeof(starts) / sizeof(starts[0])));
 	tcase_add_loop_test(tests, a_reload_reads_what_is_roots_if_it_may, 0, 2);
+	tcase_add_test(tests, keys_that_are_roots_are_not_the_gateways);
 	tcase_add_test(tests, chroot_shuts_it_in);
 	tcase_add_loop_test(tests, unix_sockets_go_with_it, 0, 3);
 	tcase_add_test(tests, a_successor_has_what_its_predecessor_kept);

@@ -194,6 +194,28 @@ START_TEST(words_that_do_not_fit_are_refused)
 }
 END_TEST
 
+/* Whatever the words say of it, a socket is what the kernel says that it is. */
+START_TEST(a_socket_is_not_taken_for_another)
+{
+	static const char *const lies[] = {"127.0.0.1:1", "0.0.0.0:0", "[::1]:0", "control unix:/tmp/ctl", "127.0.0.2:0"};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct listener_set bound, passed;
+	char words[100];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(fd, 5), 0);
+	ck_assert_int_eq(dup2(fd, 200), 200);
+	close(fd);
+	(void)snprintf(words, sizeof(words), "1 %s\n", lies[_i]);
+	ck_assert_int_eq(listener_inherit(&bound, &passed, words, 200, &error), -1);
+	ck_assert_msg(strstr(error.text, "is not bound to") != NULL, "%s", error.text);
+	ck_assert_uint_eq(bound.count + passed.count, 0);
+	ck_assert_int_eq(dup2(0, 200), 200);
+	close(200);
+}
+END_TEST
+
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("listener_inherit");
@@ -205,6 +227,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, descriptors_of_another_process_are_left_alone);
 	tcase_add_loop_test(tests, the_next_process_has_them_whatever_its_number_of_workers, 0, 4);
 	tcase_add_loop_test(tests, words_that_do_not_fit_are_refused, 0, 8);
+	tcase_add_loop_test(tests, a_socket_is_not_taken_for_another, 0, 5);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

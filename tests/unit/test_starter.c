@@ -206,6 +206,48 @@ START_TEST(unix_sockets_are_bound_with_their_mode)
 }
 END_TEST
 
+/* 0 or errno. */
+static int give(const char *of, int fd, uid_t uid)
+{
+	return binding_own(of, fd, uid, (gid_t)-1) == 0 ? 0 : errno;
+}
+
+/* Only the listener's own socket, and only to whom the file says. */
+START_TEST(a_socket_is_given_to_whom_the_file_says)
+{
+	char address[400], stranger[80];
+	struct unixsocket_file made;
+	struct error error;
+	struct stat status;
+	int fd, socket_fd, file_fd, folder_fd;
+
+	open_starter("127.0.0.1:0", "exit");
+	(void)snprintf(address, sizeof(address), "unix:%s\nunix_owner = daemon", path);
+	(void)snprintf(stranger, sizeof(stranger), "%s/ctl", folder);
+	write_file(address);
+	fd = unixsocket_listen(path, 0600, &made, &error);
+	ck_assert_msg(fd >= 0, "%s", error.text);
+	socket_fd = open(path, O_PATH | O_CLOEXEC);
+	file_fd = open(file, O_PATH | O_CLOEXEC);
+	folder_fd = open(folder, O_PATH | O_CLOEXEC);
+	ck_assert_int_eq(give(path, socket_fd, 2), EPERM);
+	ck_assert_int_eq(give(path, file_fd, 1), EPERM);
+	ck_assert_int_eq(give(path, folder_fd, 1), EPERM);
+	ck_assert_int_eq(give(stranger, socket_fd, 1), EPERM);
+	ck_assert_int_eq(give(file, file_fd, 1), EPERM);
+	ck_assert_int_eq(give(path, socket_fd, 1), geteuid() == 0 ? 0 : EPERM);
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_uint_eq(status.st_uid, geteuid() == 0 ? 1 : geteuid());
+	ck_assert_int_eq(stat(file, &status), 0);
+	ck_assert_uint_eq(status.st_uid, geteuid());
+	close(fd);
+	close(socket_fd);
+	close(file_fd);
+	close(folder_fd);
+	close_starter();
+}
+END_TEST
+
 /* The program has what it is given: descriptors in their order (also where they are more than one message takes), words, folder,
  * signals as they are by default (save 32 and 33, which the C library keeps to itself, as it was given them). */
 START_TEST(a_program_gets_all_that_is_meant_for_it)
@@ -442,6 +484,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, the_file_is_read_as_it_is_now);
 	tcase_add_test(tests, a_socket_that_is_bound_elsewhere_does_not_listen);
 	tcase_add_test(tests, unix_sockets_are_bound_with_their_mode);
+	tcase_add_test(tests, a_socket_is_given_to_whom_the_file_says);
 	tcase_add_test(tests, a_program_gets_all_that_is_meant_for_it);
 	tcase_add_test(tests, what_runs_can_be_killed_and_outlives_the_starter);
 	tcase_add_test(tests, no_other_variable_is_taken);
