@@ -393,6 +393,29 @@ START_TEST(a_process_that_ends_takes_the_gateway_along)
 END_TEST
 
 /* A gateway that is killed leaves nobody behind who holds keys. */
+/* Without the starter there is no successor and no new address, but all that is served goes on. */
+START_TEST(the_starters_end_is_said)
+{
+	struct gateway gateway;
+	pid_t starter;
+
+	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS);
+	starter = child_of(gateway.pid, "cci-starter");
+	ck_assert_int_gt(starter, 0);
+	ck_assert_int_eq(kill(starter, SIGKILL), 0);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1164E", NULL, NULL), 1);
+	/* No zombie stays. */
+	ck_assert_int_eq(child_of(gateway.pid, "cci-starter"), 0);
+	certfiles_check_shown(gateway.ports[0], &known, "server");
+	(void)kill(gateway.pid, SIGHUP);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	(void)kill(gateway.pid, SIGUSR2);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1062E", "the starter has ended", NULL), 1);
+	certfiles_check_shown(gateway.ports[0], &known, "server");
+	gateway_stop(&gateway);
+}
+END_TEST
+
 START_TEST(it_ends_with_its_gateway)
 {
 	struct gateway gateway;
@@ -458,6 +481,7 @@ Suite *module_suite(void)
 	tcase_add_test(one, two_hundred_handshakes_at_once);
 	tcase_add_test(one, a_process_that_hangs_costs_handshakes_alone);
 	tcase_add_test(one, a_process_that_ends_takes_the_gateway_along);
+	tcase_add_test(one, the_starters_end_is_said);
 	tcase_add_test(one, it_ends_with_its_gateway);
 	tcase_add_loop_test(one, no_thread_is_late_for_the_filter, 0, 6);
 	suite_add_tcase(suite, one);

@@ -229,7 +229,9 @@ START_TEST(keys_that_are_roots_are_not_the_gateways)
 	(void)snprintf(key, sizeof(key), "%s/key.pem", gateway.folder);
 	copy_file("build/test-certs/server.pem", certificate);
 	copy_file("build/test-certs/server.key", key);
+	/* All but the key is the user's to read. */
 	ck_assert_int_eq(chmod(certificate, 0644), 0);
+	ck_assert_int_eq(chmod(gateway.folder, 0755), 0);
 	gateway_rewrite(&gateway, CONFIG "[keys]\nprocess = yes\n", "", "", "builtin:echo", certificate, key);
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
