@@ -215,6 +215,9 @@ $(BUILD)/tests/unit_target $(BUILD)/tests/unit_connector: $(O)/tests/e2e/peer.o
 
 $(BUILD)/tests/unit_metrics: $(O)/tests/unit/promtext.o
 
+# What is freed is looked at.
+$(BUILD)/tests/unit_wiping: UNIT_WRAPS := free
+
 # Certificates and handshakes in memory.
 $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential $(BUILD)/tests/unit_keyprovider $(BUILD)/tests/unit_wiping $(BUILD)/tests/unit_keyholder: $(O)/tests/unit/tlspair.o
 

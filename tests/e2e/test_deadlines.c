@@ -294,6 +294,35 @@ START_TEST(each_phase_has_the_wait_of_listener_or_rule)
 }
 END_TEST
 
+/* A byte that comes behind the OFFER while the service is still being connected: it was in no message, and goes nowhere. */
+START_TEST(what_comes_while_connecting_is_refused)
+{
+	int port, fds[2], listening = full_listener(&port, fds), fd, first, second;
+	uint8_t offer[4096], answer[4096], byte;
+	struct gateway gateway;
+	char service[64];
+
+	(void)snprintf(service, sizeof(service), "127.0.0.1:%d", port);
+	gateway_start(&gateway, "ccissl", PHASES, "", service, "");
+	fd = peer_connect(gateway.ports[0]);
+	ck_assert(peer_write(fd, NULL, offer, peer_offer(offer, 1, 0, "PC1", NULL)));
+	usleep(300000);
+	ck_assert(peer_write(fd, NULL, "x", 1));
+	/* Now there is room. */
+	first = peer_accept(listening);
+	ck_assert_int_gt(peer_receive(fd, NULL, answer), 0);
+	ck_assert_int_eq(peer_reason(answer), 10);
+	second = peer_accept(listening);
+	ck_assert_int_le((int)recv(second, &byte, 1, 0), 0);
+	close(first);
+	close(second);
+	close(fds[0]);
+	close(listening);
+	peer_free(fd, NULL);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 /* --- the kernel's own --- */
 
 /* The line of `ss` about the gateway's own end of the connection from (to) this port. */
@@ -350,6 +379,7 @@ Suite *module_suite(void)
 	tcase_add_test(tests, a_running_connection_keeps_its_bounds);
 	tcase_add_test(tests, a_slow_receiver_is_not_idle);
 	tcase_add_test(tests, each_phase_has_the_wait_of_listener_or_rule);
+	tcase_add_test(tests, what_comes_while_connecting_is_refused);
 	tcase_add_loop_test(tests, the_kernel_watches_where_it_is_set, 0, 3);
 	suite_add_tcase(suite, tests);
 	return suite;

@@ -141,20 +141,23 @@ static void widen(struct fixture *fixture)
 		ck_assert_int_eq(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
 }
 
-/* In bulk, until the sender is stuck; how much. Where `to` is -1 nobody reads. */
+/* More than one read takes, each time; until all has come, or where `to` is -1 until the sender is stuck. How much was sent. */
 static size_t carry_bulk(struct fixture *fixture, int from, int to, size_t most)
 {
 	static uint8_t bytes[65536], got[65536];
 	size_t sent = 0, received = 0;
+	ssize_t went;
 
-	for (int idle = 0; idle < 500 && (to < 0 || received < most); idle++) {
-		ssize_t went = sent < most ? send(from, bytes, sizeof(bytes), MSG_NOSIGNAL) : 0, came;
-
-		sent += went > 0 ? (size_t)went : 0;
-		test_loop_turns(&fixture->test, 2);
-		for (came = 0; to >= 0 && (came = recv(to, got, sizeof(got), 0)) > 0; idle = 0)
-			received += (size_t)came;
-		idle = went > 0 ? 0 : idle;
+	for (int idle = 0; idle < 200 && (to < 0 || received < most); idle++) {
+		while (sent < most && (went = send(from, bytes, sizeof(bytes), MSG_NOSIGNAL)) > 0) {
+			sent += (size_t)went;
+			idle = 0;
+		}
+		test_loop_turns(&fixture->test, 5);
+		while (to >= 0 && (went = recv(to, got, sizeof(got), 0)) > 0) {
+			received += (size_t)went;
+			idle = 0;
+		}
 	}
 	ck_assert(to < 0 || received == sent);
 	return sent;

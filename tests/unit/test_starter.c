@@ -107,6 +107,7 @@ START_TEST(what_the_file_names_is_bound)
 }
 END_TEST
 
+/* Valgrind's own stand far above. */
 static unsigned count_descriptors(pid_t pid)
 {
 	char name[64];
@@ -117,7 +118,7 @@ static unsigned count_descriptors(pid_t pid)
 	fds = opendir(name);
 	ck_assert_ptr_nonnull(fds);
 	for (const struct dirent *entry; (entry = readdir(fds)) != NULL;)
-		count += entry->d_name[0] != '.';
+		count += entry->d_name[0] != '.' && atoi(entry->d_name) < 256;
 	(void)closedir(fds);
 	return count;
 }

@@ -32,6 +32,14 @@ struct secret {
 
 static char folder[] = "/tmp/cci-wiping-XXXXXX";
 
+/* Sanitizers and valgrind fill and hold back what is freed, and have an opinion on who reads it. */
+static bool has_other_allocator(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	return IS_SANITIZED || (preloaded != NULL && strstr(preloaded, "vgpreload") != NULL);
+}
+
 static bool is_there(const volatile uint8_t *at, const struct secret *secret)
 {
 	for (size_t i = 0; i < secret->size; i++)
@@ -63,19 +71,19 @@ static size_t places(const struct secret *secret)
 static const struct secret *looked_for;
 static size_t given_back;
 
-#if !IS_SANITIZED
-extern void __libc_free(void *memory);
+/* In place of what the programs' own code calls (--wrap=free). */
+void __real_free(void *memory);
+void __wrap_free(void *memory);
 
-void free(void *memory)
+void __wrap_free(void *memory)
 {
 	const uint8_t *bytes = memory;
 	size_t size = looked_for != NULL && memory != NULL ? malloc_usable_size(memory) : 0;
 
 	for (size_t i = 0; i < size && i + looked_for->size <= size; i++)
 		given_back += is_there(bytes + i, looked_for);
-	__libc_free(memory);
+	__real_free(memory);
 }
-#endif
 
 /* `size` bytes of the file `name` from `offset` on, each by itself. */
 static void take(struct secret *secret, const char *name, off_t offset, size_t size)
@@ -176,10 +184,12 @@ START_TEST(what_is_not_wiped_is_found)
 {
 	struct secret secret;
 
+	if (has_other_allocator())
+		return;
 	take(&secret, "bytes", 0, 32);
 	ck_assert_uint_eq(places(&secret), 0);
 	run(hold, &secret);
-	ck_assert_uint_ge(places(&secret), (size_t)(IS_SANITIZED ? 1 : 2));
+	ck_assert_uint_ge(places(&secret), 2);
 }
 END_TEST
 
@@ -208,7 +218,7 @@ START_TEST(of_a_key_s_files_nothing_is_left)
 	static const char *const names[] = {"key.pem", "plain.pem", "large.pem"};
 	struct secret passphrase, text;
 
-	if (IS_SANITIZED)
+	if (has_other_allocator())
 		return;
 	take(&passphrase, "word", 64, 40);
 	take(&text, names[_i], 400, 48);
@@ -270,7 +280,7 @@ START_TEST(of_ticket_keys_in_a_file_nothing_is_left)
 	struct secret secrets[4];
 	char path[128];
 
-	if (IS_SANITIZED)
+	if (has_other_allocator())
 		return;
 	for (int i = 0; i < 4; i++)
 		take(&secrets[i], names[i], offsets[i], 32);
@@ -306,7 +316,7 @@ static void *make_key(void *unused)
 /* As long as the process has keys it holds them in one place. */
 START_TEST(of_ticket_keys_in_memory_nothing_is_left)
 {
-	if (IS_SANITIZED)
+	if (has_other_allocator())
 		return;
 	take(&drawn, "bytes", 0, 32);
 	run(make_key, NULL);
@@ -338,7 +348,7 @@ START_TEST(of_the_key_of_confirm_nothing_is_left)
 	SSL_CTX *contexts[2];
 	struct secret key = {.size = 32};
 
-	if (IS_SANITIZED)
+	if (has_other_allocator())
 		return;
 	party_make(&authority, &(struct party_wish){.common_name = "an authority"});
 	party_make(&server, &(struct party_wish){.common_name = "host", .names = "DNS:host", .issuer = &authority});
@@ -387,7 +397,7 @@ START_TEST(of_a_verifier_nothing_is_left)
 	size_t size;
 	int ends[2];
 
-	if (IS_SANITIZED)
+	if (has_other_allocator())
 		return;
 	take(&secret, "bytes", 0, PARAMS_VERIFIER_SIZE);
 	test_pair(ends);
