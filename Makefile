@@ -36,7 +36,7 @@ COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier notifie
           connector filewatch subscriber subscribers subscribers_thread event_json outlet eventfile
 COMMON += notifier_smf exchange handshake target relay linger record notifier_log proxyin notifier_mark \
           notifier_plugin notifier_socket notifier_file
-COMMON += session_report record_json snapshot dial session session_stages session_target health dial_offer \
+COMMON += session_report record_json snapshot dial session session_stages session_target session_relay health dial_offer \
           session_limits session_proxy session_deadlines session_view session_account session_notify session_trace
 COMMON += keyholder keyholder_serve keyholder_filter keyholder_paths daemon_keys verify_command report_command privileges_mark listener accept worker reload explain daemon daemon_start \
           daemon_reload daemon_renew options listener_unix listener_inherit starter starter_named starter_serve upgrade daemon_upgrade \

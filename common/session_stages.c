@@ -8,46 +8,6 @@
 #include "confirm.h"
 #include "version.h"
 
-/* Bounds of *PING (protocol, section 8). */
-#define PING_BYTES 4096
-
-/* --- relay --- */
-
-static void on_relay(void *owner, enum reason reason, bool at_front, const char *detail)
-{
-	struct session *session = owner;
-
-	session->record.reason_at_back = !at_front;
-	session_end(session, reason, detail);
-}
-
-static void start_relay(struct session *session)
-{
-	uint64_t limit = session->destination == TO_PING ? PING_BYTES : 0;
-
-	if (!session_send_proxy(session))
-		return;
-	session->agreed = true;
-	session_report(session, REPORT_AGREED);
-	if (!session->record.front.secured)
-		session_is(session, METRICS_CLEAR);
-	session_is_linked(session);
-	exchange_free(session->exchange);
-	session->exchange = NULL;
-	free(session->offer);
-	session->offer = NULL;
-	session_enter(session, STAGE_RELAY, 0);
-	session_keep_alive(session);
-	session_trace_relay(session);
-	session->relay = relay_start(session->front, session->back, limit, &session->verdict, on_relay, session);
-	if (session->relay == NULL)
-		session_end(session, REASON_NO_MEMORY, "no memory for the relay");
-	else {
-		relay_trace(session->relay, &session->trace);
-		session_watch_relay(session);
-	}
-}
-
 /* --- the answer --- */
 
 static enum reason send_accept(struct session *session, enum params_answer answer)
@@ -75,7 +35,7 @@ void session_target_there(struct session *session)
 	session->record.connect_us = (uv_hrtime() - session->connect_began_ns) / 1000;
 	if (session->raw) {
 		session_answered(session, METRICS_ANSWER_CLEAR, 0);
-		session_tell(session, CCI_UNSECURED, NULL, start_relay);
+		session_agree(session);
 		return;
 	}
 	if (outcome == OUTCOME_CLEAR && exchange_has_leftover(session->exchange)) {
@@ -89,10 +49,7 @@ void session_target_there(struct session *session)
 			return;
 		}
 	}
-	if (outcome == OUTCOME_CLEAR)
-		session_tell(session, CCI_UNSECURED, NULL, start_relay);
-	else
-		start_relay(session);
+	session_agree(session);
 }
 
 /* --- the decision --- */
@@ -490,6 +447,9 @@ void session_late(struct session *session)
 		break;
 	case STAGE_NOTIFY:
 		session_end(session, REASON_NOTIFIER_REFUSED, "no answer in time");
+		break;
+	case STAGE_ANSWER:
+		session_end(session, REASON_EXCHANGE_TIMEOUT, "the ACCEPT could not be sent in time");
 		break;
 	case STAGE_RELAY:
 		session_watch_relay(session);

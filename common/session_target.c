@@ -181,7 +181,8 @@ size_t session_end_peer(struct session_host *host, const struct target_memory *m
 			continue;
 		count++;
 		session->record.reason_at_back = true;
-		if (session->agreed)
+		/* An ACCEPT has gone, or is going. */
+		if (session->agreed || session->stage == STAGE_ANSWER || session->stage == STAGE_NOTIFY)
 			session_end(session, REASON_DISCONNECTED, "");
 		else
 			not_reached(session, REASON_DISCONNECTED, "");

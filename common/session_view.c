@@ -10,7 +10,8 @@ static const char *const stages[] = {
     [STAGE_PROXY] = "proxy",         [STAGE_OFFER] = "offer",
     [STAGE_HANDSHAKE] = "handshake", [STAGE_INSIDE_OFFER] = "inside-offer",
     [STAGE_CONFIRM] = "confirm",     [STAGE_CONNECT] = "connect",
-    [STAGE_RELAY] = "relay",         [STAGE_LINGER] = "linger",
+    [STAGE_ANSWER] = "answer",       [STAGE_RELAY] = "relay",
+    [STAGE_LINGER] = "linger",       [STAGE_NOTIFY] = "notify",
 };
 
 static void copy(char *to, size_t size, const char *from)

@@ -26,6 +26,7 @@ enum stage {
 	STAGE_INSIDE_OFFER, /* the OFFER of a direct TLS start */
 	STAGE_CONFIRM,
 	STAGE_CONNECT,      /* target or dial; they keep their own deadlines */
+	STAGE_ANSWER,       /* connected; the rest of ACCEPT waits for the client to take it */
 	STAGE_RELAY,
 	STAGE_LINGER,       /* ended and recorded; last bytes on their way */
 };
@@ -94,6 +95,10 @@ void session_first_stage(struct session *session);
 
 /* session_stages.c: the target is connected (or none is needed): say ACCEPT where it is still due, and relay. */
 void session_target_there(struct session *session);
+
+/* session_relay.c: all is said and connected: relay. Not before all of the ACCEPT is with the kernel: what a client was
+ * not told is not agreed. */
+void session_agree(struct session *session);
 
 /* session_target.c: whom the client wants (protocol, section 7), into destination, service or peer. REASON_NONE, or why
  * nobody. */

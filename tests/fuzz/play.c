@@ -283,6 +283,7 @@ static uint64_t longest(const struct play *play, enum stage stage)
 	case STAGE_PROXY:
 	case STAGE_OFFER:
 	case STAGE_INSIDE_OFFER:
+	case STAGE_ANSWER:
 		return waits.exchange_ms;
 	case STAGE_HANDSHAKE:
 		return waits.handshake_ms;
