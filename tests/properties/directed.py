@@ -147,7 +147,7 @@ def ended_by(running, sysid, reason, rule):
     record = running.records()[held.where]
     return {"reason": record["reason"] == reason, "rule": record["rule"].split(":")[0] == rule,
             "said": said[5:6] == b"\3" and said[10:12] == b"\0\x0b" if not sysid else said == b"",
-            "not at once": int(record["duration_us"]) >= 300000}
+            "not at once": int(record["duration_us"]) > 200000}
 
 
 def limits_and_deadlines(build, folder):
