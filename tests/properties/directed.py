@@ -118,6 +118,8 @@ class Held:
                 data += more
         except ConnectionResetError:
             pass
+        except TimeoutError:
+            return b"nothing: it is still open"
         return data
 
     def let_go(self, running):
