@@ -27,7 +27,7 @@ LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -ls
 COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config memfile \
           config_values config_check config_check_tls config_check_unused config_dump account \
           config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
-          eventring binding unixsocket thread linetable tableprint sidecar memorytrim
+          eventring binding unixsocket thread lookup linetable tableprint sidecar memorytrim
 COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text history params policy route confirm tlsload tlskey keyclient keytable tlscredential tlstrust \
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
@@ -208,6 +208,7 @@ $(BUILD)/tests/unit_%: $(O)/tests/unit/test_%.o $(O)/tests/unit/suite_main.o $(L
 
 # Calls that fail when a suite says so.
 $(BUILD)/tests/unit_tlscontext: UNIT_WRAPS := SSL_CTX_set_ex_data SSL_set_ex_data SSL_dup_CA_list
+$(BUILD)/tests/unit_resolver: UNIT_WRAPS := getaddrinfo pthread_create
 
 # Tests of the connecting side meet an accepting side in a thread.
 $(BUILD)/tests/unit_dial $(BUILD)/tests/unit_dial_failover $(BUILD)/tests/unit_health: $(O)/tests/unit/acceptor.o $(O)/tests/e2e/peer.o

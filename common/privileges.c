@@ -204,8 +204,8 @@ static void *start_pool(void *unused)
 	return NULL;
 }
 
-/* The pool looks up names for the workers. Its threads inherit from whoever uses it first: that is to be a thread that
- * has nothing. */
+/* The pool makes reports for the control socket. Its threads inherit from whoever uses it first: that is to be a thread
+ * that has nothing. */
 static int start_pool_without(struct error *error)
 {
 	pthread_t thread;

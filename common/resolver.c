@@ -1,17 +1,21 @@
-/* Host names to addresses on libuv's pool of threads. */
+/* Host names to addresses: what one connection waits for, on the loop of its worker. */
 #include "resolver.h"
 
-#include <netdb.h>
-#include <stdio.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lookup.h"
+
 struct resolver {
-	uv_getaddrinfo_t request;
+	uv_async_t wake; /* by the look-up's thread; or at once, where there is nothing to look up */
+	struct lookup_waiter waiter;
 	resolver_done *done;
 	void *owner;
 	uint16_t port;
-	bool cancelled;
+	bool numeric;
+	union socket_address address; /* of a numeric host */
+	struct error error;           /* why there is no look-up */
 };
 
 static void take_address(union socket_address *to, const struct addrinfo *from, uint16_t port)
@@ -52,42 +56,83 @@ static size_t interleave(const struct addrinfo *result, uint16_t port, union soc
 	return count;
 }
 
-static void found(uv_getaddrinfo_t *request, int status, struct addrinfo *result)
+/* A host that is an address. */
+static bool take_numeric(struct resolver *resolver, const char *host)
 {
-	struct resolver *resolver = request->data;
-	union socket_address list[RESOLVER_ADDRESSES];
-	size_t count = status == 0 ? interleave(result, resolver->port, list) : 0;
+	union socket_address *address = &resolver->address;
 
-	uv_freeaddrinfo(result);
-	if (!resolver->cancelled && status != 0)
-		resolver->done(resolver->owner, uv_strerror(status), NULL, 0);
-	else if (!resolver->cancelled)
-		resolver->done(resolver->owner, count > 0 ? NULL : "the name has no address", list, count);
-	free(resolver);
+	if (inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
+		address->v4.sin_family = AF_INET;
+		address->v4.sin_port = htons(resolver->port);
+		resolver->numeric = true;
+	} else if (inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
+		address->v6.sin6_family = AF_INET6;
+		address->v6.sin6_port = htons(resolver->port);
+		resolver->numeric = true;
+	}
+	return resolver->numeric;
+}
+
+/* Number of addresses in `list`; 0 with `error`. */
+static size_t take_answer(const struct resolver *resolver, union socket_address *list, const char **error)
+{
+	const struct addrinfo *found;
+
+	if (resolver->numeric) {
+		list[0] = resolver->address;
+		return 1;
+	}
+	*error = resolver->error.text;
+	if (resolver->waiter.lookup == NULL)
+		return 0;
+	found = lookup_answer(&resolver->waiter, error);
+	return interleave(found, resolver->port, list);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct resolver *resolver = wake->data;
+	union socket_address list[RESOLVER_ADDRESSES];
+	const char *error = NULL;
+	size_t count = take_answer(resolver, list, &error);
+
+	resolver_cancel(resolver);
+	resolver->done(resolver->owner, count > 0 ? NULL : error, list, count);
+}
+
+/* On the thread of the look-up, which lets nobody leave meanwhile. */
+static void answered(struct lookup_waiter *waiter)
+{
+	(void)uv_async_send(&OWNER_OF(waiter, struct resolver, waiter)->wake);
+}
+
+static void wake_closed(uv_handle_t *wake)
+{
+	free(wake->data);
 }
 
 struct resolver *resolver_start(struct iocontext *io, const char *host, uint16_t port, resolver_done *done, void *owner)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct resolver *resolver = calloc(1, sizeof(*resolver));
 
-	if (resolver == NULL)
+	if (resolver == NULL || uv_async_init(iocontext_loop(io), &resolver->wake, on_wake) != 0) {
+		free(resolver);
 		return NULL;
+	}
+	resolver->wake.data = resolver;
+	resolver->waiter.answered = answered;
 	resolver->done = done;
 	resolver->owner = owner;
 	resolver->port = port;
-	resolver->request.data = resolver;
-	if (uv_getaddrinfo(iocontext_loop(io), &resolver->request, found, host, NULL, &hints) == 0)
-		return resolver;
-	free(resolver);
-	return NULL;
+	if (take_numeric(resolver, host) || lookup_join(&resolver->waiter, host, &resolver->error) != 0)
+		(void)uv_async_send(&resolver->wake);
+	return resolver;
 }
 
 void resolver_cancel(struct resolver *resolver)
 {
 	if (resolver == NULL)
 		return;
-	resolver->cancelled = true;
-	/* Fails where it runs already: then the answer is dropped when it comes. */
-	(void)uv_cancel((uv_req_t *)&resolver->request);
+	lookup_leave(&resolver->waiter);
+	uv_close((uv_handle_t *)&resolver->wake, wake_closed);
 }

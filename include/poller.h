@@ -1,6 +1,6 @@
 /*
  * How the descriptors of one worker are waited for: an epoll instance of our own, with libuv's loop as one of its
- * descriptors (the way that libuv's uv_backend_fd is made for). Timers, look-ups, signals and wake-ups between threads
+ * descriptors (the way that libuv's uv_backend_fd is made for). Timers, signals and wake-ups between threads
  * stay libuv's. Sockets do not: uv_poll registers each descriptor five times where once is enough, which a handshake
  * and a round trip feel (docs/performance.md). One thread only.
  */

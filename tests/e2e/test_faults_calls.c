@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../unit/suite.h"
@@ -23,6 +24,14 @@ static const char config[] = "[gateway]\nsysid = HOST1\nworkers = 1\n[listener l
 
 static struct gateway gateway;
 static struct faults_board *board;
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
 
 static void start(const char *service)
 {
@@ -114,15 +123,24 @@ static const struct failing {
 	int error;
 	const char *said; /* in the log, at least once; NULL: nothing has to be */
 } failings[] = {
-    {FAULT_ACCEPT, EMFILE, "id=CCI1013E"},        {FAULT_ACCEPT, ENFILE, "id=CCI1013E"},
-    {FAULT_ACCEPT, ENOMEM, "id=CCI1013E"},        {FAULT_ACCEPT, ECONNABORTED, NULL},
-    {FAULT_SOCKET, EMFILE, "id=CCI3"},            {FAULT_SOCKET, ENFILE, "id=CCI3"},
-    {FAULT_EPOLL_CTL, ENOMEM, NULL},              {FAULT_EPOLL_CTL, ENOSPC, NULL},
-    {FAULT_CONNECT, ECONNREFUSED, "id=CCI3028E"}, {FAULT_CONNECT, ENETUNREACH, "id=CCI3"},
-    {FAULT_CONNECT, EHOSTUNREACH, "id=CCI3"},     {FAULT_CONNECT, ETIMEDOUT, "id=CCI3"},
-    {FAULT_CONNECT, EADDRNOTAVAIL, "id=CCI3"},    {FAULT_CONNECT, EAGAIN, "id=CCI3"},
-    {FAULT_CONNECT, EACCES, "id=CCI3"},           {FAULT_SEND, ENOBUFS, "id=CCI3"},
-    {FAULT_SEND, EPIPE, "id=CCI3"},               {FAULT_RECV, ECONNRESET, "id=CCI30"},
+    {FAULT_ACCEPT, EMFILE, "id=CCI1013E"},
+    {FAULT_ACCEPT, ENFILE, "id=CCI1013E"},
+    {FAULT_ACCEPT, ENOMEM, "id=CCI1013E"},
+    {FAULT_ACCEPT, ECONNABORTED, NULL},
+    {FAULT_SOCKET, EMFILE, "id=CCI3"},
+    {FAULT_SOCKET, ENFILE, "id=CCI3"},
+    {FAULT_EPOLL_CTL, ENOMEM, NULL},
+    {FAULT_EPOLL_CTL, ENOSPC, NULL},
+    {FAULT_CONNECT, ECONNREFUSED, "id=CCI3028E"},
+    {FAULT_CONNECT, ENETUNREACH, "id=CCI3"},
+    {FAULT_CONNECT, EHOSTUNREACH, "id=CCI3"},
+    {FAULT_CONNECT, ETIMEDOUT, "id=CCI3"},
+    {FAULT_CONNECT, EADDRNOTAVAIL, "id=CCI3"},
+    {FAULT_CONNECT, EAGAIN, "id=CCI3"},
+    {FAULT_CONNECT, EACCES, "id=CCI3"},
+    {FAULT_SEND, ENOBUFS, "id=CCI3"},
+    {FAULT_SEND, EPIPE, "id=CCI3"},
+    {FAULT_RECV, ECONNRESET, "id=CCI30"},
     {FAULT_RECV, ETIMEDOUT, "id=CCI30"},
 };
 
@@ -209,13 +227,114 @@ START_TEST(a_name_that_hangs_holds_up_nobody)
 	ck_assert_int_eq(peer_reason(answer), 6);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI3027E", NULL, NULL), 1);
 	close(fd);
-	/* libuv's threads for names stay. */
-	before.threads += 4;
 	footprint_same(gateway.pid, NULL, &before, 0, "a late answer");
 	fd = peer_connect(gateway.ports[0]);
 	ck_assert_int_gt(peer_exchange(fd, NULL, offer, peer_offer(offer, 1, 0, "PC1", NULL), answer), 0);
 	ck_assert_int_eq(peer_reason(answer), 6);
 	close(fd);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+static int ask_and_go_on(int port)
+{
+	uint8_t offer[4096];
+	int fd = peer_connect(port);
+
+	ck_assert(peer_write(fd, NULL, offer, peer_offer(offer, 1, 0, "PC1", NULL)));
+	return fd;
+}
+
+static void is_served_by(int listening)
+{
+	int fd = peer_connect(gateway.ports[1]), onward;
+
+	ck_assert(opens_clear(fd));
+	onward = peer_accept(listening);
+	ck_assert_int_ge(onward, 0);
+	close(onward);
+	close(fd);
+}
+
+/* Twenty clients a second ask for a service whose name server is silent; one whose name is in /etc/hosts is there for
+ * every one who wants it. */
+START_TEST(a_service_whose_name_hangs_takes_no_other_along)
+{
+	int port, listening = peer_listen(&port), flood[80];
+	struct footprint before;
+	uint8_t answer[4096];
+
+	board = faulting_next("calls");
+	gateway_start(&gateway, "ccissl",
+	              "[gateway]\nsysid = HOST1\nworkers = 1\n"
+	              "[listener l]\naddress = 127.0.0.1:0\nservice = s\nunsecured_connections = only\n"
+	              "[listener m]\naddress = 127.0.0.1:0\nservice = t\nunsecured_connections = only\n"
+	              "[service s]\naddress = a-host.invalid:9\n[service t]\naddress = localhost:%d\n"
+	              "[timeouts]\nconnect = 2s\n",
+	              port);
+	faulting_started();
+	is_served_by(listening);
+	footprint_take(gateway.pid, NULL, &before);
+	faulting_arm(board,
+	             &(struct faulting){
+	                 .kind = FAULT_NAMES, .error = EAI_AGAIN, .first = 1, .every = 1, .most = 999, .delay_ms = 5000});
+	for (int i = 0; i < 80; i++) {
+		flood[i] = ask_and_go_on(gateway.ports[0]);
+		if (i % 4 == 3)
+			is_served_by(listening);
+		usleep(50000);
+	}
+	for (int i = 0; i < 80; i++) {
+		ck_assert_int_gt(peer_receive(flood[i], NULL, answer), 0);
+		ck_assert_int_eq(peer_reason(answer), 6);
+		close(flood[i]);
+	}
+	/* All of them have waited for the same one or two. */
+	ck_assert_uint_le(faulting_disarm(board, FAULT_NAMES), 4);
+	footprint_same(gateway.pid, NULL, &before, 0, "names that hang");
+	close(listening);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+START_TEST(an_end_does_not_wait_for_a_name)
+{
+	uint64_t began_ms;
+	int fd;
+
+	start("a-host.invalid:9");
+	faulting_arm(board, &(struct faulting){.kind = FAULT_NAMES, .error = EAI_AGAIN, .first = 1, .delay_ms = 60000});
+	fd = ask_and_go_on(gateway.ports[0]);
+	for (int i = 0; i < 1000 && atomic_load(&board->faults[FAULT_NAMES].calls) == 0; i++)
+		usleep(10000);
+	ck_assert_uint_eq(atomic_load(&board->faults[FAULT_NAMES].calls), 1);
+	began_ms = now_ms();
+	gateway_stop(&gateway);
+	/* The time to drain is 1 s. */
+	ck_assert_uint_lt(now_ms() - began_ms, 20000);
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_name_without_a_thread_is_an_error)
+{
+	int port, listening = peer_listen(&port), fd;
+	uint8_t answer[4096];
+	char address[32];
+
+	(void)snprintf(address, sizeof(address), "localhost:%d", port);
+	start(address);
+	faulting_arm(board, &(struct faulting){.kind = FAULT_THREAD, .error = EAGAIN, .first = 1, .every = 1, .most = 999});
+	fd = ask_and_go_on(gateway.ports[0]);
+	ck_assert_int_gt(peer_receive(fd, NULL, answer), 0);
+	ck_assert_int_eq(peer_reason(answer), 6);
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "reason=name-not-found", "cannot start a thread", NULL), 1);
+	close(fd);
+	ck_assert_uint_ge(faulting_disarm(board, FAULT_THREAD), 1);
+	fd = peer_connect(gateway.ports[0]);
+	ck_assert(opens_clear(fd));
+	close(fd);
+	close(listening);
 	gateway_stop(&gateway);
 }
 END_TEST
@@ -257,6 +376,7 @@ static TCase *add_case(Suite *suite, const char *name)
 Suite *module_suite(void)
 {
 	Suite *suite = suite_create("system calls that fail");
+	TCase *names;
 
 	if (!faulting_possible())
 		return suite;
@@ -264,7 +384,12 @@ Suite *module_suite(void)
 	tcase_add_loop_test(add_case(suite, "calls"), a_call_that_fails_ends_one_connection_at_most, 0,
 	                    (int)(sizeof(failings) / sizeof(failings[0])));
 	tcase_add_test(add_case(suite, "accepting"), a_listening_socket_is_watched_again);
-	tcase_add_test(add_case(suite, "names"), a_name_that_hangs_holds_up_nobody);
+	names = add_case(suite, "names");
+	tcase_set_timeout(names, 60);
+	tcase_add_test(names, a_name_that_hangs_holds_up_nobody);
+	tcase_add_test(names, a_service_whose_name_hangs_takes_no_other_along);
+	tcase_add_test(names, an_end_does_not_wait_for_a_name);
+	tcase_add_test(names, a_name_without_a_thread_is_an_error);
 	tcase_add_loop_test(add_case(suite, "clock"), a_clock_that_jumps_moves_no_deadline, 0, 2);
 	return suite;
 }

@@ -26,7 +26,7 @@ enum fault_kind {
 	FAULT_LOG,          /* the same to standard error */
 	FAULT_SYNC,         /* fsync, fdatasync */
 	FAULT_RENAME,       /* rename */
-	FAULT_NAMES,        /* getaddrinfo */
+	FAULT_NAMES,        /* getaddrinfo of names that end in .invalid */
 	FAULT_KINDS
 };
 
