@@ -155,7 +155,7 @@ static void try_address(struct target *target)
 	}
 	target->resolver = resolver_start(target->io, address->host, address->port, on_resolved, target);
 	if (target->resolver == NULL)
-		address_failed(target, REASON_NAME_NOT_FOUND, "the look-up cannot be started");
+		address_failed(target, REASON_NO_MEMORY, "not enough memory");
 }
 
 /* Without an attempt: what the last pings found is said in place of a wait. */
