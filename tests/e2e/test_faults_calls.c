@@ -274,6 +274,9 @@ START_TEST(a_service_whose_name_hangs_takes_no_other_along)
 	              port);
 	faulting_started();
 	is_served_by(listening);
+	/* By then all is closed that this has opened. */
+	for (int i = 0; i < 1000 && faulting_thread(gateway.pid, "look-up") != 0; i++)
+		usleep(10000);
 	footprint_take(gateway.pid, NULL, &before);
 	faulting_arm(board,
 	             &(struct faulting){
