@@ -32,7 +32,7 @@ COMMON += keywire keyprovider keyprovider_sign chain verify metrics metrics_text
           tlstickets tlscontext tlsexpiry tlsserver tlscontext_load tlsverdict kerneltls ratchet quota noise \
           target_memory rate rulelimit admission ratchet_file proxyheader proxyheader_write params_text \
           trace_held trace report report_json report_names report_print report_line
-COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier notifier_answers poller iocontext channel bio resolver \
+COMMON += event_tls smf smf_tls smf_sessions smf_table smf_file notifier notifier_answers poller iocontext channel channel_tls bio resolver \
           connector filewatch subscriber subscribers subscribers_thread event_json outlet eventfile
 COMMON += notifier_smf exchange handshake target relay linger record notifier_log proxyin notifier_mark \
           notifier_plugin notifier_socket notifier_file
@@ -48,7 +48,7 @@ CCISSL := ccissl/main
 CCISSLGW := ccisslgw/main ccisslgw/command ccisslgw/client ccisslgw/connect ccisslgw/ping
 
 # One Check suite for each module: tests/unit/test_NAME.c; and scenarios with the real programs: tests/e2e/test_NAME.c.
-UNIT_TESTS := base identity policy explain shared config params channel channel_tls tlsverdict tlscontext poller \
+UNIT_TESTS := base identity policy explain shared config params channel channel_tls channel_flood tlsverdict tlscontext poller \
               iocontext exchange record relay dial dial_failover resolver target_memory connector target listener \
               accept worker daemon listener_unix listener_inherit upgrade ratchet ratchet_keeper rate health \
               tlstickets tlscredential tlsexpiry filewatch proxyheader proxyin privileges service
@@ -220,7 +220,7 @@ $(BUILD)/tests/unit_metrics: $(O)/tests/unit/promtext.o
 $(BUILD)/tests/unit_wiping: UNIT_WRAPS := free
 
 # Certificates and handshakes in memory.
-$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential $(BUILD)/tests/unit_keyprovider $(BUILD)/tests/unit_wiping $(BUILD)/tests/unit_keyholder: $(O)/tests/unit/tlspair.o
+$(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_channel_flood $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential $(BUILD)/tests/unit_keyprovider $(BUILD)/tests/unit_wiping $(BUILD)/tests/unit_keyholder: $(O)/tests/unit/tlspair.o
 
 # Scenarios share no code with the programs.
 $(BUILD)/tests/e2e_events $(BUILD)/tests/e2e_events_file: $(O)/tests/e2e/eventlines.o

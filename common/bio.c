@@ -18,21 +18,25 @@ static int socket_write(BIO *bio, const char *bytes, int size)
 static int socket_read(BIO *bio, char *bytes, int size)
 {
 	struct bio_socket *socket = BIO_get_data(bio);
+	size_t most;
 	ssize_t got;
 
 	BIO_clear_retry_flags(bio);
 	if (size <= 0)
 		return 0;
 	/* A short read has emptied the socket: the next recv would only say EAGAIN. */
-	if (socket->drained) {
+	if (socket->drained || socket->given >= socket->allowed) {
+		socket->refused = socket->refused || !socket->drained;
 		BIO_set_retry_read(bio);
 		return -1;
 	}
+	most = (size_t)size < socket->piece ? (size_t)size : socket->piece;
 	do
-		got = recv(socket->fd, bytes, (size_t)size, 0);
+		got = recv(socket->fd, bytes, most, 0);
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
-		socket->drained = got < size && !socket->last;
+		socket->given += (size_t)got;
+		socket->drained = (size_t)got < most && !socket->last;
 		return (int)got;
 	}
 	if (got == 0) {

@@ -1,31 +1,10 @@
 /* One non-blocking stream socket, clear or TLS: reads, writes that keep what the kernel does not take, and events. */
-#include "channel.h"
-
 #include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "bio.h"
-
-struct channel {
-	struct bio_socket socket;
-	struct iocontext *io;
-	struct watch watch;
-	SSL *ssl;
-	channel_event *event;
-	void *owner;
-	struct ready again;
-	uint8_t *pending; /* from the pool, only while something is kept */
-	size_t pending_at, pending_end, pending_capacity;
-	enum channel_status ending; /* found behind bytes already handed out; OK: none */
-	bool want_read, want_write, end_due, filled, closing;
-	uint64_t flushed_ms; /* when pending bytes went out last */
-	int write_error; /* errno of a send that failed */
-	struct channel_count count;
-	const char *error;
-};
+#include "channel_parts.h"
 
 /* Registered once, for edges: no call of the kernel when what is wanted changes. */
 #define WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
@@ -40,6 +19,7 @@ static void run_again(struct ready *ready)
 {
 	struct channel *channel = OWNER_OF(ready, struct channel, again);
 
+	channel->resting = false;
 	if (channel->want_read && channel->event != NULL)
 		channel->event(channel->owner, CHANNEL_READABLE);
 }
@@ -70,13 +50,14 @@ static size_t send_some(struct channel *channel, const uint8_t *bytes, size_t si
 	return size;
 }
 
+/* What grows does so by an eighth at least: many small pieces would otherwise be copied each time. */
 static bool keep(struct channel *channel, const uint8_t *bytes, size_t size)
 {
 	size_t held = channel->pending_end - channel->pending_at;
 
 	if (channel->pending_end + size > channel->pending_capacity) {
 		size_t capacity;
-		uint8_t *buffer = iocontext_take(channel->io, held + size, &capacity);
+		uint8_t *buffer = iocontext_take(channel->io, held + size + held / 8, &capacity);
 
 		if (buffer == NULL)
 			return false;
@@ -144,6 +125,7 @@ static void flush_pending(struct channel *channel)
 	if (channel->pending_at < channel->pending_end)
 		return;
 	drop_pending(channel);
+	channel->answers = 0;
 	if (channel->end_due)
 		end_socket(channel);
 }
@@ -151,8 +133,10 @@ static void flush_pending(struct channel *channel)
 static void on_event(struct watch *watch, uint32_t events)
 {
 	struct channel *channel = OWNER_OF(watch, struct channel, watch);
+	bool stopped = channel_answers_wait(channel);
 	unsigned report = 0;
 
+	channel->resting = false;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		channel->socket.last = true;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
@@ -168,6 +152,8 @@ static void on_event(struct watch *watch, uint32_t events)
 			channel->want_write = false;
 			report |= CHANNEL_WRITABLE;
 		}
+		if (stopped && !channel_answers_wait(channel) && channel->want_read)
+			report |= CHANNEL_READABLE;
 	}
 	if (report != 0 && channel->event != NULL)
 		channel->event(channel->owner, report);
@@ -233,7 +219,7 @@ void channel_want_read(struct channel *channel, bool on)
 {
 	channel->want_read = on;
 	/* An edge that has passed does not come again. */
-	if (on && (!channel->socket.drained || holds_bytes(channel)))
+	if (on && !channel_answers_wait(channel) && (!channel->socket.drained || holds_bytes(channel)))
 		iocontext_ready(channel->io, &channel->again);
 }
 
@@ -255,7 +241,7 @@ int channel_connect_error(struct channel *channel)
 	return getsockopt(channel->socket.fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(int)}) == 0 ? error : errno;
 }
 
-static enum channel_status broken(struct channel *channel, int error)
+enum channel_status channel_broken(struct channel *channel, int error)
 {
 	const char *words = strerrordesc_np(error);
 
@@ -265,13 +251,12 @@ static enum channel_status broken(struct channel *channel, int error)
 
 enum channel_status channel_sent(struct channel *channel)
 {
-	return channel->write_error != 0 ? broken(channel, channel->write_error) : CHANNEL_OK;
+	return channel->write_error != 0 ? channel_broken(channel, channel->write_error) : CHANNEL_OK;
 }
 
-/* Send what an operation has left to be sent; `status` is how that operation went. */
-static enum channel_status flushed(struct channel *channel, enum channel_status status)
+enum channel_status channel_flushed(struct channel *channel, enum channel_status status)
 {
-	return flush_gather(channel) ? status : broken(channel, channel->write_error);
+	return flush_gather(channel) ? status : channel_broken(channel, channel->write_error);
 }
 
 static enum channel_status clear_read(struct channel *channel, void *bytes, size_t size, int flags, size_t *got)
@@ -288,71 +273,7 @@ static enum channel_status clear_read(struct channel *channel, void *bytes, size
 		return CHANNEL_EOF;
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return CHANNEL_AGAIN;
-	return broken(channel, errno);
-}
-
-static bool lacked_memory(void)
-{
-	return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE ||
-	       ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE;
-}
-
-/* What a failed call of OpenSSL means here. The error queue is left for who judges a handshake. */
-static enum channel_status tls_status(struct channel *channel, int result)
-{
-	unsigned long code;
-	const char *words;
-
-	switch (SSL_get_error(channel->ssl, result)) {
-	case SSL_ERROR_ZERO_RETURN:
-		return CHANNEL_EOF;
-	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
-		return CHANNEL_AGAIN;
-	default:
-		break;
-	}
-	if (channel->socket.error != 0 || channel->write_error != 0)
-		return broken(channel, channel->socket.error != 0 ? channel->socket.error : channel->write_error);
-	code = ERR_peek_error();
-	words = ERR_reason_error_string(code);
-	channel->error = words != NULL ? words : "the TLS stream is broken";
-	if (lacked_memory())
-		return CHANNEL_NO_MEMORY;
-	if (!channel->socket.eof || (code != 0 && (ERR_GET_LIB(code) != ERR_LIB_SSL ||
-	                                           ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)))
-		return CHANNEL_FAILED;
-	return CHANNEL_TRUNCATED;
-}
-
-static enum channel_status tls_read(struct channel *channel, uint8_t *bytes, size_t size, size_t *got)
-{
-	enum channel_status status = channel->ending;
-	size_t total = 0;
-
-	if (status != CHANNEL_OK)
-		return status;
-	do {
-		size_t came = 0;
-		int result;
-
-		ERR_clear_error();
-		result = SSL_read_ex(channel->ssl, bytes + total, size - total, &came);
-		if (result != 1) {
-			status = tls_status(channel, result);
-			break;
-		}
-		total += came;
-	} while (total < size && SSL_has_pending(channel->ssl));
-	/* A KeyUpdate or an alert may have been answered. */
-	status = flushed(channel, status);
-	if (status != CHANNEL_OK && status != CHANNEL_AGAIN)
-		channel->ending = status;
-	if (total == 0)
-		return status;
-	channel->count.tls_in += total;
-	*got = total;
-	return CHANNEL_OK;
+	return channel_broken(channel, errno);
 }
 
 enum channel_status channel_read(struct channel *channel, void *bytes, size_t size, size_t *got)
@@ -361,7 +282,7 @@ enum channel_status channel_read(struct channel *channel, void *bytes, size_t si
 
 	*got = 0;
 	if (channel->ssl != NULL) {
-		status = tls_read(channel, bytes, size, got);
+		status = channel_tls_read(channel, bytes, size, got);
 		channel->filled = *got == size;
 		return status;
 	}
@@ -388,26 +309,12 @@ enum channel_status channel_peek(struct channel *channel, void *bytes, size_t si
 	return status;
 }
 
-static enum channel_status tls_write(struct channel *channel, const void *bytes, size_t size)
-{
-	enum channel_status status;
-	size_t went = 0;
-	int result;
-
-	ERR_clear_error();
-	result = SSL_write_ex(channel->ssl, bytes, size, &went);
-	status = flushed(channel, result == 1 ? CHANNEL_OK : tls_status(channel, result));
-	channel->count.tls_out += went;
-	/* The BIO takes everything, so there is nothing that a write could wait for. */
-	return status == CHANNEL_AGAIN || status == CHANNEL_EOF ? CHANNEL_FAILED : status;
-}
-
 enum channel_status channel_write(struct channel *channel, const void *bytes, size_t size)
 {
 	enum channel_status status = CHANNEL_OK;
 
 	if (size > 0 && channel->write_error == 0 && channel->ssl != NULL)
-		status = tls_write(channel, bytes, size);
+		status = channel_tls_write(channel, bytes, size);
 	else if (size > 0 && channel->write_error == 0 && send_or_keep(channel, bytes, size))
 		channel->count.clear_out += size;
 	return channel->write_error != 0 ? channel_sent(channel) : status;
@@ -425,47 +332,12 @@ uint64_t channel_flushed_ms(const struct channel *channel)
 
 enum channel_status channel_end(struct channel *channel)
 {
-	enum channel_status status;
-	int result;
-
-	if (channel->ssl == NULL) {
-		channel->end_due = true;
-		if (channel->pending_end == 0)
-			end_socket(channel);
-		return channel_sent(channel);
-	}
-	ERR_clear_error();
-	result = SSL_shutdown(channel->ssl);
-	status = flushed(channel, result >= 0 ? CHANNEL_OK : tls_status(channel, result));
-	if (channel->write_error != 0)
-		return broken(channel, channel->write_error);
-	/* A close_notify that was not sent: the peer would wait for it. As in tls_write, here is nothing to wait for. */
-	return status == CHANNEL_AGAIN || status == CHANNEL_EOF ? CHANNEL_FAILED : status;
-}
-
-enum channel_status channel_upgrade(struct channel *channel, SSL *ssl)
-{
-	BIO *bio = bio_new(&channel->socket);
-
-	if (bio == NULL) {
-		SSL_free(ssl);
-		channel->error = "not enough memory";
-		return CHANNEL_FAILED;
-	}
-	SSL_set_bio(ssl, bio, bio);
-	channel->ssl = ssl;
-	return CHANNEL_OK;
-}
-
-enum channel_status channel_handshake(struct channel *channel)
-{
-	enum channel_status status;
-	int result;
-
-	ERR_clear_error();
-	result = SSL_do_handshake(channel->ssl);
-	status = flushed(channel, result == 1 ? CHANNEL_OK : tls_status(channel, result));
-	return status == CHANNEL_EOF ? CHANNEL_FAILED : status;
+	if (channel->ssl != NULL)
+		return channel_tls_end(channel);
+	channel->end_due = true;
+	if (channel->pending_end == 0)
+		end_socket(channel);
+	return channel_sent(channel);
 }
 
 SSL *channel_ssl(const struct channel *channel)

@@ -15,10 +15,15 @@
 /* What the BIO needs of its channel; embedded there. */
 struct bio_socket {
 	int fd;
-	bool eof;         /* the peer has sent its FIN */
-	bool drained;     /* the last recv took all there was: only an event can bring more */
-	bool last;        /* the end or a fault is behind what is there: no other event will say so */
-	int error;        /* errno of a recv that failed; 0: none */
+	bool eof;     /* the peer has sent its FIN */
+	bool drained; /* the last recv took all there was: only an event can bring more */
+	bool last;    /* the end or a fault is behind what is there: no other event will say so */
+	/* The owner sets these before an operation; without a share nothing is read. */
+	size_t allowed; /* when so many bytes were given, the rest waits */
+	size_t piece;   /* the most that one recv asks for */
+	size_t given;   /* since then */
+	bool refused;   /* there may be more, and it was not read, because of `allowed` */
+	int error;      /* errno of a recv that failed; 0: none */
 	/* Take written bytes over; true, or false without memory. */
 	bool (*take)(struct bio_socket *socket, const uint8_t *bytes, size_t size);
 };

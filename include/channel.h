@@ -63,7 +63,10 @@ void channel_want_connect(struct channel *channel);
 int channel_connect_error(struct channel *channel);
 
 /* Read up to `size` bytes (exactly what is asked and never more, in the clear). *got is set with CHANNEL_OK, which
- * means at least one byte. Over TLS several records are taken while they are already in memory. */
+ * means at least one byte. Over TLS several records are taken while they are already in memory. Records without data
+ * (KeyUpdates...) get a bounded share of a turn: then AGAIN until the next one, in which channel_want_read makes the
+ * event come by itself. AGAIN also while too many answers to them are pending; FAILED when there is nothing else for
+ * too long. */
 enum channel_status channel_read(struct channel *channel, void *bytes, size_t size, size_t *got) MUST_CHECK;
 
 /* Is more likely to be there without waiting (TLS bytes in memory, or the last read filled its buffer)? */
