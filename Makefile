@@ -64,7 +64,7 @@ E2E_TESTS += operator trace trace_readers
 E2E_TESTS += control control_close control_socket control_life
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events events_file
-UNIT_TESTS += metrics history keyprovider keytable wiping keyholder
+UNIT_TESTS += metrics history keyprovider keywire keytable wiping keyholder
 E2E_TESTS += keys http http_life http_events
 FAULT_TESTS := e2e_faults_memory e2e_faults_life e2e_faults_calls e2e_faults_peers e2e_faults_operations e2e_faults_disk
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)

@@ -109,16 +109,29 @@ static void ignore_finding(void *context, bool is_error, const char *file, unsig
 	(void)text;
 }
 
-/* The gateway may have read the file again since. */
+/* Does the gateway show this key's certificate to peers, which it connects to with TLS? */
+static bool is_shown_to_peers(const struct config *config, const char *key)
+{
+	if (!is_same(config->tls.private_key, key))
+		return false;
+	for (size_t i = 0; i < config->peer_count; i++)
+		if (config->peers[i].security != PEER_NONE)
+			return true;
+	return false;
+}
+
+/* The gateway may have read the file again since: it names other keys, or has a peer. */
 static bool is_permitted(struct holder *holder, const char *const *texts)
 {
+	const char *key = texts[KEYWIRE_TEXT_KEY];
+	bool is_known = is_named(holder->config, texts);
 	struct config *config;
 
-	if (is_named(holder->config, texts))
+	if (is_known && (!is_same(holder->config->tls.private_key, key) || is_shown_to_peers(holder->config, key)))
 		return true;
 	config = config_load(holder->config->file, holder->config->program, ignore_finding, NULL);
 	if (config == NULL)
-		return false;
+		return is_known;
 	config_free(holder->config);
 	holder->config = config;
 	return is_named(config, texts);
@@ -141,11 +154,11 @@ static size_t put_public(EVP_PKEY *key, uint8_t *rest)
 	return (size_t)i2d_PUBKEY(key, &rest);
 }
 
-static enum keywire_result keep(struct holder *holder, OSSL_LIB_CTX *library, EVP_PKEY *key,
+static enum keywire_result keep(struct holder *holder, OSSL_LIB_CTX *library, EVP_PKEY *key, bool as_client,
                                 struct keywire_answer *answer, struct error *error)
 {
 	if (EVP_PKEY_get_size(key) <= (int)KEYWIRE_SIGNATURE_MOST)
-		answer->handle = keytable_add(holder->keys, library, key);
+		answer->handle = keytable_add(holder->keys, library, key, as_client);
 	if (answer->handle != 0)
 		return KEYWIRE_DONE;
 	EVP_PKEY_free(key);
@@ -165,13 +178,13 @@ static enum keywire_result load(struct holder *holder, const char *const *texts,
 	    .passphrase_file = passphrase[0] != '\0' ? passphrase : NULL};
 	struct error error = {.key = NULL};
 	OSSL_LIB_CTX *library = library_of(holder, slot, &error);
-	bool is_unneeded = false;
+	bool as_client = is_shown_to_peers(holder->config, files.private_key), is_unneeded = false;
 	EVP_PKEY *key = library != NULL ? tls_key_load(library, &files, &is_unneeded, &error) : NULL;
 
 	answer->notes = is_unneeded ? KEYWIRE_NOTE_UNNEEDED : 0;
 	if (key != NULL)
 		*size = put_public(key, rest);
-	if (key != NULL && keep(holder, library, key, answer, &error) == KEYWIRE_DONE)
+	if (key != NULL && keep(holder, library, key, as_client, answer, &error) == KEYWIRE_DONE)
 		return KEYWIRE_DONE;
 	if (error.key != NULL)
 		answer->about = strcmp(error.key, "passphrase_file") == 0 ? KEYWIRE_ABOUT_PASSPHRASE : KEYWIRE_ABOUT_KEY;

@@ -82,7 +82,7 @@ static int set_padding(struct signing *signing, const OSSL_PARAM *param)
 /* TLS knows one length of the salt, and one digest for all. */
 static bool is_salt(const struct signing *signing, const OSSL_PARAM *param)
 {
-	static const int sizes[KEYWIRE_DIGESTS] = {0, 20, 28, 32, 48, 64};
+	static const int sizes[KEYWIRE_DIGESTS] = {0, 28, 32, 48, 64};
 	char size[8];
 
 	(void)snprintf(size, sizeof(size), "%d", sizes[signing->digest]);
@@ -92,8 +92,8 @@ static bool is_salt(const struct signing *signing, const OSSL_PARAM *param)
 
 static bool is_digest(const struct signing *signing, const OSSL_PARAM *param)
 {
-	return param == NULL || (param->data_type == OSSL_PARAM_UTF8_STRING &&
-	                         keywire_digest_named(param->data) == (int)signing->digest);
+	return param == NULL ||
+	       (param->data_type == OSSL_PARAM_UTF8_STRING && keywire_digest_named(param->data) == (int)signing->digest);
 }
 
 static int set_params(void *data, const OSSL_PARAM params[])
@@ -117,8 +117,7 @@ static const OSSL_PARAM *settable_params(void *signing, void *library)
 	static const OSSL_PARAM settable[] = {OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
 	                                      OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
 	                                      OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
-	                                      OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
-	                                      OSSL_PARAM_END};
+	                                      OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0), OSSL_PARAM_END};
 
 	(void)signing;
 	(void)library;
@@ -186,7 +185,10 @@ static int sign(void *data, unsigned char *signature, size_t *size, size_t room,
 	return 0;
 }
 
-#define FUNCTION(id, name) {id, (void (*)(void))name}
+#define FUNCTION(id, name)       \
+	{                            \
+		id, (void (*)(void))name \
+	}
 const OSSL_DISPATCH keyprovider_signature[] = {
     FUNCTION(OSSL_FUNC_SIGNATURE_NEWCTX, new_signing),
     FUNCTION(OSSL_FUNC_SIGNATURE_FREECTX, free_signing),

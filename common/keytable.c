@@ -15,11 +15,12 @@ struct kept {
 	atomic_uint references;
 	EVP_PKEY *key;
 	OSSL_LIB_CTX *library;
+	bool as_client;
 };
 
 struct held {
 	struct kept *kept; /* one reference; NULL: free */
-	uint32_t use; /* how many times the place was taken: a handle of before is no handle of now */
+	uint32_t use;      /* how many times the place was taken: a handle of before is no handle of now */
 };
 
 struct keytable {
@@ -92,7 +93,7 @@ static size_t free_place(struct keytable *table)
 	return place;
 }
 
-uint64_t keytable_add(struct keytable *table, OSSL_LIB_CTX *library, EVP_PKEY *key)
+uint64_t keytable_add(struct keytable *table, OSSL_LIB_CTX *library, EVP_PKEY *key, bool as_client)
 {
 	struct kept *kept = malloc(sizeof(*kept));
 	uint64_t handle = 0;
@@ -103,6 +104,7 @@ uint64_t keytable_add(struct keytable *table, OSSL_LIB_CTX *library, EVP_PKEY *k
 	atomic_init(&kept->references, 1);
 	kept->key = key;
 	kept->library = library;
+	kept->as_client = as_client;
 	(void)pthread_rwlock_wrlock(&table->lock);
 	place = free_place(table);
 	if (place < table->room) {
@@ -200,7 +202,7 @@ static enum keywire_result answer_sign(struct keytable *table, const struct keyw
 
 	if (is_sensible(request, text, size))
 		kept = share(table, request->handle);
-	if (kept != NULL)
+	if (kept != NULL && (kept->as_client || !keywire_is_of_client(text, size)))
 		result = sign(kept, request, text, size, signature, signature_size) ? KEYWIRE_DONE : KEYWIRE_FAILED;
 	drop(kept);
 	return result;

@@ -7,6 +7,7 @@
 #define KEYTABLE_H
 
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,9 +24,9 @@ struct keytable *keytable_new(void) MUST_CHECK;
 /* All keys are wiped. No other thread may use it any more. NULL does nothing. */
 void keytable_free(struct keytable *table);
 
-/* Own `key`, whose library context outlives the table. Its handle; 0: the table is full, and the key still the
- * caller's. */
-uint64_t keytable_add(struct keytable *table, OSSL_LIB_CTX *library, EVP_PKEY *key) MUST_CHECK;
+/* Own `key`, whose library context outlives the table. `as_client`: it also signs what a client of TLS signs. Its
+ * handle; 0: the table is full, and the key still the caller's. */
+uint64_t keytable_add(struct keytable *table, OSSL_LIB_CTX *library, EVP_PKEY *key, bool as_client) MUST_CHECK;
 
 /* The key of this handle is used no more: it is wiped when the last signature under way is done. Nothing where there is
  * none. */

@@ -25,10 +25,9 @@ enum keywire_kind { KEYWIRE_LOAD = 1, KEYWIRE_FREE, KEYWIRE_CHANNELS, KEYWIRE_SE
 
 enum keywire_padding { KEYWIRE_PLAIN, KEYWIRE_PKCS1, KEYWIRE_PSS, KEYWIRE_PADDINGS }; /* plain: not RSA */
 
-/* Of the algorithm, not of what is sent: that is the text itself. None: EdDSA. */
+/* Of the algorithm, not of what is sent: that is the text itself. None: EdDSA. SHA-1 and MD5 are not among them. */
 enum keywire_digest {
 	KEYWIRE_NONE,
-	KEYWIRE_SHA1,
 	KEYWIRE_SHA224,
 	KEYWIRE_SHA256,
 	KEYWIRE_SHA384,
@@ -92,7 +91,11 @@ int keywire_digest_named(const char *name) MUST_CHECK;
 bool keywire_split(const char *bytes, size_t size, const char *texts[KEYWIRE_TEXTS]) MUST_CHECK;
 
 /* Is this what one side of a TLS handshake signs (RFC 8446 section 4.4.3; RFC 5246 sections 7.4.3 and 7.4.8)? So a key
- * cannot be made to sign a certificate, a document or a token. */
+ * cannot be made to sign a certificate or a token. A TLS 1.2 client's text is looked at message by message; what is in
+ * certificates, names and extensions is not (docs/keys.md says what remains free). */
 bool keywire_is_handshake(const uint8_t *bytes, size_t size) MUST_CHECK;
+
+/* Is it what the client of one signs, and no server? */
+bool keywire_is_of_client(const uint8_t *bytes, size_t size) MUST_CHECK;
 
 #endif

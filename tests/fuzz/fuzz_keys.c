@@ -10,6 +10,7 @@
 
 #include "input.h"
 #include "keytable.h"
+#include "../unit/transcript.h"
 
 #define KEYS 3
 
@@ -35,27 +36,163 @@ static bool is_verify_13(const uint8_t *text, size_t size)
 	return (size == 98 + 32 || size == 98 + 48) && (memcmp(text, wanted[0], 98) == 0 || memcmp(text, wanted[1], 98) == 0);
 }
 
-/* Two randoms, then ECParameters of a named curve below 256, and a point of 1 to 255 bytes that ends the text. */
-static bool is_exchange_12(const uint8_t *text, size_t size)
+/* Curves 22 to 28 have a point with both coordinates, 29 and 30 have one. */
+static size_t point_size(const uint8_t *share)
 {
-	return size > 68 && text[64] == 3 && text[65] == 0 && text[66] >= 22 && text[66] <= 30 && size == 68u + text[67];
+	static const uint8_t sizes[] = {65, 65, 97, 133, 65, 97, 129, 32, 56};
+	size_t size = share[0] == 3 && share[1] == 0 && share[2] >= 22 && share[2] <= 30 ? sizes[share[2] - 22] : 0;
+
+	return size == share[3] && (share[2] > 28 || share[4] == 4) ? size : 0;
 }
 
+/* Two randoms, then ECParameters of a named curve, and a point that ends the text. */
+static bool is_exchange_12(const uint8_t *text, size_t size)
+{
+	return size > 68 && point_size(text + 64) > 0 && size == 68 + point_size(text + 64);
+}
+
+static size_t number_at(const uint8_t *text, unsigned width)
+{
+	return width == 0 ? 0 : number_at(text, width - 1) << 8 | text[width - 1];
+}
+
+/* From the length of a hello's session to its end: it is `end` where all extensions fit. */
+static bool is_hello_12(const uint8_t *at, const uint8_t *end, bool is_client)
+{
+	const uint8_t *list;
+
+	if (end - at < 38 || memcmp(at, "\3\3", 2) != 0 || at[34] > 32 || end - at < 38 + at[34])
+		return false;
+	at += 35 + at[34];
+	if (is_client) {
+		size_t suites = number_at(at, 2);
+
+		if (suites == 0 || suites % 2 != 0 || (size_t)(end - at) < suites + 6 || memcmp(at + 2 + suites, "\1", 2) != 0)
+			return false;
+		at += suites + 4;
+	} else if (at[2] != 0) {
+		return false;
+	} else {
+		at += 3;
+		if (at == end)
+			return true;
+	}
+	if (end - at < 2 || number_at(at, 2) != (size_t)(end - at - 2))
+		return false;
+	for (list = at += 2; at < end; at += 4 + number_at(at + 2, 2)) {
+		if (end - at < 4 || (size_t)(end - at) < 4 + number_at(at + 2, 2))
+			return false;
+		for (const uint8_t *before = list; before < at; before += 4 + number_at(before + 2, 2))
+			if (memcmp(before, at, 2) == 0)
+				return false;
+	}
+	return true;
+}
+
+/* Texts of this fuzzer are short: a DER length takes one byte or two. */
+static bool is_der(const uint8_t *at, size_t size)
+{
+	if (size < 2 || at[0] != 0x30)
+		return false;
+	if (at[1] < 0x80)
+		return size == 2u + at[1];
+	return at[1] > 0x80 && at[1] < 0x84 && size >= 2u + (at[1] & 3u) &&
+	       size == 2u + (at[1] & 3u) + number_at(at + 2, at[1] & 3);
+}
+
+/* Certificates or names, each behind its length; `empty`: there may be none. */
+static bool is_list(const uint8_t *at, const uint8_t *end, unsigned width, bool empty)
+{
+	if (end - at < (ptrdiff_t)width || number_at(at, width) != (size_t)(end - at) - width)
+		return false;
+	for (at += width; at < end; at += width + number_at(at, width), empty = true)
+		if (end - at < (ptrdiff_t)width || (size_t)(end - at) - width < number_at(at, width) ||
+		    !is_der(at + width, number_at(at, width)))
+			return false;
+	return empty;
+}
+
+/* Steps over a number of 1 to 2048 bytes behind its length. */
+static bool is_past_number(const uint8_t **at, const uint8_t *end)
+{
+	size_t size = end - *at < 2 ? 0 : number_at(*at, 2);
+
+	if (size == 0 || size > 2048 || (size_t)(end - *at) < 2 + size)
+		return false;
+	*at += 2 + size;
+	return true;
+}
+
+static bool is_share_12(const uint8_t *at, const uint8_t *end)
+{
+	if (end - at >= 4 && at[0] == 3 && at[1] == 0) {
+		if (end - at < 5 || point_size(at) == 0 || (size_t)(end - at) < 4 + point_size(at))
+			return false;
+		at += 4 + point_size(at);
+	} else {
+		for (int i = 0; i < 3; i++)
+			if (!is_past_number(&at, end))
+				return false;
+	}
+	if (end - at < 2)
+		return false;
+	at += 2;
+	return is_past_number(&at, end) && at == end;
+}
+
+static bool is_request_12(const uint8_t *at, const uint8_t *end)
+{
+	size_t schemes;
+
+	if (at == end || at[0] == 0 || end - at < 3 + at[0])
+		return false;
+	at += 1 + at[0];
+	schemes = number_at(at, 2);
+	return schemes > 0 && schemes % 2 == 0 && (size_t)(end - at) >= 2 + schemes && is_list(at + 2 + schemes, end, 2, true);
+}
+
+static bool is_message_12(uint8_t type, const uint8_t *at, const uint8_t *end)
+{
+	switch (type) {
+	case 1:
+	case 2:
+		return is_hello_12(at, end, type == 1);
+	case 11:
+		return is_list(at, end, 3, false);
+	case 22:
+		return end - at > 4 && at[0] == 1 && number_at(at + 1, 3) == (size_t)(end - at) - 4 && is_der(at + 4, (size_t)(end - at) - 4);
+	case 12:
+		return is_share_12(at, end);
+	case 13:
+		return is_request_12(at, end);
+	case 14:
+		return at == end;
+	default:
+		return end - at > 1 && ((at[0] > 0 && at[0] <= 133 && end - at == 1 + at[0]) ||
+		                        (end - at > 2 && number_at(at, 2) == (size_t)(end - at) - 2));
+	}
+}
+
+/* The types that came, as a word, are one of four; each message is whole. */
 static bool is_messages_12(const uint8_t *text, size_t size)
 {
+	static const char *const orders[] = {"\1\2\13\15\16\13\20", "\1\2\13\14\15\16\13\20", "\1\2\13\26\15\16\13\20", "\1\2\13\26\14\15\16\13\20"};
 	const uint8_t *end = text + size;
+	char types[10] = "";
 
-	if (size == 0 || *text != 1)
-		return false;
-	while (text < end) {
-		if (end - text < 4)
+	for (size_t count = 0; text < end; count++) {
+		if (end - text < 4 || count == 9 || number_at(text + 1, 3) > (size_t)(end - text) - 4)
 			return false;
-		size = ((size_t)text[1] << 16) + ((size_t)text[2] << 8) + text[3];
-		if ((size_t)(end - text) < 4 + size)
+		size = number_at(text + 1, 3);
+		types[count] = (char)text[0];
+		if (!is_message_12(text[0], text + 4, text + 4 + size))
 			return false;
 		text += 4 + size;
 	}
-	return true;
+	for (int i = 0; i < 4; i++)
+		if (strcmp(types, orders[i]) == 0)
+			return true;
+	return false;
 }
 
 /* --- requests --- */
@@ -75,12 +212,13 @@ static size_t make_text(struct input *input, uint8_t text[512])
 		text[64] = 3;
 		text[66] = form == 3 ? 23 : 29;
 		text[67] = form == 3 ? 65 : 32;
+		text[68] = 4;
 		size = 68u + text[67];
 	} else if (form == 5) {
-		text[0] = 1;
-		text[3] = input_byte(input);
-		size = 4u + text[3] + 4u;
-		text[size - 4] = 2;
+		struct transcript transcript;
+
+		transcript_fill(&transcript, change % 2);
+		memcpy(text, transcript.at, size = transcript.size);
 	} else {
 		size = input_below(input, 512);
 		if (size > input->size)
@@ -89,7 +227,7 @@ static size_t make_text(struct input *input, uint8_t text[512])
 		return size;
 	}
 	if (change < 0x80)
-		text[change % size] ^= input_byte(input);
+		text[(form == 5 ? input_below(input, size) : change) % size] ^= input_byte(input);
 	else if (change < 0x90)
 		size += input_byte(input) % 3;
 	return size;
@@ -97,7 +235,7 @@ static size_t make_text(struct input *input, uint8_t text[512])
 
 static const EVP_MD *digest_of(unsigned digest)
 {
-	const EVP_MD *(*const all[])(void) = {NULL, EVP_sha1, EVP_sha224, EVP_sha256, EVP_sha384, EVP_sha512};
+	const EVP_MD *(*const all[])(void) = {NULL, EVP_sha224, EVP_sha256, EVP_sha384, EVP_sha512};
 
 	return digest == 0 ? NULL : all[digest]();
 }
@@ -158,6 +296,7 @@ static void ask(struct input *input, struct keytable *table, const uint64_t *han
 		for (key = 0; key < KEYS && (handles[key] == 0 || handles[key] != head.handle);)
 			key++;
 		FUZZ_CHECK(key < KEYS, "there is no such key");
+		FUZZ_CHECK(key != 1 || is_exchange_12(text, text_size) || memcmp(text + 64, "TLS 1.3, server", 15) == 0, "signed as a client");
 		check_signature(key, &head, text, text_size, signature, signature_size);
 	} else {
 		FUZZ_CHECK(answer.result != KEYWIRE_DONE || head.kind == KEYWIRE_PING, "done, without a signature");
@@ -177,7 +316,7 @@ static void remove_or_add(struct input *input, struct keytable *table, uint64_t 
 		return;
 	}
 	FUZZ_CHECK(EVP_PKEY_up_ref(keys[key]) == 1, "no reference");
-	handles[key] = keytable_add(table, NULL, keys[key]);
+	handles[key] = keytable_add(table, NULL, keys[key], key != 1);
 	FUZZ_CHECK(handles[key] != 0 && handles[key] != gone[key], "a handle of before is one of now");
 }
 

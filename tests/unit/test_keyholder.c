@@ -29,19 +29,29 @@ static void report(void *context, bool is_error, const char *name, unsigned line
 	ck_assert_msg(!is_error, "%s:%u: %s", name, line, text);
 }
 
-static void write_config(const char *key)
+/* `security` of its peer; NULL: of a gateway without one. */
+static void write_config_of(const char *key, const char *security)
 {
 	FILE *stream = fopen(file, "w");
 
 	ck_assert_ptr_nonnull(stream);
-	(void)fprintf(stream,
-	              "[gateway]\nsysid = A\n%s[listener a]\naddress = 127.0.0.1:0\nservice = s\n[service s]\n"
-	              "address = builtin:echo\n[tls]\ncertificate = %s\nprivate_key = %s\n[keys]\nprocess = yes\n",
-	              geteuid() == 0 ? "user = root\n" : "", certificate, key);
+	(void)fprintf(stream, "[gateway]\nsysid = A\n%s[listener a]\naddress = 127.0.0.1:0\n",
+	              geteuid() == 0 ? "user = root\n" : "");
+	if (security != NULL)
+		(void)fprintf(stream, "[peer b]\naddress = 127.0.0.1:9\nsecurity = %s\n", security);
+	else
+		(void)fprintf(stream, "service = s\n[service s]\naddress = builtin:echo\n");
+	(void)fprintf(stream, "[tls]\ncertificate = %s\nprivate_key = %s\nca = %s\n[keys]\nprocess = yes\n", certificate,
+	              key, certificate);
 	(void)fclose(stream);
 }
 
-static void open_holder(void)
+static void write_config(const char *key)
+{
+	write_config_of(key, NULL);
+}
+
+static void open_holder_of(enum program program, const char *security)
 {
 	struct keyholder_task task = {.channels = 2};
 	struct party party;
@@ -56,11 +66,16 @@ static void open_holder(void)
 	identity_write(&party, certificate, named);
 	identity_write(&party, NULL, other);
 	party_close(&party);
-	write_config(named);
-	config = config_load(file, PROGRAM_CCISSL, report, NULL);
+	write_config_of(named, security);
+	config = config_load(file, program, report, NULL);
 	ck_assert_ptr_nonnull(config);
 	task.config = config;
 	ck_assert_msg(sidecar_start(&sidecar, "cci-keys", keyholder_serve, &task, &error) == 0, "%s", error.text);
+}
+
+static void open_holder(void)
+{
+	open_holder_of(PROGRAM_CCISSL, NULL);
 }
 
 static void close_holder(void)
@@ -73,6 +88,8 @@ static void close_holder(void)
 	(void)unlink(other);
 	(void)rmdir(folder);
 }
+
+static uint64_t loaded; /* the handle of the last */
 
 /* The result of a load by worker `slot`; with `cut` bytes of the texts left out. */
 static enum keywire_result load(const char *key, uint32_t slot, size_t cut)
@@ -93,6 +110,7 @@ static enum keywire_result load(const char *key, uint32_t slot, size_t cut)
 	ck_assert_int_eq(sidecar_send(sidecar.fd, &request, sizeof(request.head) + size - cut, NULL, 0), 0);
 	ck_assert_int_ge((int)sidecar_receive(sidecar.fd, &answer, sizeof(answer), NULL, NULL), (int)sizeof(answer.head));
 	ck_assert_uint_eq(answer.head.sequence, 7);
+	loaded = answer.head.handle;
 	return (enum keywire_result)answer.head.result;
 }
 
@@ -119,6 +137,59 @@ START_TEST(requests_are_whole_and_of_a_worker_that_is_there)
 	ck_assert_int_eq(load(named, UINT32_MAX, 0), KEYWIRE_REFUSED);
 	ck_assert_int_eq(load(named, 0, 1), KEYWIRE_REFUSED);
 	ck_assert_int_eq(load(named, 0, 0), KEYWIRE_DONE);
+	close_holder();
+}
+END_TEST
+
+/* --- as a client --- */
+
+static int open_channel(void)
+{
+	const struct keywire_request request = {.kind = KEYWIRE_CHANNELS, .sequence = 1};
+	struct keywire_answer answer;
+	int fds[SIDECAR_DESCRIPTORS_MAX];
+	size_t count = 0;
+
+	ck_assert_int_eq(sidecar_send(sidecar.fd, &request, sizeof(request), NULL, 0), 0);
+	ck_assert_int_eq((int)sidecar_receive(sidecar.fd, &answer, sizeof(answer), fds, &count), (int)sizeof(answer));
+	ck_assert_uint_eq(count, 2);
+	close(fds[1]);
+	return fds[0];
+}
+
+static enum keywire_result sign(int channel, const char *side)
+{
+	struct {
+		struct keywire_request head;
+		char text[64 + 34 + 32];
+	} request = {.head = {.kind = KEYWIRE_SIGN, .handle = loaded, .digest = KEYWIRE_SHA256}};
+	struct {
+		struct keywire_answer head;
+		uint8_t rest[KEYWIRE_SIGNATURE_MOST];
+	} answer;
+
+	memset(request.text, ' ', 64);
+	(void)snprintf(request.text + 64, 34, "TLS 1.3, %s CertificateVerify", side);
+	ck_assert_int_gt((int)send(channel, &request, sizeof(request.head) + sizeof(request.text), 0), 0);
+	ck_assert_int_ge((int)recv(channel, &answer, sizeof(answer), 0), (int)sizeof(answer.head));
+	return (enum keywire_result)answer.head.result;
+}
+
+/* A gateway that connects to no other with TLS is no client; once the file names a peer, the next load is for one. */
+START_TEST(who_has_no_peer_signs_as_no_client)
+{
+	static const char *const securities[] = {"none", "required"};
+	int channel;
+
+	open_holder_of(PROGRAM_CCISSLGW, "none");
+	channel = open_channel();
+	for (int i = 0; i < 2; i++) {
+		write_config_of(named, securities[i]);
+		ck_assert_int_eq(load(named, 0, 0), KEYWIRE_DONE);
+		ck_assert_int_eq(sign(channel, "server"), KEYWIRE_DONE);
+		ck_assert_int_eq(sign(channel, "client"), i == 1 ? KEYWIRE_DONE : KEYWIRE_REFUSED);
+	}
+	close(channel);
 	close_holder();
 }
 END_TEST
@@ -185,6 +256,7 @@ Suite *module_suite(void)
 
 	tcase_add_test(tests, only_named_keys_are_loaded);
 	tcase_add_test(tests, requests_are_whole_and_of_a_worker_that_is_there);
+	tcase_add_test(tests, who_has_no_peer_signs_as_no_client);
 	tcase_add_test(tests, it_reads_files_and_signs_and_no_more);
 	suite_add_tcase(suite, tests);
 	return suite;

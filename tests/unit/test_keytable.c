@@ -6,6 +6,7 @@
 
 #include "keytable.h"
 #include "suite.h"
+#include "transcript.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 #define SIGNED (64 + 34 + 32)
@@ -53,15 +54,20 @@ static enum keywire_result answer(size_t size)
 	return (enum keywire_result)got.result;
 }
 
-static uint64_t add(const char *type, const char *curve)
+static uint64_t add_as(const char *type, const char *curve, bool as_client)
 {
 	EVP_PKEY *key = strcmp(type, "RSA") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
 	                : curve != NULL          ? EVP_PKEY_Q_keygen(NULL, NULL, type, curve)
 	                                         : EVP_PKEY_Q_keygen(NULL, NULL, type);
-	uint64_t handle = keytable_add(table, NULL, key);
+	uint64_t handle = keytable_add(table, NULL, key, as_client);
 
 	ck_assert_uint_ne(handle, 0);
 	return handle;
+}
+
+static uint64_t add(const char *type, const char *curve)
+{
+	return add_as(type, curve, false);
 }
 
 START_TEST(each_scheme_is_signed)
@@ -110,7 +116,36 @@ START_TEST(a_handle_is_good_until_it_is_freed)
 }
 END_TEST
 
-/* What a client of TLS 1.2 signs may be long, but not for ever. */
+/* What a client of TLS 1.2 signs may be long, but not for ever: two chains of certificates that fill it. */
+static size_t fill_transcript(uint8_t *text, size_t size)
+{
+	struct transcript small;
+	size_t at = 0, left = size, more, length;
+
+	transcript_fill(&small, 0);
+	left -= small.size;
+	for (size_t i = 0; i < small.count; i++) {
+		size_t next = i + 1 < small.count ? small.starts[i + 1] : small.size;
+
+		length = next - small.starts[i];
+		memcpy(text + at, small.at + small.starts[i], length);
+		if (text[at] == 11) {
+			more = i == 2 ? left / 2 : left;
+			left -= more;
+			memset(text + at + length, 0, more);
+			for (int field = 0; field < 3; field++) { /* of the message, the list, the certificate */
+				size_t value = length - 4 - (size_t)field * 3 + more;
+
+				memcpy(text + at + 1 + 3 * field, (const uint8_t[]){(uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value}, 3);
+			}
+			memcpy(text + at + 10, (const uint8_t[]){0x30, 0x83, (uint8_t)((more - 3) >> 16), (uint8_t)((more - 3) >> 8), (uint8_t)(more - 3)}, 5);
+			length += more;
+		}
+		at += length;
+	}
+	return at;
+}
+
 START_TEST(what_is_signed_has_a_bound)
 {
 	static uint8_t request[sizeof(struct keywire_request) + KEYWIRE_SIGNED_MOST + 1];
@@ -118,18 +153,37 @@ START_TEST(what_is_signed_has_a_bound)
 	struct keywire_answer got;
 
 	begin();
-	head.handle = add("EC", "P-256");
+	head.handle = add_as("EC", "P-256", true);
 	memcpy(request, &head, sizeof(head));
 	for (uint32_t more = 0; more < 2; more++) {
-		uint32_t length = KEYWIRE_SIGNED_MOST - 4 + more;
-		uint8_t *text = request + sizeof(head);
+		size_t size = fill_transcript(request + sizeof(head), KEYWIRE_SIGNED_MOST + more);
 
-		text[0] = 1; /* a ClientHello */
-		text[1] = (uint8_t)(length >> 16);
-		text[2] = (uint8_t)(length >> 8);
-		text[3] = (uint8_t)length;
-		keytable_answer(table, request, sizeof(head) + 4 + length, &got, signature, &signature_size);
+		ck_assert_uint_eq(size, KEYWIRE_SIGNED_MOST + more);
+		ck_assert(keywire_is_handshake(request + sizeof(head), size));
+		keytable_answer(table, request, sizeof(head) + size, &got, signature, &signature_size);
 		ck_assert_uint_eq(got.result, more == 0 ? KEYWIRE_DONE : KEYWIRE_REFUSED);
+	}
+	end();
+}
+END_TEST
+
+/* Where there is no peer, nothing of a client's is signed, of whatever version. */
+START_TEST(only_clients_sign_as_clients)
+{
+	struct transcript transcript;
+
+	begin();
+	transcript_fill(&transcript, 1);
+	for (int as_client = 0; as_client < 2; as_client++) {
+		uint64_t handle = add_as("EC", "P-256", as_client == 1);
+		size_t size = fill(handle, KEYWIRE_PLAIN, KEYWIRE_SHA256);
+		enum keywire_result expected = as_client == 1 ? KEYWIRE_DONE : KEYWIRE_REFUSED;
+
+		ck_assert_int_eq(answer(size), KEYWIRE_DONE);
+		memcpy(sent.text + 64, "TLS 1.3, client CertificateVerify", 34);
+		ck_assert_int_eq(answer(size), expected);
+		memcpy(sent.text, transcript.at, transcript.size);
+		ck_assert_int_eq(answer(sizeof(sent.head) + transcript.size), expected);
 	}
 	end();
 }
@@ -216,6 +270,7 @@ Suite *module_suite(void)
 	tcase_add_test(one, a_handle_is_good_until_it_is_freed);
 	tcase_add_test(one, hostile_requests_are_refused);
 	tcase_add_test(one, what_is_signed_has_a_bound);
+	tcase_add_test(one, only_clients_sign_as_clients);
 	tcase_add_test(one, noise_is_answered);
 	tcase_add_test(one, texts_are_counted);
 	suite_add_tcase(suite, one);
