@@ -67,6 +67,6 @@ SESSION_CALLS := recv send shutdown socket connect close setsockopt getsockopt g
                  fcntl epoll_ctl epoll_wait write RAND_bytes record_write leg_attach session_connect_onward \
                  resolver_start resolver_cancel
 $(FUZZ_BUILD)/fuzz_session: FUZZ_LDFLAGS := $(SESSION_CALLS:%=-Wl$(comma)--wrap=%)
-$(FUZZ_BUILD)/fuzz_session: $(patsubst %,$(FUZZ_O)/tests/fuzz/%.o,world world_pipe world_time names operate letter certs side crossed offers gate watch play site)
+$(FUZZ_BUILD)/fuzz_session: $(patsubst %,$(FUZZ_O)/tests/fuzz/%.o,world world_pipe world_time names operate letter certs side crossed offers gate held watch play site)
 
 -include $(shell find $(FUZZ_O) -name '*.d' 2>/dev/null)

@@ -1,5 +1,6 @@
 /* What may cross, by docs/protocol.md alone: a second opinion, made by other code than the gateway's. */
 #include "fuzz.h"
+#include "held.h"
 #include "play.h"
 
 enum answer { ANSWERS_REFUSE = -1, ANSWERS_CLEAR, ANSWERS_TLS };
@@ -84,8 +85,8 @@ static enum answer deserved(const struct play *play, bool deciding)
 	answer = table(begins(name, "NEVER") ? UNSECURED_NEVER : play->listener->unsecured, letter_security(bytes, size));
 	if (bytes[6] == 1 && begins(name, "REFUSE"))
 		return ANSWERS_REFUSE;
-	if (deciding && answer == ANSWERS_CLEAR && bytes[6] == 1 && play->listener->ratchet == CHOICE_YES &&
-	    ratchet_holds(site_host.ratchet, name))
+	if (answer == ANSWERS_CLEAR && bytes[6] == 1 && play->listener->ratchet == CHOICE_YES &&
+	    (held_name(play) || (deciding && ratchet_holds(site_host.ratchet, name))))
 		return ANSWERS_REFUSE;
 	return answer;
 }
@@ -96,6 +97,8 @@ const char *gate_answer(const struct play *play, int security)
 
 	if (answer == ANSWERS_REFUSE)
 		return "an offer was accepted that the policy refuses";
+	if (held_place(play))
+		return "an offer was accepted beyond the limit of its rule";
 	return (int)answer == security ? NULL : "an offer was accepted in another way than the policy's";
 }
 
@@ -205,6 +208,8 @@ static const char *gate_peer_clear(const struct play *play, int answer)
 		return "the peer did not accept in the clear";
 	if (peer->security == PEER_REQUIRED || peer->security == PEER_DIRECT)
 		return "TLS is required with this peer";
+	if (held_peer(play))
+		return "TLS was in use with this peer before";
 	return NULL;
 }
 
@@ -215,8 +220,10 @@ const char *gate_back(const struct play *play)
 	size_t size;
 	int answer;
 
-	if (side == NULL || side->kind == SIDE_SERVICE)
+	if (side == NULL)
 		return NULL;
+	if (side->kind == SIDE_SERVICE)
+		return held_service(play);
 	if (side->kind == SIDE_PEER_DIRECT) {
 		if (!is_shaken(side) || side->manners.alpn == ALPN_STRANGE || side->manners.alpn == ALPN_SWAPPED ||
 		    side->manners.alpn == ALPN_NONE)

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "fuzz.h"
+#include "held.h"
 
 struct play plays[PLAYS];
 size_t play_count;
@@ -84,6 +85,7 @@ struct play *play_start(const struct site *site, size_t listener, enum side_kind
 	*play = (struct play){.site = site, .listener = &site->config->listeners[listener], .listener_number = listener};
 	play->begun_ms = play->stage_ms = world_now_ms();
 	play->disturbed = site_trouble;
+	held_begin(play);
 	side_open(&play->front, kind, wire);
 	play->front.play = play;
 	quota_key_of(&play->listener->proxy_from, &remote, &source);
@@ -218,12 +220,6 @@ const struct cci_notifier_kind play_notifier = {.size = sizeof(play_notifier),
 
 /* --- the record --- */
 
-/* The answer in the clear is queued, and the client takes nothing: it is agreed, and no byte can overtake it. */
-static bool answer_waits(const struct side *front)
-{
-	return !front->message_whole && !front->records_only && front->wire->full_told;
-}
-
 static void check_record(const struct play *play, const struct record *record)
 {
 	const struct side *front = &play->front, *back = play->back;
@@ -236,7 +232,7 @@ static void check_record(const struct play *play, const struct record *record)
 		           "recorded as secured, and there was no handshake");
 	else
 		FUZZ_CHECK(!record->relayed || !front->records_only, "TLS, and recorded as unsecured");
-	if (record->relayed && !answer_waits(front))
+	if (record->relayed)
 		FUZZ_CHECK(gate_front(play) == NULL, "recorded as agreed, though %s", gate_front(play));
 	if (record->front.confirmed)
 		FUZZ_CHECK(front->confirmed, "recorded as confirmed");
@@ -261,6 +257,7 @@ void __wrap_record_write(const struct record *record)
 	play->secured = record->front.secured;
 	play->up = record->up;
 	play->down = record->down;
+	held_end(play, record);
 	check_record(play, record);
 }
 
@@ -336,6 +333,7 @@ static void check_complete(const struct side *from, const struct side *to, const
 	FUZZ_CHECK(to->payload_got == have, "it ended in order, and of the %s's %zu bytes %llu arrived", whose, have,
 	           (unsigned long long)to->payload_got);
 	FUZZ_CHECK(side_ended_cleanly(from), "an end in order, and the %s made none", whose);
+	FUZZ_CHECK(to->got_end, "it ended in order, and the end of the %s was not passed on", whose);
 }
 
 void play_check_end(const struct play *play)

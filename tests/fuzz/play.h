@@ -28,7 +28,8 @@ struct play {
 	unsigned ends;                  /* CCI_CLOSED and CCI_REFUSED of the front */
 	unsigned notifier_fails;        /* bits 1 << type: events that the notifier does not take */
 	enum reason reason;             /* of the record, as the next three */
-	bool relayed, secured;
+	bool relayed, secured, peer_secured;
+	unsigned begun, over;           /* in which order (held.c); 0: it is not over */
 	uint64_t up, down;
 };
 
