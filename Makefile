@@ -24,7 +24,7 @@ ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANITIZ
 LIBS := -lssl -lcrypto -luv -linih -lcap-ng -lsystemd -ljansson -lmicrohttpd -lseccomp -ldl
 
 # By layers, the lowest first: includes point down only (tests/tools/layers).
-COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config memfile \
+COMMON := text clock file identity address log messages reason ebcdic rows rows_table inireader config memfile memwipe \
           config_values config_check config_check_tls config_check_unused config_dump account \
           config_check_listen complaint config_check_sight iobudget keyhash jsontext linereader appendfile \
           eventring binding unixsocket thread lookup linetable tableprint sidecar memorytrim

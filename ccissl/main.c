@@ -1,5 +1,6 @@
 /* ccissl: takes clients, and relays them to services. */
 #include "daemon.h"
+#include "memwipe.h"
 #include "nocore.h"
 
 static const char usage[] =
@@ -26,5 +27,6 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
 	nocore();
+	(void)memwipe_prepare();
 	return daemon_main(PROGRAM_CCISSL, usage, argc, argv);
 }

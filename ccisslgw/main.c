@@ -1,6 +1,7 @@
 /* ccisslgw: passes connections on to other gateways; and its commands. */
 #include "command.h"
 #include "daemon.h"
+#include "memwipe.h"
 #include "nocore.h"
 
 static const char usage[] =
@@ -31,6 +32,7 @@ int main(int argc, char **argv)
 	int status;
 
 	nocore();
+	(void)memwipe_prepare();
 	if (command_run(argc, argv, &status))
 		return status;
 	return daemon_main(PROGRAM_CCISSLGW, usage, argc, argv);

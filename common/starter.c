@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "binding.h"
+
+#define REAP_MS 200
 
 static struct sidecar sidecar;
 
@@ -102,13 +105,22 @@ int starter_settle(struct error *error)
 	return 0;
 }
 
+/* Its socket is closed a moment before it can be waited for. */
+static void take_leave(void)
+{
+	const struct timespec step = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < REAP_MS && waitpid(sidecar.pid, NULL, WNOHANG) == 0; i++)
+		(void)nanosleep(&step, NULL);
+}
+
 static void on_end(uv_poll_t *watch, int status, int events)
 {
 	(void)status;
 	(void)events;
 	(void)uv_poll_stop(watch);
 	life.has_ended = true;
-	(void)waitpid(sidecar.pid, NULL, WNOHANG);
+	take_leave();
 	life.ended(life.context);
 }
 

@@ -5,6 +5,8 @@
 #include <openssl/pem.h>
 #include <string.h>
 
+#include "memwipe.h"
+
 #define PASSPHRASE_SIZE 1024
 #define DEEPEST (256u * 1024) /* that the library goes on the stack; it takes some 50 KiB */
 
@@ -78,17 +80,19 @@ static EVP_PKEY *read_key(OSSL_LIB_CTX *library, const struct tls_credential_fil
 	if (tls_read(&files->place, "private_key", files->private_key, &bytes, error) != 0)
 		return NULL;
 	ERR_clear_error();
+	memwipe_begin();
 	pem = BIO_new_mem_buf(bytes.at, (int)bytes.size);
 	if (pem != NULL)
 		key = PEM_read_bio_PrivateKey_ex(pem, NULL, give_passphrase, passphrase, library, NULL);
 	BIO_free(pem);
+	memwipe_end();
 	tls_wipe(&bytes);
 	if (key == NULL)
 		(void)key_error(files, passphrase, error);
 	return key;
 }
 
-/* The library has the passphrase in a frame of its own, and leaves it there. */
+/* The library has the passphrase, and parts of keys, in frames of its own, and leaves them there. */
 static __attribute__((noinline)) void wipe_below(void)
 {
 	uint8_t below[DEEPEST];
@@ -101,14 +105,11 @@ EVP_PKEY *tls_key_load(OSSL_LIB_CTX *library, const struct tls_credential_files 
 {
 	struct passphrase passphrase = {0};
 	EVP_PKEY *key = NULL;
-	bool asked;
 
 	if (load_passphrase(files, &passphrase, error) == 0)
 		key = read_key(library, files, &passphrase, error);
-	asked = passphrase.asked;
-	*is_unneeded = passphrase.known && !asked;
+	*is_unneeded = passphrase.known && !passphrase.asked;
 	OPENSSL_cleanse(&passphrase, sizeof(passphrase));
-	if (asked)
-		wipe_below();
+	wipe_below();
 	return key;
 }

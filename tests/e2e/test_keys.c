@@ -54,29 +54,41 @@ static pid_t child_of(pid_t parent, const char *name)
 
 /* --- where keys are --- */
 
+#define PART 32 /* bytes that are looked for, of a number that has more */
+
 struct secret {
 	uint8_t bytes[2][512]; /* both orders */
 	size_t size;
 };
 
-/* The first prime of an RSA key, or the scalar of an elliptic curve. */
-static void take_secret(const char *path, struct secret *secret)
+/* A number of an RSA key, or the scalar of an elliptic curve. */
+static void take_part(const char *path, const char *rsa_part, struct secret *secret)
 {
 	FILE *stream = fopen(path, "r");
-	EVP_PKEY *key = PEM_read_PrivateKey(stream, NULL, NULL, (void *)(uintptr_t) "");
+	EVP_PKEY *key = PEM_read_PrivateKey(stream, NULL, NULL, (void *)(uintptr_t) "a passphrase of the tests");
 	BIGNUM *number = NULL;
 
 	ck_assert_ptr_nonnull(key);
 	(void)fclose(stream);
 	ck_assert_int_eq(EVP_PKEY_get_bn_param(
-	                     key, EVP_PKEY_is_a(key, "RSA") ? OSSL_PKEY_PARAM_RSA_FACTOR1 : OSSL_PKEY_PARAM_PRIV_KEY, &number),
+	                     key, EVP_PKEY_is_a(key, "RSA") ? rsa_part : OSSL_PKEY_PARAM_PRIV_KEY, &number),
 	                 1);
 	secret->size = (size_t)BN_num_bytes(number);
 	/* A leading byte that is left out in a copy must not hide it. */
 	ck_assert_int_eq(BN_bn2binpad(number, secret->bytes[0], (int)secret->size), (int)secret->size);
 	ck_assert_int_eq(BN_bn2lebinpad(number, secret->bytes[1], (int)secret->size), (int)secret->size);
+	/* What was freed may be overwritten in part: a quarter of a key is too much. */
+	if (secret->size > PART) {
+		memmove(secret->bytes[1], secret->bytes[1] + secret->size - PART, PART);
+		secret->size = PART;
+	}
 	BN_clear_free(number);
 	EVP_PKEY_free(key);
+}
+
+static void take_secret(const char *path, struct secret *secret)
+{
+	take_part(path, OSSL_PKEY_PARAM_RSA_FACTOR1, secret);
 }
 
 #define PIECE (1ul << 20)
@@ -247,6 +259,54 @@ START_TEST(other_folders_are_out_of_its_reach)
 		certfiles_check_shown(gateway.ports[0], &known, "server");
 	} else {
 		ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
+	}
+	gateway_stop(&gateway);
+}
+END_TEST
+
+static const struct {
+	const char *file, *part;
+} given_up[] = {
+    {CERTS "server.key", ""},
+    {CERTS "encrypted.key", ""},
+    {CERTS "rsa.key", OSSL_PKEY_PARAM_RSA_FACTOR1},
+    {CERTS "rsa.key", OSSL_PKEY_PARAM_RSA_FACTOR2},
+    {CERTS "rsa.key", OSSL_PKEY_PARAM_RSA_EXPONENT1},
+    {CERTS "rsa.key", OSSL_PKEY_PARAM_RSA_EXPONENT2},
+    {CERTS "rsa.key", OSSL_PKEY_PARAM_RSA_COEFFICIENT1},
+};
+
+/* Neither of it, nor of what it was read from. */
+START_TEST(a_key_that_is_given_up_leaves_no_trace)
+{
+	static const struct peer_tls second = {.ca = CERTS "ca.pem"};
+	const char *process = _i == 0 ? "yes" : "no";
+	struct gateway gateway;
+	pid_t holder;
+
+	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, process);
+	holder = child_of(gateway.pid, "cci-keys");
+	ck_assert_int_eq(holder != 0, _i == 0);
+	use_all(&gateway);
+	gateway_rewrite(&gateway, HEAD LISTENER("l") "[tls]\ncertificate = @CERTS@/second.pem\nprivate_key = @CERTS@/second.key\n" KEYS,
+	                process);
+	for (int i = 1; i <= 3; i++) {
+		(void)kill(gateway.pid, SIGHUP);
+		ck_assert_int_ge(gateway_lines(&gateway, i, "id=CCI1006I", NULL, NULL), i);
+		certfiles_check_shown(gateway.ports[0], &second, "second");
+	}
+	for (int i = 0; i < COUNT(given_up); i++) {
+		struct secret secret;
+		bool there = true;
+
+		take_part(given_up[i].file, given_up[i].part, &secret);
+		/* It goes with the last connection that it was used for. */
+		for (int wait = 0; wait < 50 && there; wait++) {
+			there = is_in_memory(gateway.pid, &secret) || (holder != 0 && is_in_memory(holder, &secret));
+			if (there)
+				usleep(100000);
+		}
+		ck_assert_msg(!there, "%s %s", given_up[i].file, given_up[i].part);
 	}
 	gateway_stop(&gateway);
 }
@@ -476,6 +536,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(one, a_key_is_in_no_memory_but_one, 0, 2);
 	tcase_add_test(one, a_wrong_passphrase_is_the_same_error);
 	tcase_add_test(one, renewed_files_and_reloads_are_taken);
+	tcase_add_loop_test(one, a_key_that_is_given_up_leaves_no_trace, 0, 2);
 	tcase_add_loop_test(one, other_folders_are_out_of_its_reach, 0, IS_SANITIZED ? 0 : 2);
 	tcase_add_test(one, suites_that_decrypt_with_the_key_are_refused);
 	tcase_add_test(one, two_hundred_handshakes_at_once);
