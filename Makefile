@@ -226,6 +226,7 @@ $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_channel_flood $(BUILD)/tests
 $(BUILD)/tests/e2e_events $(BUILD)/tests/e2e_events_file: $(O)/tests/e2e/eventlines.o
 $(BUILD)/tests/e2e_smf $(BUILD)/tests/e2e_smf_file: $(O)/tests/e2e/smfdump.o
 $(BUILD)/tests/e2e_certificates $(BUILD)/tests/e2e_tickets $(BUILD)/tests/e2e_keys: $(O)/tests/e2e/certfiles.o
+$(BUILD)/tests/e2e_keys: $(O)/tests/e2e/memory.o
 $(BUILD)/tests/e2e_http $(BUILD)/tests/e2e_http_life $(BUILD)/tests/e2e_http_events: $(O)/tests/e2e/web.o $(O)/tests/unit/promtext.o
 $(BUILD)/tests/e2e_control $(BUILD)/tests/e2e_control_close $(BUILD)/tests/e2e_control_socket \
 	$(BUILD)/tests/e2e_control_life $(BUILD)/tests/e2e_operator \

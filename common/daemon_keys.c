@@ -1,6 +1,6 @@
 /*
- * The processes beside this one. The end of the key process is the end of the gateway: without it nobody can be secured,
- * and it reads keys as root. The starter's end is only said: what serves goes on serving.
+ * The processes beside this one. The end of the key process is the end of the gateway: without it nobody can be
+ * secured, and it reads keys as root. The starter's end is only said: what serves goes on serving.
  */
 #include <fcntl.h>
 #include <unistd.h>

@@ -107,9 +107,9 @@ int privileges_check(const struct config *config, config_report *report, void *c
 
 enum whose { GATEWAY, BESIDE };
 
-/* Certificates, keys and ports of root's at a reload; the owner of unix sockets made then. A gateway that is not to have
- * the keys in its memory must not be able to read their files, and none may give files away, as no sandbox sees which;
- * the processes beside it may, or start the next one that does. */
+/* Certificates, keys and ports of root's at a reload; the owner of unix sockets made then. A gateway that is not to
+ * have the keys in its memory must not be able to read their files, and none may give files away, as no sandbox sees
+ * which; the processes beside it may, or start the next one that does. */
 static bool is_kept(const struct config *config, enum whose whose, unsigned capability)
 {
 	if ((int)capability == privileges_mark())

@@ -198,7 +198,8 @@ static int check_keys(const struct config *config, const struct account *account
 static int check_files(const struct config *config, const struct account *account, struct error *error)
 {
 	const struct config_tls *tls = &config->tls;
-	const char *const paths[] = {config->file, tls->certificate, tls->ocsp_response, tls->ca, tls->crl, tls->ticket_keys};
+	const char *const paths[] = {config->file, tls->certificate, tls->ocsp_response,
+	                             tls->ca,      tls->crl,         tls->ticket_keys};
 	int result = 0;
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]) && result == 0; i++)
@@ -221,6 +222,8 @@ int privileges_look_below_chroot(const struct config *config, struct error *erro
 	               config->file[0] == '/' ? "" : "/", config->file);
 	if (config->gateway.chroot == NULL || access(path, F_OK) == 0)
 		return 0;
-	return error_set(error, "[gateway] chroot: there is no %s: SIGHUP can load nothing; put the configuration and all "
-	                        "it names there too", path);
+	return error_set(error,
+	                 "[gateway] chroot: there is no %s: SIGHUP can load nothing; put the configuration and all "
+	                 "it names there too",
+	                 path);
 }

@@ -21,10 +21,10 @@
 #define HOST_NAME_SIZE 254
 
 enum address_kind {
-	ADDRESS_IP,   /* 127.0.0.1:1202, [::1]:1202 or [fe80::1%eth0]:1202; `socket` is ready for connect or bind */
-	ADDRESS_NAME, /* host.example:1202; `host` and `port` */
-	ADDRESS_UNIX, /* unix:/run/payroll.sock; `socket` is ready */
-	ADDRESS_ECHO, /* builtin:echo */
+	ADDRESS_IP,     /* 127.0.0.1:1202, [::1]:1202 or [fe80::1%eth0]:1202; `socket` is ready for connect or bind */
+	ADDRESS_NAME,   /* host.example:1202; `host` and `port` */
+	ADDRESS_UNIX,   /* unix:/run/payroll.sock; `socket` is ready */
+	ADDRESS_ECHO,   /* builtin:echo */
 	ADDRESS_PASSED, /* systemd:web: sockets that whoever started the process has opened; the name is in `host` */
 };
 
@@ -64,7 +64,8 @@ const char *socket_format(const union socket_address *socket, char *buffer);
 /* Are they the same, as they would be bound or looked up? Names are compared byte by byte. */
 bool address_equal(const struct address *a, const struct address *b);
 
-/* Is `found`, which the kernel says that a socket is bound to, what `asked` (IP or unix) names? With port 0 any port is. */
+/* Is `found`, which the kernel says that a socket is bound to, what `asked` (IP or unix) names? With port 0 any port
+ * is. */
 bool address_means(const struct address *asked, const union socket_address *found);
 
 /* Make `socket` the address of the process that the kernel says is at the other end of a unix socket. */

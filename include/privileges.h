@@ -19,18 +19,18 @@ int privileges_check(const struct config *config, config_report *report, void *c
 
 /* Become the user: its groups, chroot, ids, PR_SET_NO_NEW_PRIVS; then make sure that no thread was left behind and that
  * the way back is barred. What is written later (ratchet_file, insecure_key_log) is handed over to the user first. With
- * keep_capabilities the calling thread keeps CAP_NET_BIND_SERVICE, and CAP_DAC_READ_SEARCH unless [keys] process = yes, as
- * far as it has them; with a notifier of kind mark
- * it and the workers keep CAP_NET_RAW (or else CAP_NET_ADMIN); every thread that libuv's pool will have is started
- * without. Started by another user than root, it only gives up capabilities. To be called by the main thread, when all
- * that only root can read or bind is read and bound, and before any other thread is started. Logs who the process is
- * now. 0, or -1 with `error`, which names file and line; then the process must end. */
+ * keep_capabilities the calling thread keeps CAP_NET_BIND_SERVICE, and CAP_DAC_READ_SEARCH unless [keys] process = yes,
+ * as far as it has them; with a notifier of kind mark it and the workers keep CAP_NET_RAW (or else CAP_NET_ADMIN);
+ * every thread that libuv's pool will have is started without. Started by another user than root, it only gives up
+ * capabilities. To be called by the main thread, when all that only root can read or bind is read and bound, and before
+ * any other thread is started. Logs who the process is now. 0, or -1 with `error`, which names file and line; then the
+ * process must end. */
 int privileges_drop(const struct config *config, struct error *error) MUST_CHECK;
 
 /* For a process beside the gateway that has one thread (sidecar.h): become the same user below the same root, with the
  * capabilities that the gateway's main thread keeps, with keep_capabilities also CAP_DAC_READ_SEARCH whatever
- * [keys] says, and CAP_CHOWN where unix sockets get an owner; with_mark: the one for marks too. Hands nothing over and logs
- * nothing. 0, or -1 with `error`; then the process must end. */
+ * [keys] says, and CAP_CHOWN where unix sockets get an owner; with_mark: the one for marks too. Hands nothing over and
+ * logs nothing. 0, or -1 with `error`; then the process must end. */
 int privileges_follow(const struct config *config, bool with_mark, struct error *error) MUST_CHECK;
 
 /* Give up every capability of the calling thread but the one that marks packets, if that is kept; where the process is

@@ -18,7 +18,7 @@
 
 /* What it may start; borrowed until starter_open has returned. */
 struct starter_program {
-	const char *path;    /* absolute; NULL: it starts nothing */
+	const char *path; /* absolute; NULL: it starts nothing */
 	const char *folder;
 	char *const *argv;
 };
@@ -30,8 +30,8 @@ int starter_open(const struct config *config, const struct starter_program *prog
  * bound by it. 0, or -1 with `error`. */
 int starter_settle(struct error *error) MUST_CHECK;
 
-/* Have `ended` called with `context`, once, when it ends before starter_close: nothing can be bound or started from then
- * on. The loop's owner closes its handles after starter_close. 0, or -1 with `error`. */
+/* Have `ended` called with `context`, once, when it ends before starter_close: nothing can be bound or started from
+ * then on. The loop's owner closes its handles after starter_close. 0, or -1 with `error`. */
 int starter_watch(uv_loop_t *loop, void (*ended)(void *context), void *context, struct error *error) MUST_CHECK;
 
 /* Does it still run? */

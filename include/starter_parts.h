@@ -53,8 +53,8 @@ struct starter_names {
 	struct stat file;
 };
 
-/* Is this address one where the file lets somebody listen: a listener, a notifier's socket, the control socket, the page?
- * With port 0 there any port is. */
+/* Is this address one where the file lets somebody listen: a listener, a notifier's socket, the control socket, the
+ * page? With port 0 there any port is. */
 bool starter_names_address(struct starter_names *names, const union socket_address *address);
 
 /* Is `path` the unix socket of a listener that belongs to these two? (-1: nobody is named.) */

@@ -18,6 +18,7 @@
 #include "certfiles.h"
 #include "compiler.h"
 #include "gateway.h"
+#include "memory.h"
 #include "peer.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -28,110 +29,6 @@
 	"passphrase_file = @CERTS@/encrypted.pass\n"
 
 static const struct peer_tls known = {.ca = CERTS "ca.pem"};
-
-/* A child of the gateway by its name; 0: there is none. */
-static pid_t child_of(pid_t parent, const char *name)
-{
-	DIR *folder = opendir("/proc");
-	pid_t found = 0;
-
-	for (const struct dirent *entry; found == 0 && (entry = readdir(folder)) != NULL;) {
-		char path[300], comm[64] = "";
-		int pid = 0, ppid = 0;
-		FILE *stream;
-
-		(void)snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
-		stream = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen(path, "r") : NULL;
-		if (stream == NULL)
-			continue;
-		if (fscanf(stream, "%d (%63[^)]) %*c %d", &pid, comm, &ppid) == 3 && ppid == parent && strcmp(comm, name) == 0)
-			found = pid;
-		(void)fclose(stream);
-	}
-	(void)closedir(folder);
-	return found;
-}
-
-/* --- where keys are --- */
-
-#define PART 32 /* bytes that are looked for, of a number that has more */
-
-struct secret {
-	uint8_t bytes[2][512]; /* both orders */
-	size_t size;
-};
-
-/* A number of an RSA key, or the scalar of an elliptic curve. */
-static void take_part(const char *path, const char *rsa_part, struct secret *secret)
-{
-	FILE *stream = fopen(path, "r");
-	EVP_PKEY *key = PEM_read_PrivateKey(stream, NULL, NULL, (void *)(uintptr_t) "a passphrase of the tests");
-	BIGNUM *number = NULL;
-
-	ck_assert_ptr_nonnull(key);
-	(void)fclose(stream);
-	ck_assert_int_eq(EVP_PKEY_get_bn_param(
-	                     key, EVP_PKEY_is_a(key, "RSA") ? rsa_part : OSSL_PKEY_PARAM_PRIV_KEY, &number),
-	                 1);
-	secret->size = (size_t)BN_num_bytes(number);
-	/* A leading byte that is left out in a copy must not hide it. */
-	ck_assert_int_eq(BN_bn2binpad(number, secret->bytes[0], (int)secret->size), (int)secret->size);
-	ck_assert_int_eq(BN_bn2lebinpad(number, secret->bytes[1], (int)secret->size), (int)secret->size);
-	/* What was freed may be overwritten in part: a quarter of a key is too much. */
-	if (secret->size > PART) {
-		memmove(secret->bytes[1], secret->bytes[1] + secret->size - PART, PART);
-		secret->size = PART;
-	}
-	BN_clear_free(number);
-	EVP_PKEY_free(key);
-}
-
-static void take_secret(const char *path, struct secret *secret)
-{
-	take_part(path, OSSL_PKEY_PARAM_RSA_FACTOR1, secret);
-}
-
-#define PIECE (1ul << 20)
-#define MOST (1ul << 34) /* of one mapping: the shadows of sanitizers are larger */
-
-/* In pieces that overlap by more than the secret is long. What is not there, such as a sanitizer's shadow, is passed over. */
-static bool is_in_range(int memory, unsigned long from, unsigned long until, const struct secret *secret)
-{
-	static uint8_t bytes[PIECE + 512];
-	bool found = false;
-
-	for (; !found && from < until; from += PIECE) {
-		size_t size = until - from < sizeof(bytes) ? until - from : sizeof(bytes);
-		ssize_t got = pread(memory, bytes, size, (off_t)from);
-
-		found = got > 0 && (memmem(bytes, (size_t)got, secret->bytes[0], secret->size) != NULL ||
-		                    memmem(bytes, (size_t)got, secret->bytes[1], secret->size) != NULL);
-	}
-	return found;
-}
-
-/* Over all that the process can read. */
-static bool is_in_memory(pid_t pid, const struct secret *secret)
-{
-	char path[64], line[512], rights[8];
-	unsigned long from, until;
-	bool found = false;
-	FILE *maps;
-	int memory;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
-	memory = open(path, O_RDONLY | O_CLOEXEC);
-	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-	maps = fopen(path, "r");
-	ck_assert(memory >= 0 && maps != NULL);
-	while (!found && fgets(line, sizeof(line), maps) != NULL)
-		if (sscanf(line, "%lx-%lx %7s", &from, &until, rights) == 3 && rights[0] == 'r' && strstr(line, "[v") == NULL &&
-		    until - from <= MOST)
-			found = is_in_range(memory, from, until, secret);
-	(void)fclose(maps);
-	close(memory);
-	return found;
-}
 
 static void use_all(const struct gateway *gateway)
 {
@@ -144,21 +41,21 @@ START_TEST(a_key_is_in_no_memory_but_one)
 {
 	bool beside = _i == 1;
 	struct gateway gateway;
-	struct secret secrets[2];
+	struct memory_secret secrets[2];
 
-	take_secret(CERTS "server.key", &secrets[0]);
-	take_secret(CERTS "rsa.key", &secrets[1]);
+	memory_take(CERTS "server.key", OSSL_PKEY_PARAM_RSA_FACTOR1, &secrets[0]);
+	memory_take(CERTS "rsa.key", OSSL_PKEY_PARAM_RSA_FACTOR1, &secrets[1]);
 	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, beside ? "yes" : "no");
-	ck_assert_int_eq(child_of(gateway.pid, "cci-keys") != 0, beside);
+	ck_assert_int_eq(memory_child(gateway.pid, "cci-keys") != 0, beside);
 	use_all(&gateway);
 	(void)kill(gateway.pid, SIGHUP);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
 	use_all(&gateway);
 	for (int i = 0; i < COUNT(secrets); i++) {
-		ck_assert_int_eq(is_in_memory(gateway.pid, &secrets[i]), !beside);
-		ck_assert(!is_in_memory(child_of(gateway.pid, "cci-starter"), &secrets[i]));
+		ck_assert_int_eq(memory_holds(gateway.pid, &secrets[i]), !beside);
+		ck_assert(!memory_holds(memory_child(gateway.pid, "cci-starter"), &secrets[i]));
 		if (beside)
-			ck_assert(is_in_memory(child_of(gateway.pid, "cci-keys"), &secrets[i]));
+			ck_assert(memory_holds(memory_child(gateway.pid, "cci-keys"), &secrets[i]));
 	}
 	gateway_stop(&gateway);
 }
@@ -285,7 +182,7 @@ START_TEST(a_key_that_is_given_up_leaves_no_trace)
 	pid_t holder;
 
 	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, process);
-	holder = child_of(gateway.pid, "cci-keys");
+	holder = memory_child(gateway.pid, "cci-keys");
 	ck_assert_int_eq(holder != 0, _i == 0);
 	use_all(&gateway);
 	gateway_rewrite(&gateway, HEAD LISTENER("l") "[tls]\ncertificate = @CERTS@/second.pem\nprivate_key = @CERTS@/second.key\n" KEYS,
@@ -296,13 +193,13 @@ START_TEST(a_key_that_is_given_up_leaves_no_trace)
 		certfiles_check_shown(gateway.ports[0], &second, "second");
 	}
 	for (int i = 0; i < COUNT(given_up); i++) {
-		struct secret secret;
+		struct memory_secret secret;
 		bool there = true;
 
-		take_part(given_up[i].file, given_up[i].part, &secret);
+		memory_take(given_up[i].file, given_up[i].part, &secret);
 		/* It goes with the last connection that it was used for. */
 		for (int wait = 0; wait < 50 && there; wait++) {
-			there = is_in_memory(gateway.pid, &secret) || (holder != 0 && is_in_memory(holder, &secret));
+			there = memory_holds(gateway.pid, &secret) || (holder != 0 && memory_holds(holder, &secret));
 			if (there)
 				usleep(100000);
 		}
@@ -403,7 +300,7 @@ START_TEST(a_process_that_hangs_costs_handshakes_alone)
 	int fd;
 
 	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS TWO_KEYS KEYS, "yes");
-	keys = child_of(gateway.pid, "cci-keys");
+	keys = memory_child(gateway.pid, "cci-keys");
 	fd = peer_connect(gateway.ports[0]);
 	running = certfiles_direct(fd, &known);
 	ck_assert_ptr_nonnull(running);
@@ -440,7 +337,7 @@ START_TEST(a_process_that_ends_takes_the_gateway_along)
 	fd = peer_connect(gateway.ports[0]);
 	running = certfiles_direct(fd, &known);
 	ck_assert_ptr_nonnull(running);
-	ck_assert_int_eq(kill(child_of(gateway.pid, "cci-keys"), SIGKILL), 0);
+	ck_assert_int_eq(kill(memory_child(gateway.pid, "cci-keys"), SIGKILL), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1162E", NULL, NULL), 1);
 	ck_assert(peer_write(fd, running, "ping", 4) && peer_read(fd, running, echo, 4));
 	peer_free(fd, running);
@@ -460,12 +357,12 @@ START_TEST(the_starters_end_is_said)
 	pid_t starter;
 
 	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS);
-	starter = child_of(gateway.pid, "cci-starter");
+	starter = memory_child(gateway.pid, "cci-starter");
 	ck_assert_int_gt(starter, 0);
 	ck_assert_int_eq(kill(starter, SIGKILL), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1164E", NULL, NULL), 1);
 	/* No zombie stays. */
-	ck_assert_int_eq(child_of(gateway.pid, "cci-starter"), 0);
+	ck_assert_int_eq(memory_child(gateway.pid, "cci-starter"), 0);
 	certfiles_check_shown(gateway.ports[0], &known, "server");
 	(void)kill(gateway.pid, SIGHUP);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1006I", NULL, NULL), 1);
@@ -483,7 +380,7 @@ START_TEST(it_ends_with_its_gateway)
 	pid_t keys;
 
 	gateway_start(&gateway, "ccissl", HEAD LISTENER("l") PLAIN_TLS KEYS, "yes");
-	keys = child_of(gateway.pid, "cci-keys");
+	keys = memory_child(gateway.pid, "cci-keys");
 	ck_assert_int_gt(keys, 0);
 	for (int number = 1; number <= SIGUSR2; number++)
 		if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGUSR2)
@@ -514,7 +411,7 @@ START_TEST(no_thread_is_late_for_the_filter)
 	gateway_start(&gateway, "ccissl",
 	              "[gateway]\nsysid = HOST1\nuser = nobody\nworkers = 24\n[service echo]\naddress = builtin:echo\n" LISTENER("l")
 	              PLAIN_TLS KEYS, "yes");
-	keys = child_of(gateway.pid, "cci-keys");
+	keys = memory_child(gateway.pid, "cci-keys");
 	ck_assert_int_gt(keys, 0);
 	certfiles_check_shown(gateway.ports[0], &known, "server");
 	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1162E", NULL, NULL), 0);
