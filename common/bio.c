@@ -36,7 +36,7 @@ static int socket_read(BIO *bio, char *bytes, int size)
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
 		socket->given += (size_t)got;
-		socket->drained = (size_t)got < most && !socket->last;
+		socket->drained = (size_t)got < most && !socket->unsure;
 		return (int)got;
 	}
 	if (got == 0) {

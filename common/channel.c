@@ -7,7 +7,7 @@
 #include "channel_parts.h"
 
 /* Registered once, for edges: no call of the kernel when what is wanted changes. */
-#define WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define WATCHED (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 /* TLS bytes that were read ahead and did not fit the reader's buffer. */
 static bool holds_bytes(const struct channel *channel)
@@ -138,7 +138,10 @@ static void on_event(struct watch *watch, uint32_t events)
 
 	channel->resting = false;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		channel->socket.last = true;
+		channel->socket.unsure = true;
+	/* Each recv stops short at an urgent byte, whatever is behind it. */
+	if (events & EPOLLPRI)
+		channel->socket.unsure = true;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		channel->socket.drained = false;
 		report |= channel->want_read ? CHANNEL_READABLE : 0;
@@ -289,7 +292,8 @@ enum channel_status channel_read(struct channel *channel, void *bytes, size_t si
 	if (channel->socket.drained)
 		return status;
 	status = clear_read(channel, bytes, size, 0, got);
-	channel->socket.drained = status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size && !channel->socket.last);
+	channel->socket.drained =
+	    status == CHANNEL_AGAIN || (status == CHANNEL_OK && *got < size && !channel->socket.unsure);
 	channel->count.clear_in += *got;
 	return status;
 }

@@ -17,7 +17,7 @@ struct bio_socket {
 	int fd;
 	bool eof;     /* the peer has sent its FIN */
 	bool drained; /* the last recv took all there was: only an event can bring more */
-	bool last;    /* the end or a fault is behind what is there: no other event will say so */
+	bool unsure;  /* an urgent byte, the end or a fault may be behind a short read: no other event will say so */
 	/* The owner sets these before an operation; without a share nothing is read. */
 	size_t allowed; /* when so many bytes were given, the rest waits */
 	size_t piece;   /* the most that one recv asks for */

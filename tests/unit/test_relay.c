@@ -1,5 +1,6 @@
 /* Relays over socket pairs with tiny buffers: bytes, half-close, back-pressure, echo, faults. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -28,6 +29,26 @@ static void on_done(void *owner, enum reason reason, bool at_front, const char *
 	fixture->at_front = at_front;
 }
 
+/* Over TCP, where bytes can be urgent. */
+static void tcp_pair(int ends[2])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(listening, (struct sockaddr *)&address, size), 0);
+	ck_assert_int_eq(listen(listening, 1), 0);
+	ck_assert_int_eq(getsockname(listening, (struct sockaddr *)&address, &size), 0);
+	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(ends[0], (struct sockaddr *)&address, size), 0);
+	ends[1] = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	ck_assert_int_ge(ends[1], 0);
+	ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	close(listening);
+}
+
+static void (*make_pair)(int ends[2]) = test_pair;
+
 static void open_fixture(struct fixture *fixture, bool echo, uint64_t limit)
 {
 	static const struct verdict accepted;
@@ -35,12 +56,12 @@ static void open_fixture(struct fixture *fixture, bool echo, uint64_t limit)
 
 	memset(fixture, 0, sizeof(*fixture));
 	test_loop_open(&fixture->test);
-	test_pair(front);
+	make_pair(front);
 	fixture->client = front[0];
 	fixture->front = channel_new(fixture->test.io, front[1]);
 	fixture->service = -1;
 	if (!echo) {
-		test_pair(back);
+		make_pair(back);
 		fixture->service = back[0];
 		fixture->back = channel_new(fixture->test.io, back[1]);
 	}
@@ -141,7 +162,8 @@ static void widen(struct fixture *fixture)
 		ck_assert_int_eq(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
 }
 
-/* More than one read takes, each time; until all has come, or where `to` is -1 until the sender is stuck. How much was sent. */
+/* More than one read takes, each time; until all has come, or where `to` is -1 until the sender is stuck. How much was
+ * sent. */
 static size_t carry_bulk(struct fixture *fixture, int from, int to, size_t most)
 {
 	static uint8_t bytes[65536], got[65536];
@@ -184,8 +206,8 @@ START_TEST(bulk_is_counted_as_all_else)
 }
 END_TEST
 
-/* A relay ends while bytes of it are in a pipe: the next one gets another. The service stops reading earlier or later, so that some
- * of them end like that. */
+/* A relay ends while bytes of it are in a pipe: the next one gets another. The service stops reading earlier or later,
+ * so that some of them end like that. */
 START_TEST(bytes_left_in_a_pipe_are_nobody_else_s)
 {
 	static uint8_t bytes[65536];
@@ -211,6 +233,53 @@ START_TEST(bytes_left_in_a_pipe_are_nobody_else_s)
 	ck_assert_int_eq(ioctl(ends[0], FIONREAD, &there), 0);
 	ck_assert_int_eq(there, 0);
 	iocontext_give_pipe(fixture.test.io, ends);
+	close_fixture(&fixture);
+}
+END_TEST
+
+static size_t bytes_at(struct fixture *fixture, uint8_t *bytes, size_t size)
+{
+	size_t received = 0;
+
+	for (int idle = 0; received < size && idle < 300; idle++) {
+		test_loop_turns(&fixture->test, 1);
+		ssize_t came = recv(fixture->service, bytes + received, size - received, 0);
+
+		if (came > 0)
+			received += (size_t)came;
+		else
+			usleep(1000);
+	}
+	return received;
+}
+
+/* Read in one turn, before and behind the mark: small, in bulk, and in bulk by splice. */
+START_TEST(an_urgent_byte_is_dropped_and_what_follows_is_not_held_up)
+{
+	static const size_t sizes[] = {3, 40000, 40000};
+	static uint8_t bytes[50000], received[sizeof(bytes)];
+	struct fixture fixture;
+
+	make_pair = tcp_pair;
+	open_fixture(&fixture, false, 0);
+	make_pair = test_pair;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = byte_at(i);
+	for (int i = 0; i < 3 && _i == 2; i++) {
+		ck_assert_int_eq((int)send(fixture.client, bytes, sizes[_i], 0), (int)sizes[_i]);
+		ck_assert_uint_eq(bytes_at(&fixture, received, sizes[_i]), sizes[_i]);
+	}
+	ck_assert_int_eq((int)send(fixture.client, bytes, sizes[_i], 0), (int)sizes[_i]);
+	ck_assert_int_eq((int)send(fixture.client, "!", 1, MSG_OOB), 1);
+	ck_assert_int_eq((int)send(fixture.client, bytes + sizes[_i], 5, 0), 5);
+	ck_assert_uint_eq(bytes_at(&fixture, received, sizes[_i] + 5), sizes[_i] + 5);
+	ck_assert_mem_eq(received, bytes, sizes[_i] + 5);
+	/* And again: the mark is another. */
+	ck_assert_int_eq((int)send(fixture.client, "ab!", 3, MSG_OOB), 3);
+	ck_assert_int_eq((int)send(fixture.client, "cd", 2, 0), 2);
+	ck_assert_uint_eq(bytes_at(&fixture, received, 4), 4);
+	ck_assert_mem_eq(received, "abcd", 4);
+	ck_assert(!fixture.done);
 	close_fixture(&fixture);
 }
 END_TEST
@@ -244,8 +313,11 @@ START_TEST(echoes_up_to_its_limit)
 	open_fixture(&fixture, true, 4096);
 	carry(&fixture, fixture.client, fixture.client, 4000);
 	ck_assert(!fixture.done);
-	ck_assert_int_eq((int)send(fixture.client, "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"
-	                                           "0123456789abcdefghijklmnopqrstuvwxyz", 108, 0), 108);
+	ck_assert_int_eq((int)send(fixture.client,
+	                           "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"
+	                           "0123456789abcdefghijklmnopqrstuvwxyz",
+	                           108, 0),
+	                 108);
 	test_loop_until(&fixture.test, &fixture.done);
 	ck_assert_int_eq(fixture.reason, REASON_ENDED);
 	relay_counts(fixture.relay, &count);
@@ -285,8 +357,8 @@ START_TEST(a_vanished_peer_ends_it)
 }
 END_TEST
 
-/* The client has ended its side in order; then it goes, with bytes for it still kept. That the service's end is in order, too,
- * makes no end in order of it. */
+/* The client has ended its side in order; then it goes, with bytes for it still kept. That the service's end is in
+ * order, too, makes no end in order of it. */
 START_TEST(what_a_client_that_goes_has_not_got_is_no_end_in_order)
 {
 	struct fixture fixture;
@@ -311,7 +383,8 @@ START_TEST(what_a_client_that_goes_has_not_got_is_no_end_in_order)
 }
 END_TEST
 
-/* An echo with this limit, of which the client reads nothing and goes. Was some of it kept when the limit was reached? */
+/* An echo with this limit, of which the client reads nothing and goes. Was some of it kept when the limit was reached?
+ */
 static bool echo_is_left(size_t limit)
 {
 	struct fixture fixture;
@@ -403,6 +476,7 @@ Suite *module_suite(void)
 	tcase_add_loop_test(tests, carries_both_ways_and_ends_each_by_itself, 0, 5);
 	tcase_add_test(tests, bulk_is_counted_as_all_else);
 	tcase_add_loop_test(tests, bytes_left_in_a_pipe_are_nobody_else_s, 0, 10);
+	tcase_add_loop_test(tests, an_urgent_byte_is_dropped_and_what_follows_is_not_held_up, 0, 3);
 	tcase_add_test(tests, stops_reading_when_the_other_side_is_full);
 	tcase_add_test(tests, echoes_up_to_its_limit);
 	tcase_add_test(tests, echo_ends_with_its_client);
