@@ -164,9 +164,9 @@ void session_end(struct session *session, enum reason reason, const char *detail
 	end(session, reason, detail, false);
 }
 
-void session_refuse(struct session *session, enum reason reason, const char *detail)
+void session_refuse_as(struct session *session, uint16_t code, enum reason reason, const char *detail)
 {
-	struct params refuse = {.type = PARAMS_REFUSE, .cpu = PARAMS_UTF8, .reason = reason_code(reason)};
+	struct params refuse = {.type = PARAMS_REFUSE, .cpu = PARAMS_UTF8, .reason = code};
 	bool said = false;
 
 	if (session->ended)
@@ -181,6 +181,11 @@ void session_refuse(struct session *session, enum reason reason, const char *det
 	session->record.outcome = outcome_word(OUTCOME_REFUSE);
 	session_answered(session, METRICS_ANSWER_REFUSE, session->record.refuse_code);
 	end(session, reason, detail, said);
+}
+
+void session_refuse(struct session *session, enum reason reason, const char *detail)
+{
+	session_refuse_as(session, reason_code(reason), reason, detail);
 }
 
 static void init_record(struct session *session, const union socket_address *remote)

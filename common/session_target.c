@@ -4,13 +4,18 @@
 
 #include "session_stages.h"
 
-/* Before the answer a REFUSE can be sent; afterwards only the end. */
+/* Before the answer a REFUSE can be sent; afterwards only the end. The client is told that nobody is reached, whatever
+ * it was between us and the peer: "timed out" or "altered" would be said of the client's own exchange. */
 static void not_reached(struct session *session, enum reason reason, const char *detail)
 {
+	uint16_t code = reason_code(REASON_TARGET_UNREACHABLE);
+
+	if (reason == REASON_NO_MEMORY)
+		code = reason_code(reason);
 	if (session->decision.outcome == OUTCOME_TLS || session->raw)
 		session_end(session, reason, detail);
 	else
-		session_refuse(session, reason, detail);
+		session_refuse_as(session, code, reason, detail);
 }
 
 static struct target_memory *service_memory(const struct session *session)

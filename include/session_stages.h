@@ -167,6 +167,9 @@ void session_end(struct session *session, enum reason reason, const char *detail
 /* session.c: say REFUSE where the reason has a code and the exchange is still open for one, then end. */
 void session_refuse(struct session *session, enum reason reason, const char *detail);
 
+/* session.c: the same with this code, where the reason's own is none or speaks of the client's own exchange. */
+void session_refuse_as(struct session *session, uint16_t code, enum reason reason, const char *detail);
+
 /* session.c: enter a stage with its deadline in milliseconds from now; 0: none. */
 void session_enter(struct session *session, enum stage stage, uint64_t deadline_ms);
 

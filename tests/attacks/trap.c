@@ -90,7 +90,7 @@ const char *trap_held(struct trap *trap, int ms)
 	if (got == GOT_NOTHING)
 		return seen("its client is left alone for %d s", ms / 1000);
 	if (got <= 0)
-		return NULL;
+		return "its client is cut off without a word";
 	/* The rest of the message, as link_answer would take it. */
 	trap->client.answer.size = message_length(trap->client.answer.bytes);
 	while (size < trap->client.answer.size && size < MESSAGE_MOST) {

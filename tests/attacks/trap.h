@@ -20,7 +20,7 @@ const char *trap_set(struct trap *trap, const struct scene *scene);
 /* Our side goes, or does not. */
 void trap_end(struct trap *trap, enum trap_end end);
 
-/* The client must be told within `ms` that nothing comes of it, or lose its connection; what it sends if it was
+/* The client, which is in the clear and has no ACCEPT yet, must be told within `ms` that nothing comes of it; what it sends if it was
  * accepted must not come to us, and nothing of ours to it. NULL, or what was seen. */
 const char *trap_held(struct trap *trap, int ms);
 

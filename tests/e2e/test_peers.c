@@ -64,6 +64,53 @@ static int refusal(const struct gateway *gateway)
 	return reason;
 }
 
+/* --- what a client in the clear, or inside TLS, is told --- */
+
+/* What is wrong with the peer, where the whole way is the client's to hear of before its ACCEPT. */
+static const struct {
+	const char *peer; /* lines of its section */
+	const char *reason;
+	bool silent; /* it takes the connection, and that is all */
+} faults[] = {{"security = required\nserver_name = another.example", "reason=peer-name-mismatch", false},
+              {"security = direct\nserver_name = another.example", "reason=peer-name-mismatch", false},
+              {"security = required", "reason=exchange-timeout", true},
+              {"security = direct", "reason=handshake-timeout", true}};
+
+START_TEST(a_client_is_refused_whatever_is_wrong_with_the_peer)
+{
+	static const char between[] = "[gateway]\nsysid = GW1\nworkers = 1\n"
+	                              "[listener raw]\naddress = 127.0.0.1:0\ntarget = HOST1\nexchange = none\n"
+	                              "unsecured_connections = only\n"
+	                              "[listener cci]\naddress = 127.0.0.1:0\nunsecured_connections = allow\n"
+	                              "[timeouts]\nexchange = 1s\nhandshake = 1s\n"
+	                              "[peer HOST1]\naddress = 127.0.0.1:%d\n%s\n" TLS_SECTION;
+	int port = free_port(), silent = faults[_i].silent ? peer_listen(&port) : -1, got, fd;
+	uint8_t offer[4096], answer[4096];
+	struct gateway peer, gw;
+	SSL *ssl;
+
+	if (silent < 0)
+		gateway_start(&peer, "ccissl", answering, port);
+	gateway_start(&gw, "ccisslgw", between, port, faults[_i].peer);
+	ck_assert_int_eq(refusal(&gw), 6);
+	fd = peer_connect(gw.ports[1]);
+	ssl = peer_tls_client(fd, &(struct peer_tls){.alpn = "cci/1", .ca = PEER_CA});
+	ck_assert_ptr_nonnull(ssl);
+	got = peer_exchange(fd, ssl, offer, peer_offer(offer, 1, 4, "PC1", "HOST1"), answer);
+	ck_assert_int_gt(got, 0);
+	ck_assert_int_eq(peer_type(answer), 3);
+	ck_assert_int_eq(peer_reason(answer), 6);
+	ck_assert(peer_ends(fd, ssl));
+	peer_free(fd, ssl);
+	ck_assert_int_eq(gateway_lines(&gw, 2, faults[_i].reason, " refuse=6", NULL), 2);
+	gateway_stop(&gw);
+	if (silent >= 0)
+		close(silent);
+	else
+		gateway_stop(&peer);
+}
+END_TEST
+
 /* Without a client: the alternate takes over and the primary comes back, by health alone (retry is an hour). */
 START_TEST(failover_and_back_by_health_alone)
 {
@@ -240,6 +287,7 @@ Suite *module_suite(void)
 	TCase *tests = tcase_create("peers");
 
 	tcase_set_timeout(tests, 60);
+	tcase_add_loop_test(tests, a_client_is_refused_whatever_is_wrong_with_the_peer, 0, 4);
 	tcase_add_loop_test(tests, failover_and_back_by_health_alone, 0, 3);
 	tcase_add_test(tests, while_a_peer_is_down_connections_fail_at_once);
 	tcase_add_test(tests, a_peer_that_comes_back_is_served);

@@ -48,6 +48,7 @@ enum flaw {
 	FLAW_PEER_UNCONFIRMED,
 	FLAW_ANY_SERVER,
 	FLAW_WAITS_FOR_EVER,
+	FLAW_TELLS_NOBODY,
 };
 
 /* What all connections share. */

@@ -49,6 +49,7 @@ static const struct {
     {"peer-unconfirmed", 'H', FLAW_PEER_UNCONFIRMED},
     {"any-server", 'J', FLAW_ANY_SERVER},
     {"waits-for-ever", 'M', FLAW_WAITS_FOR_EVER},
+    {"tells-nobody", 'J', FLAW_TELLS_NOBODY},
 };
 
 #define FLAW_COUNT (sizeof(flaws) / sizeof(flaws[0]))

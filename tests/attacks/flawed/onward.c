@@ -99,7 +99,7 @@ static bool serve(const struct site *site, struct end *client, struct end *peer)
 	if (security < 0 || (security == TLS_FOLLOWS && !secure(site, peer, &offer, &answer))) {
 		if (site->flaw == FLAW_PASSES_TEXT && answer.size > 0 && answer.bytes[5] == REFUSE)
 			(void)end_write(client, answer.bytes, answer.size);
-		else {
+		else if (site->flaw != FLAW_TELLS_NOBODY || security != TLS_FOLLOWS) {
 			message_refuse(&ours, REASON_UNREACHABLE, "no");
 			(void)end_write(client, ours.bytes, ours.size);
 		}
