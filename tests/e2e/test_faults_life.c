@@ -100,7 +100,9 @@ static int start_once(struct gateway *other)
 		execl(program, "ccissl", "-c", gateway.config, (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 20000 && waitpid(other->pid, &status, WNOHANG) == 0; i++) {
+	for (int i = 0; i < 20000; i++) {
+		if (waitpid(other->pid, &status, WNOHANG) != 0)
+			return status;
 		usleep(1000);
 		if (gateway_lines(other, 0, "id=CCI1090I", NULL, NULL) == 0)
 			continue;
@@ -112,16 +114,19 @@ static int start_once(struct gateway *other)
 		ck_assert_int_eq(waitpid(other->pid, &status, 0), other->pid);
 		return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? -1 : status;
 	}
+	/* It neither ends nor serves. */
+	(void)kill(other->pid, SIGKILL);
+	(void)waitpid(other->pid, &status, 0);
 	return status;
 }
 
-/* libuv aborts where it cannot grow its table of descriptors, libseccomp falls over where it compiles the filter
- * (docs/faults.md). Was it that? The log has the calls of the allocation that failed. */
+/* libuv aborts where it cannot grow its table of descriptors, libseccomp falls over, or never ends, where it compiles the
+ * filter (docs/faults.md). Was it that? The log has the calls of the allocation that failed. */
 static bool is_library_s(struct gateway *other, unsigned long long number, int status)
 {
 	int end = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	if (end != SIGABRT && end != SIGSEGV)
+	if (end != SIGABRT && end != SIGSEGV && end != SIGKILL)
 		return false;
 	atomic_store(&board->trace, 1);
 	faulting_arm(board, &(struct faulting){.kind = FAULT_MEMORY, .error = 12, .first = number});
@@ -129,7 +134,7 @@ static bool is_library_s(struct gateway *other, unsigned long long number, int s
 	atomic_store(&board->trace, tracing());
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != end)
 		return false;
-	return end == SIGSEGV ? gateway_lines(other, 0, "libseccomp.so.2(seccomp_load+", NULL, NULL) == 1
+	return end != SIGABRT ? gateway_lines(other, 0, "libseccomp.so.2(seccomp_load+", NULL, NULL) == 1
 	                      : gateway_lines(other, 0, "(realloc+", NULL, NULL) == 1 &&
 	                            gateway_lines(other, 0, "(uv_", NULL, NULL) > 0;
 }
