@@ -30,12 +30,11 @@ static void add_library(const char *name, size_t length)
 
 struct faults_board *faulting_next(const char *libraries)
 {
-	static unsigned number;
 	void *at;
 	int fd;
 
-	(void)snprintf(board_path, sizeof(board_path), "/tmp/cci-faults-%ld-%u", (long)getpid(), ++number);
-	fd = open(board_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	(void)snprintf(board_path, sizeof(board_path), "/tmp/cci-faults-XXXXXX");
+	fd = mkostemp(board_path, O_CLOEXEC);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, sizeof(struct faults_board)), 0);
 	at = mmap(NULL, sizeof(struct faults_board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -204,6 +203,19 @@ static bool is_same(const struct footprint *now, const struct footprint *before,
 	return now->sockets == before->sockets && now->pipes == before->pipes && now->epolls == before->epolls &&
 	       now->eventfds == before->eventfds && now->files == before->files && now->others == before->others &&
 	       now->threads == before->threads && now->live <= before->live + slack;
+}
+
+void footprint_calm(pid_t pid, struct faults_board *board, struct footprint *footprint)
+{
+	struct footprint now = {0};
+
+	for (int i = 0; i < 50; i++) {
+		footprint_take(pid, board, footprint);
+		usleep(100000);
+		footprint_take(pid, board, &now);
+		if (is_same(&now, footprint, 0) && now.live == footprint->live)
+			return;
+	}
 }
 
 void footprint_same(pid_t pid, struct faults_board *board, const struct footprint *before, long long slack,

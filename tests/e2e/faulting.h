@@ -56,6 +56,9 @@ struct footprint {
 };
 void footprint_take(pid_t pid, struct faults_board *board, struct footprint *footprint);
 
+/* The same, once nothing is under way any more: two looks in a row see the same. */
+void footprint_calm(pid_t pid, struct faults_board *board, struct footprint *footprint);
+
 /* Wait up to 10 s until the process has again what it had, at most `slack` allocations more, and fail the test otherwise,
  * saying after what. */
 void footprint_same(pid_t pid, struct faults_board *board, const struct footprint *before, long long slack,

@@ -346,10 +346,13 @@ END_TEST
 
 START_TEST(a_clock_that_jumps_moves_no_deadline)
 {
+	struct footprint before;
 	uint8_t byte = 'x';
 	int fd, silent;
 
 	start("builtin:echo");
+	ck_assert(serves(true) && serves(false));
+	footprint_calm(gateway.pid, NULL, &before);
 	fd = peer_connect(gateway.ports[0]);
 	ck_assert(opens_clear(fd));
 	silent = peer_connect(gateway.ports[0]);
@@ -363,6 +366,7 @@ START_TEST(a_clock_that_jumps_moves_no_deadline)
 	ck_assert(serves(true) && serves(false));
 	close(fd);
 	close(silent);
+	footprint_same(gateway.pid, NULL, &before, 0, "a clock that jumped");
 	gateway_stop(&gateway);
 }
 END_TEST

@@ -30,6 +30,7 @@ static const int errors[] = {ENOSPC, EIO, EDQUOT, HALF};
 
 static struct gateway gateway;
 static struct faults_board *board;
+static struct footprint whole; /* while the disk was in order */
 
 static void start(const char *of_gateway, const char *of_listener, const char *of_tls)
 {
@@ -55,6 +56,9 @@ static void break_disk(enum fault_kind kind, int error, const char *thread)
 	int number = thread != NULL ? faulting_thread(gateway.pid, thread) : 0;
 
 	ck_assert(thread == NULL || number > 0);
+	/* Both ways have been gone before: what stays after the first time is no leak. */
+	ck_assert(serves("BR0", false));
+	footprint_calm(gateway.pid, NULL, &whole);
 	faulting_arm(board, &(struct faulting){.kind = kind, .error = error, .first = 1, .every = 1, .most = 1000000, .thread = number});
 }
 
@@ -90,6 +94,7 @@ static void expect_recovery(void)
 		usleep(10000);
 	}
 	ck_assert(served && serves("BR3", false));
+	footprint_same(gateway.pid, NULL, &whole, 0, "a disk that failed");
 }
 
 /* Of all combinations make test takes each third: each error, each policy. */

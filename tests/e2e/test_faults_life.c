@@ -349,20 +349,6 @@ static void check_allocations(const struct doing *doing, int thread)
 	ck_assert_msg(acts_at_last(doing), "%s after all", doing->what);
 }
 
-/* Once nothing is under way any more. */
-static void take_calm(struct footprint *before)
-{
-	struct footprint now = {0};
-
-	for (int i = 0; i < 50; i++) {
-		footprint_take(gateway.pid, board, before);
-		usleep(100000);
-		footprint_take(gateway.pid, board, &now);
-		if (now.files == before->files && now.sockets == before->sockets && now.live == before->live)
-			return;
-	}
-}
-
 START_TEST(each_allocation_of_what_it_does_may_fail)
 {
 	const struct doing *doing = &doings[_i];
@@ -376,7 +362,7 @@ START_TEST(each_allocation_of_what_it_does_may_fail)
 	for (turn = 0; turn < doing->ways; turn++) {
 		for (int i = 0; i < 10; i++)
 			ck_assert(acts_at_last(doing));
-		take_calm(&before);
+		footprint_calm(gateway.pid, board, &before);
 		check_allocations(doing, thread);
 		/* OpenSSL keeps its last errors of each thread, a pool some buffers. */
 		footprint_same(gateway.pid, board, &before, 80, doing->what);

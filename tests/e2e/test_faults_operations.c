@@ -183,12 +183,14 @@ static void replace_slowly(const char *from, const char *name, int most, const c
 
 START_TEST(a_pair_that_grows_byte_by_byte_is_old_or_new)
 {
+	struct footprint before;
 	int which = 0;
 
 	certfiles_put("server.pem", "server.pem");
 	certfiles_put("server.key", "server.key");
 	gateway_start(&gateway, "ccissl", CHANGING, certfiles_path("server.pem"), certfiles_path("server.key"));
 	ck_assert_int_eq(pair_shown(gateway.ports[0]), 1);
+	footprint_calm(gateway.pid, NULL, &before);
 	/* Whichever comes first does not fit the other. */
 	if (_i == 0)
 		replace_slowly("second.pem", "server.pem", 1, "certificate first");
@@ -201,6 +203,7 @@ START_TEST(a_pair_that_grows_byte_by_byte_is_old_or_new)
 		usleep(10000);
 	}
 	ck_assert_int_eq(which, 2);
+	footprint_same(gateway.pid, NULL, &before, 0, "certificates that grew");
 	gateway_stop(&gateway);
 }
 END_TEST
@@ -291,6 +294,7 @@ START_TEST(an_upgrade_killed_at_any_moment_loses_nothing)
 	char built[4096], program[128], relative[256], command[512];
 	pid_t clients[CLIENTS];
 	int delay_ms = 1, number = 0;
+	struct footprint before;
 	bool killed = true;
 
 	(void)snprintf(relative, sizeof(relative), "%s/ccissl", gateway_build());
@@ -305,6 +309,10 @@ START_TEST(an_upgrade_killed_at_any_moment_loses_nothing)
 		killed = is_killed_in_time(program, built, delay_ms, number + 1);
 		if (killed)
 			clients_were_fine(clients);
+		if (killed && number == 0)
+			footprint_calm(gateway.pid, NULL, &before);
+		else if (killed)
+			footprint_same(gateway.pid, NULL, &before, 0, "an upgrade that was killed");
 		number += killed;
 		delay_ms += delay_ms / 3 + 2;
 	}

@@ -298,21 +298,25 @@ START_TEST(a_far_gateway_killed_in_mid_transfer_is_no_end_in_order)
 	int port = free_port(), fd;
 	char address[32], bytes[1000];
 	pid_t source = start_source(address, sizeof(address));
+	struct footprint before;
 
 	gateway_start(&ssl_gateway, "ccissl", answering, port, address, "");
 	gateway_start(&gw, "ccisslgw", passing, port, securities[_i], "", "yes");
+	expect_bytes(gw.ports[0]);
+	footprint_calm(gw.pid, NULL, &before);
 	fd = peer_connect(gw.ports[0]);
 	ck_assert(peer_read(fd, NULL, bytes, sizeof(bytes)));
 	gateway_kill(&ssl_gateway);
 	ck_assert_msg(!reads_to_an_end(fd), "a cut looks like an end in order");
 	close(fd);
-	ck_assert_int_eq(gateway_lines(&gw, 1, "id=CCI3", NULL, NULL), 1);
-	ck_assert_int_eq(gateway_lines(&gw, 0, "id=CCI3", "reason=truncated", NULL) +
-	                     gateway_lines(&gw, 0, "id=CCI3", "reason=reset", NULL), 1);
+	ck_assert_int_eq(gateway_lines(&gw, 1, "id=CCI3", "at=back", NULL), 1);
+	ck_assert_int_eq(gateway_lines(&gw, 0, "at=back", "reason=truncated", NULL) +
+	                     gateway_lines(&gw, 0, "at=back", "reason=reset", NULL), 1);
 	/* Nobody is there: refused, and at once. */
 	ck_assert(!gets_bytes(gw.ports[0]));
 	gateway_start(&ssl_gateway, "ccissl", answering, port, address, "");
 	expect_bytes(gw.ports[0]);
+	footprint_same(gw.pid, NULL, &before, 0, "a far gateway that was killed");
 	gateway_stop(&gw);
 	gateway_stop(&ssl_gateway);
 	(void)kill(source, SIGKILL);
@@ -326,9 +330,11 @@ START_TEST(a_far_gateway_that_is_stopped_is_left_by_the_deadlines)
 	int port = free_port(), fd, late;
 	char address[32], bytes[1000];
 	pid_t source = start_source(address, sizeof(address));
+	struct footprint before;
 
 	gateway_start(&ssl_gateway, "ccissl", answering, port, address, "");
 	gateway_start(&gw, "ccisslgw", passing, port, securities[_i], "exchange = 500ms\nhandshake = 500ms\nidle = 1s\n", "yes");
+	footprint_calm(gw.pid, NULL, &before);
 	fd = peer_connect(gw.ports[0]);
 	ck_assert(peer_read(fd, NULL, bytes, sizeof(bytes)));
 	ck_assert_int_eq(kill(ssl_gateway.pid, SIGSTOP), 0);
@@ -342,6 +348,7 @@ START_TEST(a_far_gateway_that_is_stopped_is_left_by_the_deadlines)
 	ck_assert_int_eq(gateway_lines(&gw, 0, "id=CCI3", "reason=ended", NULL), 0);
 	ck_assert_int_eq(kill(ssl_gateway.pid, SIGCONT), 0);
 	expect_bytes(gw.ports[0]);
+	footprint_same(gw.pid, NULL, &before, 0, "a far gateway that was stopped");
 	gateway_stop(&gw);
 	gateway_stop(&ssl_gateway);
 	(void)kill(source, SIGKILL);
