@@ -64,7 +64,7 @@ E2E_TESTS += operator trace trace_readers
 E2E_TESTS += control control_close control_socket control_life
 E2E_TESTS += report smf smf_file
 E2E_TESTS += subscribers plugin events events_file
-UNIT_TESTS += metrics history keyprovider keywire keytable wiping keyholder
+UNIT_TESTS += metrics history keyprovider keywire keytable wiping keyholder sandbox
 E2E_TESTS += keys http http_life http_events
 FAULT_TESTS := e2e_faults_memory e2e_faults_life e2e_faults_calls e2e_faults_peers e2e_faults_operations e2e_faults_disk
 E2E_TESTS += $(FAULT_TESTS:e2e_%=%)
@@ -218,6 +218,7 @@ $(BUILD)/tests/unit_metrics: $(O)/tests/unit/promtext.o
 
 # What is freed is looked at.
 $(BUILD)/tests/unit_wiping: UNIT_WRAPS := free
+$(BUILD)/tests/unit_sandbox: UNIT_WRAPS := seccomp_rule_add_array seccomp_rule_add seccomp_attr_set seccomp_load
 
 # Certificates and handshakes in memory.
 $(BUILD)/tests/unit_channel_tls $(BUILD)/tests/unit_channel_flood $(BUILD)/tests/unit_event_tls $(BUILD)/tests/unit_tlsverdict $(BUILD)/tests/unit_tlscontext $(BUILD)/tests/unit_tlscredential $(BUILD)/tests/unit_keyprovider $(BUILD)/tests/unit_wiping $(BUILD)/tests/unit_keyholder: $(O)/tests/unit/tlspair.o

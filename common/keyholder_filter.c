@@ -10,6 +10,7 @@
 #include "compiler.h"
 #include "keyholder_parts.h"
 #include "log.h"
+#include "sandbox_calls.h"
 
 static const int permitted[] = {
     /* messages on sockets that it has */
@@ -59,15 +60,15 @@ static int permit(scmp_filter_ctx filter)
 	const struct scmp_arg_cmp itself = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
 	int result = permit_if(filter, SCMP_SYS(tgkill), itself);
 
-	for (size_t i = 0; i < sizeof(permitted) / sizeof(permitted[0]); i++)
-		result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, permitted[i], 0);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+	for (size_t i = 0; i < sizeof(permitted) / sizeof(permitted[0]) && result == 0; i++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, permitted[i], 0);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && result == 0; i++) {
 		const struct scmp_arg_cmp is = {.arg = 1, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)commands[i]};
 
-		result |= permit_if(filter, SCMP_SYS(fcntl), is);
+		result = permit_if(filter, SCMP_SYS(fcntl), is);
 	}
-	for (size_t i = 0; i < sizeof(permitted_if) / sizeof(permitted_if[0]); i++)
-		result |= permit_if(filter, permitted_if[i].call, permitted_if[i].test);
+	for (size_t i = 0; i < sizeof(permitted_if) / sizeof(permitted_if[0]) && result == 0; i++)
+		result = permit_if(filter, permitted_if[i].call, permitted_if[i].test);
 	return result;
 }
 
@@ -99,12 +100,16 @@ int keyholder_filter(const struct config *config, struct error *error)
 
 	if (config->gateway.sandbox == SANDBOX_NO || IS_SANITIZED)
 		return 0;
+	if (!sandbox_calls_there() && config->gateway.sandbox == SANDBOX_REQUIRE)
+		return error_set(error, "[gateway] sandbox = require: the kernel has no seccomp filter for the key process");
+	if (!sandbox_calls_there())
+		return 0;
+	/* Where there are filters, one that cannot be loaded is a fault, and not a kernel of before. */
 	result = load();
 	filtered = result == 0;
-	if (result == 0 || config->gateway.sandbox != SANDBOX_REQUIRE)
-		return 0;
-	return error_set(error, "[gateway] sandbox = require: the kernel has no seccomp filter for the key process: %s",
-	                 strerrordesc_np(-result));
+	return filtered ? 0
+	                : error_set(error, "seccomp: the key process's filter of system calls cannot be loaded: %s",
+	                            strerrordesc_np(-result));
 }
 
 const char *keyholder_contained(void)

@@ -15,6 +15,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SOCKET_TYPE 0xfu /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
 #define TLS_LEVEL 282    /* SOL_TLS */
+#define MAKES_FILES (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
+#define RIGHTS_OF_OWNER 06000u /* whoever runs the file has its owner's, or its group's */
 #define NETLINK_ADDRESS 12u /* sizeof(struct sockaddr_nl): shorter than any address of IP */
 
 #define IS(number, value) {.arg = (number), .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)(value)}
@@ -32,6 +34,8 @@
 	{.names = calls, .fate = SANDBOX_PERMIT, .test_count = 2, .tests = {test, other}, .condition = said, .why = words}
 #define KILL_IF(calls, test, said, words) \
 	{.names = calls, .fate = SANDBOX_KILL, .test_count = 1, .tests = {test}, .condition = said, .why = words}
+#define SOCKET(family, type, protocol, said, words) \
+	{.names = "socket", .fate = SANDBOX_PERMIT, .test_count = 3, .tests = {IS(0, family), BITS(1, SOCKET_TYPE, type), BITS(2, 0xffffffff, protocol)}, .condition = said, .why = words}
 #define OPTION(level_value, option, said, words) \
 	PERMIT_IF_BOTH("setsockopt", IS(1, level_value), IS(2, option), said, words)
 #define REQUEST(request, words) PERMIT_IF("ioctl", BITS(1, 0xffffffff, request), #request, words)
@@ -56,13 +60,17 @@ const struct sandbox_call sandbox_call_table[] = {
 
 	/* sockets */
 	PERMIT_IF_BOTH("socket", IS(0, AF_UNIX), BITS(2, 0xffffffff, 0), "AF_UNIX", "Services and sockets of this machine, syslog, the service manager."),
-	PERMIT_IF_BOTH("socket", IS(0, AF_INET), BITS(1, SOCKET_TYPE, SOCK_STREAM), "AF_INET, stream", "Services and peers."),
-	PERMIT_IF_BOTH("socket", IS(0, AF_INET6), BITS(1, SOCKET_TYPE, SOCK_STREAM), "AF_INET6, stream", "Services and peers."),
-	PERMIT_IF_BOTH("socket", IS(0, AF_INET), BITS(1, SOCKET_TYPE, SOCK_DGRAM), "AF_INET, datagram", "Questions to name servers."),
-	PERMIT_IF_BOTH("socket", IS(0, AF_INET6), BITS(1, SOCKET_TYPE, SOCK_DGRAM), "AF_INET6, datagram", "Questions to name servers."),
+	SOCKET(AF_INET, SOCK_STREAM, 0, "AF_INET, stream, protocol 0", "Services and peers."),
+	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP, "AF_INET, stream, IPPROTO_TCP", "The same. No other protocol, such as MPTCP or UDP-Lite."),
+	SOCKET(AF_INET, SOCK_DGRAM, 0, "AF_INET, datagram, protocol 0", "Questions to name servers."),
+	SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP, "AF_INET, datagram, IPPROTO_UDP", "The same. No other protocol, such as MPTCP or UDP-Lite."),
+	SOCKET(AF_INET6, SOCK_STREAM, 0, "AF_INET6, stream, protocol 0", "Services and peers."),
+	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP, "AF_INET6, stream, IPPROTO_TCP", "The same. No other protocol, such as MPTCP or UDP-Lite."),
+	SOCKET(AF_INET6, SOCK_DGRAM, 0, "AF_INET6, datagram, protocol 0", "Questions to name servers."),
+	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP, "AF_INET6, datagram, IPPROTO_UDP", "The same. No other protocol, such as MPTCP or UDP-Lite."),
 	PERMIT_IF_BOTH("socket", IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE), "AF_NETLINK, NETLINK_ROUTE", "getaddrinfo asks which addresses this machine has."),
 	PERMIT_IF("socketpair", IS(0, AF_UNIX), "AF_UNIX", "Wake-ups."),
-	PERMIT_IF("bind", IS(2, NETLINK_ADDRESS), "an address of 12 bytes", "That of netlink, for getaddrinfo. No address of IP is as short; a unix socket of up to nine characters is, but it needs a folder that Landlock leaves, and cannot listen."),
+	PERMIT_IF("bind", IS(2, NETLINK_ADDRESS), "an address of 12 bytes", "That of netlink, for getaddrinfo. No address of IP is as short. A unix socket of up to nine characters is: by a path it needs a folder that Landlock leaves; an abstract name of nine bytes needs none. Neither can listen, but a datagram socket gets what others of the machine send there."),
 	KILL_IF("bind", IS_NOT(2, NETLINK_ADDRESS), "any other address", "The starter binds, and only what the configuration file names."),
 	KILL("listen", "The starter does it."),
 	OPTION(SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR", "Listeners of a reload, before the starter binds them."),
@@ -87,12 +95,17 @@ const struct sandbox_call sandbox_call_table[] = {
 	PERMIT_IF("setsockopt", IS(1, TLS_LEVEL), "SOL_TLS", "The same."),
 
 	/* files: which ones is Landlock's matter */
-	PERMIT("open openat", "Files of the configuration, of the system, of what is written."),
+	PERMIT_IF("open", BITS(1, MAKES_FILES, 0), "of what is there", "Files of the configuration, of the system, of what is written."),
+	PERMIT_IF("openat", BITS(2, MAKES_FILES, 0), "of what is there", "The same."),
+	PERMIT_IF("open", BITS(2, RIGHTS_OF_OWNER, 0), "without the modes setuid and setgid", "Files that are made. Who runs them gains nothing."),
+	PERMIT_IF("openat", BITS(3, RIGHTS_OF_OWNER, 0), "without the modes setuid and setgid", "The same."),
 	PERMIT("stat lstat fstat newfstatat statx statfs fstatfs access faccessat faccessat2", "Have files changed?"),
 	PERMIT("getdents64 readlink readlinkat getcwd", "Folders, real paths."),
 	PERMIT("fsync fdatasync ftruncate fallocate flock fadvise64", "Events, SMF records and the ratchet."),
 	PERMIT("rename renameat renameat2 link linkat unlink unlinkat", "The ratchet, rotated files, unix sockets."),
-	PERMIT("chmod fchmod fchmodat umask", "Modes of what is made."),
+	PERMIT_IF("chmod fchmod", BITS(1, RIGHTS_OF_OWNER, 0), "without setuid and setgid", "Modes of what is made."),
+	PERMIT_IF("fchmodat", BITS(2, RIGHTS_OF_OWNER, 0), "without setuid and setgid", "The same."),
+	PERMIT("umask", "The same."),
 	PERMIT("fchown", "Where the gateway stays root: the ratchet keeps its owner."),
 	PERMIT("inotify_init1 inotify_add_watch inotify_rm_watch", "Files that change."),
 

@@ -30,7 +30,7 @@ struct starter {
 	size_t count;
 	unsigned children; /* that have not been waited for */
 	bool settled;
-	pid_t last;        /* the one that ended last, and how */
+	pid_t last; /* the one that ended last, and how */
 	int last_status;
 	struct starter_names names;
 };
@@ -60,11 +60,20 @@ static bool is_whole_address(const struct starter_request *request)
 	}
 }
 
+/* A datagram socket at a name of the file would get what is meant for the listener; it needs no one who listens. */
+static bool is_stream(int fd)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 static void answer_bind(struct starter *starter, const struct starter_request *request, struct starter_answer *answer)
 {
 	int fd = starter->count == 1 ? starter->fds[0] : -1;
 
-	if (!is_whole_address(request) || !starter_names_address(&starter->names, &request->address))
+	if (!is_whole_address(request) || !is_stream(fd) || !starter_names_address(&starter->names, &request->address))
 		answer->number = EPERM;
 	else if (bind(fd, &request->address.any, request->size) != 0)
 		answer->number = errno;

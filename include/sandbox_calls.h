@@ -33,7 +33,7 @@ struct sandbox_call {
 	enum sandbox_fate fate;
 	enum sandbox_when when;
 	unsigned test_count; /* all have to hold; 0: whatever the arguments are */
-	struct scmp_arg_cmp tests[2];
+	struct scmp_arg_cmp tests[3];
 	bool to_itself; /* the first argument is the number of this process, and nothing else is tested */
 	const char *condition; /* the tests in words; NULL: none */
 	const char *why;

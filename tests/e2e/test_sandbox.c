@@ -33,7 +33,7 @@ static const char source[] =
     "#define _GNU_SOURCE\n"
     "#include <arpa/inet.h>\n#include <errno.h>\n#include <fcntl.h>\n#include <linux/if_ether.h>\n#include <netdb.h>\n"
     "#include <netinet/in.h>\n#include <pthread.h>\n#include <signal.h>\n#include <stdio.h>\n#include <string.h>\n"
-    "#include <sys/mman.h>\n#include <sys/ptrace.h>\n#include <sys/socket.h>\n#include <sys/syscall.h>\n#include <sys/uio.h>\n"
+    "#include <sys/mman.h>\n#include <sys/ptrace.h>\n#include <sys/socket.h>\n#include <sys/stat.h>\n#include <sys/syscall.h>\n#include <sys/uio.h>\n"
     "#include <sys/un.h>\n#include <unistd.h>\n#include \"cci/notifier.h\"\n"
     "static char what[64], path[256];\n"
     "static void say(long result) { dprintf(2, \"attempt=%s result=%d\\n\", what, result >= 0 ? 0 : errno); }\n"
@@ -70,6 +70,12 @@ static const char source[] =
     "    else if (!strcmp(what, \"listen\")) say(listen(tcp(), 1));\n"
     "    else if (!strcmp(what, \"packet\")) say(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)));\n"
     "    else if (!strcmp(what, \"raw\")) say(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));\n"
+    "    else if (!strcmp(what, \"tcp\")) say(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));\n"
+    "    else if (!strcmp(what, \"mptcp\")) say(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 262) < 0 && errno == EPERM ? -1 : 0);\n"
+    "    else if (!strcmp(what, \"udplite\")) say(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 136) < 0 && errno == EPERM ? -1 : 0);\n"
+    "    else if (!strcmp(what, \"make-setuid\")) say(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 04700));\n"
+    "    else if (!strcmp(what, \"setgid\")) say(chmod(path, 02700));\n"
+    "    else if (!strcmp(what, \"mode\")) say(chmod(path, 0600));\n"
     "    else if (!strcmp(what, \"trace\")) say(ptrace(PTRACE_SEIZE, getppid(), 0, 0));\n"
     "    else if (!strcmp(what, \"memory\")) look();\n"
     "    else if (!strcmp(what, \"signal\")) say(kill(getppid(), 0));\n"
@@ -173,6 +179,9 @@ static const struct attempt attempts[] = {
     {"remove", true, false, EACCES, 0, NULL},   {"signal", false, true, EPERM, 0, NULL},
     {"thread-signal", false, false, EPERM, 0, NULL}, {"own-signal", false, false, 0, 0, NULL},
     {"owner", false, false, EPERM, 0, NULL},    {"descriptors", false, false, 0, 0, NULL},
+    {"tcp", false, false, 0, 0, NULL},          {"mptcp", false, false, EPERM, 0, NULL},
+    {"udplite", false, false, EPERM, 0, NULL},  {"make-setuid", false, false, EPERM, 0, NULL},
+    {"setgid", false, false, EPERM, 0, NULL},   {"mode", false, false, 0, 0, NULL},
     {"thread", false, false, 0, 0, NULL},       {"names", false, false, 0, 0, NULL},
     {"read", true, false, EACCES, 0, "/var"},     {"read", true, false, EACCES, 0, "/root"},
     {"read", true, false, EACCES, 0, "/home"},    {"read", true, true, EACCES, 0, "/proc/1"},
@@ -206,7 +215,7 @@ static void expect_killed(struct gateway *gateway)
 
 static void start_with(struct gateway *gateway, const struct attempt *attempt, const char *more)
 {
-	bool makes = strcmp(attempt->what, "write") == 0 || strcmp(attempt->what, "bind-unix") == 0;
+	bool makes = strcmp(attempt->what, "write") == 0 || strcmp(attempt->what, "make-setuid") == 0 || strcmp(attempt->what, "bind-unix") == 0;
 	char argument[160], path[96], plugin[512];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", outside, makes ? "made" : "there");

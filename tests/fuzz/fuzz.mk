@@ -49,7 +49,7 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_O)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libcommon.a
 
 $(FUZZ_BUILD)/fuzz_smf: $(FUZZ_O)/tests/fuzz/events.o $(FUZZ_O)/tests/fuzz/smf_read.o
 
-STARTER_CALLS := poll close bind listen getsockname fork waitpid waitid kill nanosleep privileges_follow sidecar_receive sidecar_send
+STARTER_CALLS := poll close bind getsockopt listen getsockname fork waitpid waitid kill nanosleep privileges_follow sidecar_receive sidecar_send
 $(FUZZ_BUILD)/fuzz_starter: FUZZ_LDFLAGS := $(STARTER_CALLS:%=-Wl$(comma)--wrap=%)
 
 # A control socket over a gateway that is not there.

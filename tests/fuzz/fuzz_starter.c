@@ -41,6 +41,8 @@ pid_t __wrap_fork(void);
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
 int __wrap_kill(pid_t pid, int number);
 int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
 int __wrap_listen(int fd, int backlog);
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size);
 int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
@@ -113,11 +115,25 @@ int __wrap_close(int fd)
 	return __real_close(fd);
 }
 
+static bool is_stream(int fd)
+{
+	return fd % 8 != 7;
+}
+
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+	if (!world.active)
+		return __real_getsockopt(fd, level, name, value, size);
+	FUZZ_CHECK(level == SOL_SOCKET && name == SO_TYPE && *size == sizeof(int), "option %d of level %d", name, level);
+	*(int *)value = is_stream(fd) ? SOCK_STREAM : SOCK_DGRAM;
+	return 0;
+}
+
 int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size)
 {
 	union socket_address bound;
 
-	(void)fd;
+	FUZZ_CHECK(is_stream(fd), "no stream is bound");
 	memset(&bound, 0, sizeof(bound));
 	FUZZ_CHECK(size <= sizeof(bound), "an address of %u bytes is bound", size);
 	memcpy(&bound, address, size);
