@@ -62,7 +62,27 @@ static void on_answered(void *context, struct MHD_Connection *connection, void *
 	if (client == NULL)
 		return;
 	client->answering = client->streaming = false;
+	client->was_answered = true;
 	client->since_s = http_now_s(client->http);
+}
+
+/* Are others kept waiting by those who are there? */
+static bool is_full(const struct http_client *client)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_DAEMON);
+	const union MHD_DaemonInfo *count =
+	    info != NULL ? MHD_get_daemon_info(info->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS) : NULL;
+
+	return count != NULL && count->num_connections >= HTTP_CONNECTIONS;
+}
+
+static uint64_t patience_s(const struct http_client *client, bool full)
+{
+	if (client->answering)
+		return HTTP_REPLY_S;
+	if (full)
+		return HTTP_FULL_S;
+	return client->was_answered ? HTTP_TIMEOUT_S : HTTP_REQUEST_S;
 }
 
 /* Silence is MHD's to end; a byte now and then does not help. */
@@ -73,7 +93,7 @@ static void end_slow(const struct http *http)
 	for (struct http_client *client = http->clients; client != NULL; client = client->next) {
 		const union MHD_ConnectionInfo *info;
 
-		if (client->streaming || now_s - client->since_s <= (client->answering ? HTTP_REPLY_S : HTTP_TIMEOUT_S))
+		if (client->streaming || now_s - client->since_s <= patience_s(client, is_full(client)))
 			continue;
 		info = MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 		if (info != NULL)
@@ -157,6 +177,14 @@ static void close_door(struct http_door *door, bool keep_file)
 		free(door);
 }
 
+/* Of a path with an escaped zero only what stands before it would be looked at. As it stands it is no path of ours. */
+static size_t unescape(void *context, struct MHD_Connection *connection, char *text)
+{
+	(void)context;
+	(void)connection;
+	return strstr(text, "%00") != NULL ? strlen(text) : MHD_http_unescape(text);
+}
+
 static struct MHD_Daemon *start_mhd(struct http *http, int fd)
 {
 	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_answer, http,
@@ -164,7 +192,7 @@ static struct MHD_Daemon *start_mhd(struct http *http, int fd)
 	                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
 	                        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 	                        MHD_OPTION_NOTIFY_CONNECTION, on_client, http, MHD_OPTION_NOTIFY_COMPLETED, on_answered,
-	                        http, MHD_OPTION_END);
+	                        http, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
 }
 
 static int start_door(struct http_door *door, struct error *error)

@@ -20,7 +20,9 @@
 /* Connections that one address takes at once; more wait in its backlog. */
 #define HTTP_CONNECTIONS 64
 #define HTTP_CONNECTION_BYTES (16 * 1024)
-#define HTTP_TIMEOUT_S 10  /* for a whole request, and for silence */
+#define HTTP_TIMEOUT_S 10  /* for silence, and for a whole request that is not the first */
+#define HTTP_REQUEST_S 4   /* for the first request, all of it */
+#define HTTP_FULL_S 1      /* for either, while an address takes no more connections */
 #define HTTP_REPLY_S 60    /* for a whole answer; events apart */
 
 struct http_door;
@@ -44,6 +46,7 @@ struct http_client {
 	struct MHD_Connection *connection;
 	uint64_t since_s;  /* when the request or answer at hand began */
 	bool answering, streaming;
+	bool was_answered; /* a request before */
 };
 
 /* An answer. `body` is malloc'ed and becomes the reply's; or `fixed` is there for ever. */
