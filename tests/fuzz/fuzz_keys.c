@@ -227,7 +227,7 @@ static size_t make_text(struct input *input, uint8_t text[512])
 		return size;
 	}
 	if (change < 0x80)
-		text[(form == 5 ? input_below(input, size) : change) % size] ^= input_byte(input);
+		text[(form == 5 ? input_below(input, (unsigned)size) : change) % size] ^= input_byte(input);
 	else if (change < 0x90)
 		size += input_byte(input) % 3;
 	return size;
