@@ -14,7 +14,7 @@
 
 #define WORD_SIZE 128 /* a name, an id, a network */
 #define SLICE_BYTES (64 * 1024)
-#define READERS_MOST (CONTROL_CLIENTS / 2) /* each holds a place at the socket for as long as it likes */
+#define READERS_MOST 8 /* each holds a place at the socket for as long as it likes */
 
 /* --- what is meant --- */
 

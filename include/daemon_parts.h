@@ -51,14 +51,14 @@ struct daemon {
 	unsigned worker_count;
 	atomic_uint drained_count; /* workers without a session left */
 	bool draining, loop_is_open;
-	bool serving;                  /* the start is over */
-	bool reload_failed;            /* the last one */
+	bool serving;                     /* the start is over */
+	bool reload_failed;               /* the last one */
 	uint64_t started_us, in_force_us; /* UTC since 1970: this process, and its configuration */
 	struct upgrade upgrade;
 	uv_signal_t upgrade_signal;
-	bool succeeded; /* by another process; draining too */
+	bool succeeded;    /* by another process; draining too */
 	uint64_t accepted; /* connections, when all is over */
-	bool failed; /* what it cannot do without has ended: drained or not, the end is no success */
+	bool failed;       /* what it cannot do without has ended: drained or not, the end is no success */
 	int status;
 };
 
@@ -100,7 +100,8 @@ void daemon_open_service(struct daemon *daemon);
 int daemon_watch_keys(struct daemon *daemon, struct error *error) MUST_CHECK;
 int daemon_watch_starter(struct daemon *daemon, struct error *error) MUST_CHECK;
 
-/* daemon_keys.c: warn of each private key that this process could read itself, though another holds it. It tries. */
+/* daemon_keys.c: warn of each private key that this process could read itself, though another holds it, and of what it
+ * cannot read again at a reload. It tries. */
 void daemon_look_for_keys(const struct config *config);
 
 /* Wait for the last connection, but not longer than the configuration says; then end. */

@@ -225,6 +225,8 @@ START_TEST(keys_that_are_roots_are_not_the_gateways)
 	gateway_start(&gateway, "ccissl", CONFIG "[keys]\nprocess = yes\n", "", "", "builtin:echo", SERVER);
 	check_threads(gateway.pid, &(struct expected){NOBODY, NOBODY, 1ull << 10});
 	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1163W", NULL, NULL), 0);
+	/* Nor can it read its certificate again, which is root's as well. */
+	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1165W", "server.pem", NULL), 1);
 	(void)snprintf(certificate, sizeof(certificate), "%s/cert.pem", gateway.folder);
 	(void)snprintf(key, sizeof(key), "%s/key.pem", gateway.folder);
 	copy_file("build/test-certs/server.pem", certificate);
@@ -240,6 +242,7 @@ START_TEST(keys_that_are_roots_are_not_the_gateways)
 	ck_assert_int_eq(kill(gateway.pid, SIGHUP), 0);
 	ck_assert_int_eq(gateway_lines(&gateway, 2, "id=CCI1006I", NULL, NULL), 2);
 	ck_assert_int_eq(gateway_lines(&gateway, 1, "id=CCI1163W", key, NULL), 1);
+	ck_assert_int_eq(gateway_lines(&gateway, 0, "id=CCI1165W", certificate, NULL), 0);
 	carry(gateway.ports[0]);
 	(void)unlink(certificate);
 	(void)unlink(key);

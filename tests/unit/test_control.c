@@ -93,6 +93,8 @@ static const char *read_answer(int fd)
 			used += (size_t)got;
 		else
 			ck_assert_msg(errno == EAGAIN, "%d", errno);
+		if (got < 0)
+			usleep(500);
 		(void)uv_run(&gateway.loop, UV_RUN_NOWAIT);
 	}
 	answer[used] = '\0';
