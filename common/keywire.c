@@ -241,12 +241,21 @@ static bool is_number(struct rest *rest)
 	return cut(rest, 2, NUMBER_MOST, &part);
 }
 
+static bool are_numbers(struct rest *rest, unsigned count)
+{
+	bool are = true;
+
+	while (are && count-- > 0)
+		are = is_number(rest);
+	return are;
+}
+
 /* A share on a named curve, or prime, generator and share; and the signature. */
 static bool is_exchange(struct rest *rest)
 {
 	bool is_curve = rest->left >= 4 && rest->at[0] == NAMED_CURVE && rest->at[1] == 0;
 	bool is_good = is_curve ? is_share(rest->at + 2, rest->left - 2) && skip(rest, 4u + rest->at[3])
-	                        : is_number(rest) && is_number(rest) && is_number(rest);
+	                        : are_numbers(rest, 3);
 
 	return is_good && skip(rest, 2) && is_number(rest) && rest->left == 0;
 }

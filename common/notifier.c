@@ -428,15 +428,16 @@ static enum reason begin_waiting(struct notifiers *notifiers, struct notifier_wa
 
 enum reason notifiers_tell(struct notifiers *notifiers, struct cci_event *event, struct notifier_wait *wait)
 {
-	bool may_wait = wait != NULL && notifiers != NULL && notifiers->waits;
-	struct notifier_answers *answers = may_wait ? notifier_answers_new(notifiers->count) : NULL;
+	size_t count = notifiers != NULL ? notifiers->count : 0;
+	bool may_wait = wait != NULL && count > 0 && notifiers->waits;
+	struct notifier_answers *answers = may_wait ? notifier_answers_new(count) : NULL;
 	enum reason reason = may_wait && answers == NULL ? REASON_NO_MEMORY : REASON_NONE;
 
 	if (wait != NULL)
 		wait->answers = NULL;
 	if (notifiers != NULL && tap_wants((unsigned)event->type))
 		tap->tell(tap->owner, event);
-	for (size_t i = 0; notifiers != NULL && i < notifiers->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		const struct member *member = &notifiers->at[i];
 		int result;
 
