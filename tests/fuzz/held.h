@@ -8,7 +8,7 @@
 void held_begin(struct play *play);
 void held_end(struct play *play, const struct record *record);
 
-/* Was the client's name secured, on a listener with a ratchet, before this session began? The peer? */
+/* Was the client's name secured, on a listener with a ratchet, before the present one began? The peer? */
 bool held_name(const struct play *play);
 bool held_peer(const struct play *play);
 

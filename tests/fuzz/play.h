@@ -56,7 +56,7 @@ const char *gate_front(const struct play *play);
 const char *gate_back(const struct play *play);
 /* May the gateway connect onward? */
 const char *gate_connect(const struct play *play);
-/* Would this session, left alone, come to a relay and end in order? */
+/* Would the session, left alone, come to a relay and end in order? */
 bool gate_all_well(const struct play *play);
 /* The message that the gateway has got in the clear, and its length; 0: none that is whole. */
 size_t gate_delivered(const struct side *side, const uint8_t **bytes);
