@@ -68,7 +68,7 @@ static void look_at(const struct config *config, const char *path)
 		warn(MESSAGE_FILE_UNREADABLE, path);
 }
 
-static void look_at_files(const struct config *config)
+static void look_at_others(const struct config *config)
 {
 	const struct config_tls *tls = &config->tls;
 
@@ -81,9 +81,9 @@ static void look_at_files(const struct config *config)
 		look_at(config, config->certificates[i].certificate);
 }
 
-void daemon_look_for_keys(const struct config *config)
+void daemon_look_at_files(const struct config *config)
 {
-	look_at_files(config);
+	look_at_others(config);
 	if (config->keys.process != CHOICE_YES)
 		return;
 	look_for(config->tls.private_key);

@@ -110,7 +110,7 @@ void daemon_tls_used(struct daemon *daemon)
 	tls_worker_log(daemon->snapshot->parts[0].tls);
 	tls_worker_warn(daemon->snapshot->parts[0].tls);
 	look_for_expiry(daemon);
-	daemon_look_for_keys(daemon->snapshot->config);
+	daemon_look_at_files(daemon->snapshot->config);
 	if (uv_timer_get_repeat(&daemon->rotation_timer) != tls->ticket_rotation_ms)
 		(void)uv_timer_start(&daemon->rotation_timer, on_rotation, tls->ticket_rotation_ms, tls->ticket_rotation_ms);
 }

@@ -102,7 +102,7 @@ int daemon_watch_starter(struct daemon *daemon, struct error *error) MUST_CHECK;
 
 /* daemon_keys.c: warn of each private key that this process could read itself, though another holds it, and of what it
  * cannot read again at a reload. It tries. */
-void daemon_look_for_keys(const struct config *config);
+void daemon_look_at_files(const struct config *config);
 
 /* Wait for the last connection, but not longer than the configuration says; then end. */
 void daemon_start_drain(struct daemon *daemon);

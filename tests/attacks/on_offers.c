@@ -16,17 +16,11 @@ static const char *offer_and(const struct scene *scene, int security, const void
 {
 	static uint8_t bytes[MESSAGE_MOST + 70000];
 	struct message offer;
-	const char *result;
-	struct link link;
 
-	if (!link_open(&link, scene))
-		return "no connection is taken";
 	message_offer(&offer, security, scene->sysid, scene->target);
 	memcpy(bytes, offer.bytes, offer.size);
 	memcpy(bytes + offer.size, tail, size);
-	result = must_refuse(&link, bytes, offer.size + size, REASON_EARLY_DATA);
-	link_close(&link, false);
-	return result;
+	return must_refuse_new(scene, bytes, offer.size + size, REASON_EARLY_DATA);
 }
 
 const char *attack_byte_behind_offer(const struct scene *scene)
@@ -112,15 +106,9 @@ const char *attack_every_cell(const struct scene *scene)
 static const char *bad_security(const struct scene *scene, int security)
 {
 	struct message offer;
-	const char *result;
-	struct link link;
 
-	if (!link_open(&link, scene))
-		return "no connection is taken";
 	message_offer(&offer, security, scene->sysid, scene->target);
-	result = must_refuse(&link, offer.bytes, offer.size, REASON_BAD);
-	link_close(&link, false);
-	return result;
+	return must_refuse_new(scene, offer.bytes, offer.size, REASON_BAD);
 }
 
 const char *attack_inside_in_the_clear(const struct scene *scene)

@@ -101,6 +101,18 @@ const char *must_refuse(struct link *link, const void *bytes, size_t size, int r
 	return got == GOT_END ? NULL : seen("REFUSE, and then %s in place of an end", got_words(link, got));
 }
 
+const char *must_refuse_new(const struct scene *scene, const void *bytes, size_t size, int reason)
+{
+	const char *result;
+	struct link link;
+
+	if (!link_open(&link, scene))
+		return "no connection is taken";
+	result = must_refuse(&link, bytes, size, reason);
+	link_close(&link, false);
+	return result;
+}
+
 const char *must_end_without_echo(struct link *link, int ms)
 {
 	static const char word[] = MARKER;

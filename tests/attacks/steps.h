@@ -34,6 +34,9 @@ const char *step_echo(struct link *link);
  * just opened. */
 const char *must_refuse(struct link *link, const void *bytes, size_t size, int reason);
 
+/* The same on a connection of its own. */
+const char *must_refuse_new(const struct scene *scene, const void *bytes, size_t size, int reason);
+
 /* The gateway must end this connection within `ms` without a byte of MARKER having come back. */
 const char *must_end_without_echo(struct link *link, int ms);
 
